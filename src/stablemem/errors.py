@@ -1,0 +1,127 @@
+"""The exceptions of stablemem, one base above them all.
+
+Where a built-in exception says the same thing, ours is also that one, so that code written for
+files and lists keeps working. Damage is never a ``ValueError`` or ``IndexError``: a caller that
+expects those of a list would hide it.
+"""
+
+import errno
+import io
+import os
+from collections.abc import Callable
+from typing import Any
+
+__all__ = [
+    "BlobifyError",
+    "BlockError",
+    "CorruptRegionError",
+    "NotARegionError",
+    "ReadOnlyError",
+    "RegionClosedError",
+    "RegionFullError",
+    "RegionLockedError",
+    "StableMemoryError",
+    "VersionError",
+]
+
+
+class StableMemoryError(Exception):
+    """Base of every exception that stablemem defines."""
+
+
+class NotARegionError(StableMemoryError):
+    """The file is not a region: it is empty, or something else's."""
+
+
+class VersionError(StableMemoryError):
+    """The region was written in a format that this version does not read."""
+
+
+class CorruptRegionError(StableMemoryError):
+    """The bytes at an address are not what the structure that points there expects.
+
+    Attributes:
+        address: byte offset in the region where the damage was met.
+        expected: what should have been there.
+        found: what was there.
+    """
+
+    def __init__(self, address: int, expected: object, found: object, path: str = "") -> None:
+        self.address = address
+        self.expected = expected
+        self.found = found
+        self.path = path
+        super().__init__(address, expected, found, path)
+
+    def __str__(self) -> str:
+        where = self.path or "the region"
+        return (
+            f"{where} is damaged at address {self.address}: expected {self.expected}, found {self.found}. "
+            f"Run `stablemem verify` on it to see how far the damage goes, and restore it from a copy"
+        )
+
+
+class BlobifyError(StableMemoryError):
+    """A value could not become a blob, or a blob not a value, or the file names another Blobify.
+
+    Attributes:
+        index: position of the value in the list or in the given iterable; None where there is none.
+    """
+
+    def __init__(self, message: str, index: int | None = None) -> None:
+        self.message = message
+        self.index = index
+        super().__init__(message, index)
+
+    def __str__(self) -> str:
+        return self.message if self.index is None else f"value {self.index}: {self.message}"
+
+
+class RegionFullError(StableMemoryError, OSError):
+    """The region may not grow: the disk is full, or ``max_size`` is reached. Nothing committed was lost."""
+
+    def __init__(self, message: str, path: str | None = None) -> None:
+        self.message = message
+        OSError.__init__(self, errno.ENOSPC, message, path)
+
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+        return type(self), (self.message, self.filename)
+
+
+class RegionLockedError(StableMemoryError, BlockingIOError):
+    """Another handle has the region open for writing.
+
+    Attributes:
+        pid: the process that holds it, or None where that cannot be told.
+    """
+
+    def __init__(self, path: str, pid: int | None = None) -> None:
+        self.pid = pid
+        if pid is None:
+            who = "another process"
+        elif pid == os.getpid():
+            who = f"this process ({pid})"
+        else:
+            who = f"process {pid}"
+        OSError.__init__(
+            self,
+            errno.EAGAIN,
+            f"{path} is open for writing in {who}: open it with mode='r' to read meanwhile, "
+            f"or wait with timeout=",
+        )
+        self.path = path
+
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+        return type(self), (self.path, self.pid)
+
+
+class RegionClosedError(StableMemoryError, ValueError):
+    """The handle is closed, or its process forked, or an earlier failed sync ended it."""
+
+
+class ReadOnlyError(StableMemoryError, io.UnsupportedOperation):
+    """The handle only reads: it is a snapshot, or was opened with mode 'r', or lives in a forked child."""
+
+
+class BlockError(StableMemoryError, ValueError):
+    """A block is not what the call needs: freed twice, overlapping, not raw, or out of range."""

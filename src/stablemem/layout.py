@@ -1,0 +1,56 @@
+"""Sizes and addresses that every layer agrees on.
+
+The region, in region pages of 64 KiB:
+
+    address 0            4096         8192         12288                  65536
+    +------------+------------+------------+------------------------+------------ - -
+    | slot 0     | slot 1     | slot 2     | nodes and log pages    | region page 1
+    +------------+------------+------------+------------------------+------------ - -
+    \\______________ header ________________/
+
+Region page 0 holds the header and, behind it, nodes. Every other region page has one kind (below)
+while anything in it is in use. Every byte belongs to exactly one of: header, space map, node, blob,
+raw, free, limbo.
+
+Words of the format: all integers are little-endian and unsigned.
+"""
+
+import sys
+from typing import Final
+
+if sys.byteorder != "little":  # pragma: no cover - no such machine to run it on
+    raise ImportError("stablemem reads and writes little-endian words in place; this machine is big-endian")
+
+FORMAT: Final = 0
+"""Format number; 0 is "unstable": a file is read only by the version that wrote it."""
+
+NODE_SIZE: Final = 4096
+"""Bytes of a node, of a log page and of a header slot."""
+
+REGION_PAGE: Final = 65536
+"""Bytes of a region page, the unit in which kinds are given."""
+
+SLOT_COUNT: Final = 3
+HEADER_SIZE: Final = SLOT_COUNT * NODE_SIZE
+
+MAX_ADDRESS: Final = 1 << 56
+"""No region is larger; the bits above are free for marks."""
+
+MAX_BLOB: Final = (1 << 32) - 1
+"""Bytes of the largest value: a pointer has 32 bits for its size."""
+
+POINTER_SIZE: Final = 12
+INLINE_SIZE: Final = 8
+"""A blob of up to this many bytes sits inside its pointer."""
+
+LEAF_LEVEL: Final = 0
+MAX_LEVELS: Final = 12
+"""No tree is deeper; bounds every descent of a damaged file."""
+
+# Kinds of region pages.
+FREE_PAGE: Final = 0
+NODE_PAGE: Final = 1
+BLOB_PAGE: Final = 2
+RAW_PAGE: Final = 3
+KINDS: Final = (NODE_PAGE, BLOB_PAGE, RAW_PAGE)
+KIND_NAMES: Final = ("free", "nodes", "blobs", "raw")
