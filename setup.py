@@ -17,8 +17,8 @@ from setuptools import Extension, setup
 
 VARIANT = os.environ.get("STABLEMEM_BUILD", "")
 CORE = Path("src/stablemem/_core")
-# A module is compiled if a .pxd with its C types lies beside it.
-MODULES = sorted(path.stem for path in CORE.glob("*.pxd") if path.with_suffix(".py").exists())
+# A module is compiled if a .pxd with its C types lies beside it; words.pxd is a header for the others.
+MODULES = sorted(path.stem for path in CORE.glob("*.pxd") if path.stem != "words")
 
 
 def extensions() -> list[Extension]:

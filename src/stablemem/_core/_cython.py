@@ -1,0 +1,3 @@
+"""What ``import cython`` gives to interpreted code when Cython is not installed."""
+
+compiled = False

@@ -1,0 +1,257 @@
+"""Devices: where the bytes of a region are kept, and the only code that asks the kernel for I/O.
+
+Three twins behind one interface:
+
+    FileDevice       a file
+    MemoryDevice     anonymous memory (memfd), so that a list without a path runs the same code
+    RecordingDevice  memory that writes down every write, growth and sync, and fails when told to:
+                     the crash and fault tests are built on it
+
+Invariants: a descriptor is never 0 to 2 (a library that prints to a closed standard stream would write
+into the region); every error is an ``OSError`` that names the file; a failed or short write raises.
+"""
+
+import errno
+import mmap
+import os
+import stat
+from collections.abc import Sequence
+from contextlib import suppress
+from fcntl import F_DUPFD_CLOEXEC, fcntl
+
+from ..errors import RegionFullError
+
+__all__ = ["Device", "FileDevice", "MemoryDevice", "RecordingDevice"]
+
+Buffer = bytes | bytearray | memoryview
+
+_IOV_MAX = 1024
+
+
+def _above_standard_streams(descriptor: int) -> int:
+    """Return the descriptor, moved above 2 if it is one of the standard streams."""
+    if descriptor > 2:
+        return descriptor
+    moved = fcntl(descriptor, F_DUPFD_CLOEXEC, 3)
+    os.close(descriptor)
+    return moved
+
+
+class Device:
+    """An open file, anonymous or not, with the calls the engine makes of it.
+
+    Args:
+        descriptor: an open descriptor, which the device now owns.
+        path: the name used in messages and for reopening.
+    """
+
+    path: str
+    durable = True
+
+    def __init__(self, descriptor: int, path: str) -> None:
+        self.descriptor = _above_standard_streams(descriptor)
+        self.path = path
+        self.closed = False
+
+    def error(self, number: int, during: str) -> OSError:
+        """Return the exception for an error number, with the file named and what to do."""
+        if number in {errno.ENOSPC, errno.EDQUOT}:
+            return RegionFullError(
+                f"no space left on the disk while {during}; nothing committed was lost: "
+                f"free some space, or delete values and commit",
+                self.path,
+            )
+        return OSError(number, f"{os.strerror(number)} while {during}", self.path)
+
+    def identity(self) -> tuple[int, int]:
+        """Return (device number, inode number)."""
+        status = os.fstat(self.descriptor)
+        return status.st_dev, status.st_ino
+
+    def size(self) -> int:
+        """Return the file's length in bytes."""
+        return os.fstat(self.descriptor).st_size
+
+    def read(self, address: int, size: int) -> bytes:
+        """Return ``size`` bytes at ``address``, fewer where the file ends before."""
+        pieces = []
+        try:
+            while size and (piece := os.pread(self.descriptor, size, address)):
+                pieces.append(piece)
+                address += len(piece)
+                size -= len(piece)
+        except OSError as error:
+            raise self.error(error.errno or errno.EIO, f"reading at address {address}") from error
+        return b"".join(pieces)
+
+    def write(self, address: int, data: Buffer) -> None:
+        """Write all of ``data`` at ``address``."""
+        self.write_run(address, [data])
+
+    def write_run(self, address: int, pieces: Sequence[Buffer]) -> None:
+        """Write ``pieces`` one behind the other from ``address`` on, with as few calls as possible."""
+        for first in range(0, len(pieces), _IOV_MAX):
+            batch: Sequence[Buffer] = pieces[first : first + _IOV_MAX]
+            size = sum(map(len, batch))
+            try:
+                written = os.pwritev(self.descriptor, batch, address)
+                if written < size:
+                    # A write is cut short by a full disk or a limit; only the next call says which.
+                    rest = memoryview(b"".join(batch))
+                    while written < size:
+                        step = os.pwrite(self.descriptor, rest[written:], address + written)
+                        if step == 0:
+                            raise OSError(errno.EIO, "the kernel wrote nothing")
+                        written += step
+            except OSError as error:
+                during = f"writing {size} bytes at address {address}"
+                raise self.error(error.errno or errno.EIO, during) from error
+            address += size
+
+    def sync(self) -> None:
+        """Return once everything written survives a power cut."""
+        try:
+            os.fdatasync(self.descriptor)
+        except OSError as error:
+            raise self.error(error.errno or errno.EIO, "syncing") from error
+
+    def truncate(self, size: int) -> None:
+        """Cut or extend the file to ``size`` bytes."""
+        try:
+            os.ftruncate(self.descriptor, size)
+        except OSError as error:
+            raise self.error(error.errno or errno.EIO, f"setting the length to {size} bytes") from error
+
+    def map(self, size: int) -> mmap.mmap:
+        """Return a read-only map of the first ``size`` bytes.
+
+        A map keeps a duplicate of the descriptor it is made from, and with it that descriptor's locks.
+        """
+        return mmap.mmap(self.descriptor, size, flags=mmap.MAP_SHARED, prot=mmap.PROT_READ)
+
+    def reopen(self) -> "Device":
+        """Return a read-only device on the same file, with a file description of its own."""
+        descriptor = os.open(f"/proc/self/fd/{self.descriptor}", os.O_RDONLY | os.O_CLOEXEC)
+        return Device(descriptor, self.path)
+
+    def close(self) -> None:
+        """Close the descriptor; locks taken through it end with the last copy of it."""
+        if not self.closed:
+            self.closed = True
+            os.close(self.descriptor)
+
+
+class FileDevice(Device):
+    """A file of the file system."""
+
+    @classmethod
+    def open(cls, path: str, writable: bool) -> "FileDevice":
+        """Open an existing regular file.
+
+        Raises:
+            FileNotFoundError, IsADirectoryError, PermissionError: as ``open`` does.
+        """
+        flags = (os.O_RDWR if writable else os.O_RDONLY) | os.O_CLOEXEC | os.O_NONBLOCK
+        descriptor = _above_standard_streams(os.open(path, flags))
+        mode = os.fstat(descriptor).st_mode
+        if stat.S_ISREG(mode):
+            return cls(descriptor, path)
+        os.close(descriptor)
+        if stat.S_ISDIR(mode):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
+        raise OSError(errno.EINVAL, "a region must be a regular file", path)
+
+    @classmethod
+    def temporary(cls, path: str) -> "FileDevice":
+        """Create a new file beside ``path``, under a name that only this call knows."""
+        folder, name = os.path.split(path)
+        while True:
+            candidate = os.path.join(folder, f".{name}.{os.getpid()}.{os.urandom(4).hex()}.new")
+            with suppress(FileExistsError):
+                flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+                return cls(os.open(candidate, flags, 0o666), candidate)
+
+    def is_at(self, path: str) -> bool:
+        """Return whether ``path`` still names this file."""
+        try:
+            status = os.stat(path)
+        except FileNotFoundError:
+            return False
+        return (status.st_dev, status.st_ino) == self.identity()
+
+
+def sync_folder(path: str) -> None:
+    """Return once the names in the folder of ``path`` survive a power cut."""
+    descriptor = os.open(os.path.dirname(path) or ".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+class MemoryDevice(Device):
+    """Anonymous memory: a file without a name that ends with its last descriptor and map."""
+
+    durable = False
+
+    def __init__(self) -> None:
+        super().__init__(os.memfd_create("stablemem", os.MFD_CLOEXEC), "")
+
+    def sync(self) -> None:
+        """Do nothing: memory does not outlive the machine."""
+
+
+class RecordingDevice(MemoryDevice):
+    """Memory that records what is done to it and fails when told to.
+
+    Attributes:
+        events: ``("write", address, bytes)``, ``("truncate", size)`` and ``("sync",)`` in order.
+        fail_at: the number of the event, from 0, that fails; None for never.
+        fail_with: the error number it fails with.
+        fail_short: how many bytes of a failing write arrive before it fails.
+
+    >>> device = RecordingDevice()
+    >>> device.write(0, b"abc"); device.sync()
+    >>> device.events
+    [('write', 0, b'abc'), ('sync',)]
+    >>> device.fail_at = 2
+    >>> device.write(0, b"xyz")
+    Traceback (most recent call last):
+    OSError: [Errno 5] Input/output error while writing 3 bytes at address 0: 'recording'
+    >>> device.read(0, 3)
+    b'abc'
+    """
+
+    durable = True
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.path = "recording"
+        self.events: list[tuple[object, ...]] = []
+        self.fail_at: int | None = None
+        self.fail_with = errno.EIO
+        self.fail_short = 0
+
+    def _record(self, *event: object) -> bool:
+        """Write the event down; return whether it is the one that fails."""
+        self.events.append(event)
+        return len(self.events) - 1 == self.fail_at
+
+    def write_run(self, address: int, pieces: Sequence[Buffer]) -> None:
+        """Write, record, and fail if it is this event's turn."""
+        data = b"".join(pieces)
+        if self._record("write", address, data):
+            super().write_run(address, [data[: self.fail_short]])
+            raise self.error(self.fail_with, f"writing {len(data)} bytes at address {address}")
+        super().write_run(address, [data])
+
+    def sync(self) -> None:
+        """Record, and fail if it is this event's turn."""
+        if self._record("sync"):
+            raise self.error(self.fail_with, "syncing")
+
+    def truncate(self, size: int) -> None:
+        """Cut or extend, record, and fail if it is this event's turn."""
+        if self._record("truncate", size):
+            raise self.error(self.fail_with, f"setting the length to {size} bytes")
+        super().truncate(size)

@@ -1,0 +1,24 @@
+cimport cython
+from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
+from cpython.bytes cimport PyBytes_FromStringAndSize
+
+from stablemem._core.words cimport page_t, u64
+
+@cython.final
+cdef class Region:
+    cdef object _device
+    cdef object _map_device
+    cdef object _map
+    cdef object _view
+    cdef bint _held
+    cdef Py_buffer _buffer
+    cdef page_t _base
+    cdef readonly u64 limit
+    cdef readonly u64 mapped
+
+    cdef object _release(self)
+    cdef object _remap(self)
+    cdef page_t at(self, u64 address, u64 size) except NULL
+    cdef object _out_of_bounds(self, u64 address, u64 size)
+    @cython.locals(page=page_t)
+    cpdef bytes load(self, u64 address, u64 size)

@@ -1,0 +1,61 @@
+"""Little-endian words in a page, interpreted; ``words.pxd`` has the same functions in C.
+
+A page is anything with the buffer protocol: a slice of the map, or the bytes of a dirty node. This
+module is never compiled itself: compiled modules take the inline functions of the ``.pxd``.
+
+>>> page = bytearray(16)
+>>> put64(page, 8, 2**40 + 7)
+>>> get64(page, 8) - 2**40, get32(page, 8), get16(page, 8), get8(page, 8)
+(7, 7, 7, 7)
+"""
+
+from struct import Struct
+
+Page = bytes | bytearray | memoryview
+
+_U16 = Struct("<H")
+_U32 = Struct("<I")
+_U64 = Struct("<Q")
+
+
+def get8(page: Page, offset: int) -> int:
+    """Return the byte at ``offset``."""
+    return page[offset]
+
+
+def get16(page: Page, offset: int) -> int:
+    """Return the 16-bit word at ``offset``."""
+    value: int = _U16.unpack_from(page, offset)[0]
+    return value
+
+
+def get32(page: Page, offset: int) -> int:
+    """Return the 32-bit word at ``offset``."""
+    value: int = _U32.unpack_from(page, offset)[0]
+    return value
+
+
+def get64(page: Page, offset: int) -> int:
+    """Return the 64-bit word at ``offset``."""
+    value: int = _U64.unpack_from(page, offset)[0]
+    return value
+
+
+def put8(page: bytearray, offset: int, value: int) -> None:
+    """Store a byte at ``offset``."""
+    page[offset] = value
+
+
+def put16(page: bytearray, offset: int, value: int) -> None:
+    """Store a 16-bit word at ``offset``."""
+    _U16.pack_into(page, offset, value)
+
+
+def put64(page: bytearray, offset: int, value: int) -> None:
+    """Store a 64-bit word at ``offset``."""
+    _U64.pack_into(page, offset, value)
+
+
+def move(page: bytearray, to: int, source: int, size: int) -> None:
+    """Move ``size`` bytes within the page; the ranges may overlap."""
+    page[to : to + size] = page[source : source + size]
