@@ -1,6 +1,46 @@
-"""A list that lives in a file: mutable anywhere, fast at random access, crash-safe."""
+"""A list that lives in a file: mutable anywhere, fast at random access, crash-safe.
 
+>>> from stablemem import MemoryBuffer
+>>> with MemoryBuffer() as events:  # with a path, it lives in that file
+...     events.append({"user": 7, "action": "login"})
+...     events.insert(0, "first")
+...     events[-1]
+{'user': 7, 'action': 'login'}
+"""
+
+from . import blobify
 from ._core.checksum import COMPILED
+from .errors import (
+    BlobifyError,
+    BlockError,
+    CorruptRegionError,
+    NotARegionError,
+    ReadOnlyError,
+    RegionClosedError,
+    RegionFullError,
+    RegionLockedError,
+    StableMemoryError,
+    VersionError,
+)
+from .memory_buffer import MemoryBuffer
+from .memory_region import MemoryRegion, Stats
 
-__all__ = ["COMPILED"]
+__all__ = [
+    "COMPILED",
+    "BlobifyError",
+    "BlockError",
+    "CorruptRegionError",
+    "MemoryBuffer",
+    "MemoryRegion",
+    "NotARegionError",
+    "ReadOnlyError",
+    "RegionClosedError",
+    "RegionFullError",
+    "RegionLockedError",
+    "StableMemoryError",
+    "Stats",
+    "VersionError",
+    "blobify",
+]
+
 __version__ = "0.1.0"

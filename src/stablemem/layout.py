@@ -47,6 +47,15 @@ LEAF_LEVEL: Final = 0
 MAX_LEVELS: Final = 12
 """No tree is deeper; bounds every descent of a damaged file."""
 
+LEAF_CAPACITY: Final = 255
+INNER_CAPACITY: Final = 170
+LEAF_MINIMUM: Final = 127
+INNER_MINIMUM: Final = 85
+"""Nodes hold at least the minimum, except the root and the last node of each level."""
+
+DIRTY: Final = 1 << 63
+"""Mark of an address that is the number of a dirty node or of a pending blob, in memory only."""
+
 # Kinds of region pages.
 FREE_PAGE: Final = 0
 NODE_PAGE: Final = 1

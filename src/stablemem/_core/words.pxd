@@ -2,6 +2,17 @@
 # interpreted forms.
 from libc.string cimport memcpy, memmove
 
+# The constants of layout.py that hot paths compare with.
+cdef enum:
+    REGION_PAGE = 65536
+    NODE_SIZE = 4096
+    INLINE_SIZE = 8
+    MAX_LEVELS = 12
+    LEAF_CAPACITY = 255
+    LEAF_MINIMUM = 127
+    INNER_CAPACITY = 170
+    INNER_MINIMUM = 85
+
 ctypedef unsigned long long u64
 ctypedef unsigned int u32
 ctypedef const unsigned char* page_t

@@ -1,0 +1,59 @@
+# `make` alone lists what there is. Everything is set up in .venv inside the checkout.
+
+PYTHON ?= python3
+ARGS ?=
+
+VENV_PYTHON := .venv/bin/python
+STAMP := .venv/built
+# A module with a .pxd beside it is compiled.
+TYPES := $(sort $(shell find src -name '*.pxd'))
+SOURCES := pyproject.toml setup.py $(TYPES) $(wildcard $(TYPES:.pxd=.py))
+# What was built, for whom: any difference builds anew, as a newer source does.
+WANTED := $(strip $(CURDIR) $(PYTHON) CC=$(CC) build=$(STABLEMEM_BUILD) sanitize=$(STABLEMEM_SANITIZE) $(TYPES))
+
+.PHONY: help build demo test lint bench clean FORCE
+
+help:
+	@echo 'make demo    what stablemem does, on real input'
+	@echo 'make test    lint, then the whole test suite, compiled and interpreted; ARGS="-k name" for pytest'
+	@echo 'make lint    ruff and mypy'
+	@echo 'make bench   the benchmarks; ARGS="..." for them'
+	@echo 'make build   .venv with stablemem and its tools in it; the others do this first'
+	@echo 'make clean   remove .venv and everything else that was made'
+	@echo
+	@echo 'PYTHON=python3.12 names the Python to use, 3.11 or later. STABLEMEM_BUILD=pure builds nothing'
+	@echo 'compiled, =require fails where that is impossible, =checked is for finding faults.'
+
+build: $(STAMP)
+	@:
+
+$(STAMP): $(SOURCES)
+	@PYTHON='$(PYTHON)' sh scripts/build.sh
+	@printf '%s\n' '$(WANTED)' > $@
+
+ifneq ($(shell cat $(STAMP) 2>/dev/null),$(WANTED))
+$(STAMP): FORCE
+endif
+
+demo: build
+	@echo '==> demo'
+	@$(VENV_PYTHON) examples/demo.py $(ARGS)
+
+test: lint
+	@sh scripts/test.sh $(ARGS)
+
+lint: build
+	@echo '==> lint'
+	@$(VENV_PYTHON) -m ruff check
+	@$(VENV_PYTHON) -m ruff format --check
+	@$(VENV_PYTHON) -m mypy
+
+bench: build
+	@echo '==> benchmarks'
+	@$(VENV_PYTHON) benchmarks/run.py $(ARGS)
+
+clean:
+	@echo '==> clean'
+	@rm -rf .venv build dist src/*.egg-info .pytest_cache .hypothesis .mypy_cache .ruff_cache
+	@find src tests examples benchmarks \( -name '*.so' -o -name '*.pyc' \) -delete
+	@find src tests examples benchmarks -name __pycache__ -empty -delete

@@ -1,0 +1,30 @@
+#!/bin/sh
+# Run pytest, with the arguments given, on the compiled and on the interpreted form. Run by `make test`.
+set -eu
+cd "$(dirname "$0")/.."
+
+step() { printf '==> %s\n' "$*"; }
+compiled() { STABLEMEM_PURE=$1 .venv/bin/python -c 'import stablemem; print(stablemem.COMPILED)'; }
+
+failed=
+if [ "$(compiled 0)" = True ]; then
+    step "tests, compiled"
+    # For doctests pytest loads the .py of a compiled module, and other modules would then meet it in
+    # place of the extension. These doctests run with the interpreted form.
+    ignored=$(find src -name '*.so' | sed 's/\([^.]*\)\..*/--ignore=\1.py/')
+    # shellcheck disable=SC2086
+    STABLEMEM_PURE=0 .venv/bin/python -m pytest $ignored "$@" || failed="compiled"
+else
+    step "no extension could be built here, or none was asked for: the interpreted form is tested alone"
+fi
+if [ "$(compiled 1)" != False ]; then
+    echo "error: STABLEMEM_PURE=1 does not give the interpreted form" >&2
+    exit 1
+fi
+step "tests, interpreted"
+STABLEMEM_PURE=1 .venv/bin/python -m pytest "$@" || failed="${failed:+$failed and }interpreted"
+if [ -n "$failed" ]; then
+    step "tests failed: $failed"
+    exit 1
+fi
+step "tests passed"

@@ -1,0 +1,37 @@
+cimport cython
+
+from stablemem._core.freetree cimport FreeTree
+from stablemem._core.words cimport REGION_PAGE, u64
+
+@cython.final
+cdef class Layer:
+    cdef readonly FreeTree fresh
+    cdef readonly FreeTree freed
+
+@cython.final
+cdef class Limbo:
+    cdef readonly u64 transaction
+    cdef readonly FreeTree blocks
+
+@cython.final
+cdef class FreeSpace:
+    cdef FreeTree _pool
+    cdef list _trees
+    cdef bytearray _kinds
+    cdef readonly list areas
+    cdef readonly list layers
+    cdef readonly list limbo
+    cdef readonly FreeTree given
+    cdef readonly u64 end
+
+    @cython.locals(tree=FreeTree, address=cython.longlong, layer=Layer)
+    cpdef u64 allocate(self, int kind, u64 size) except 0
+    @cython.locals(tree=FreeTree, address=cython.longlong, area=u64, least_run=u64, pages=u64, largest=u64, begin=u64, size=u64, layer=Layer)
+    cpdef tuple take_run(self, int kind, u64 wanted, u64 least)
+    cdef object _extend(self, int kind, u64 size)
+    @cython.locals(layer=Layer)
+    cpdef object free(self, u64 address, u64 size)
+    @cython.locals(stop=u64, first=u64, last=u64)
+    cpdef object reuse(self, u64 address, u64 size)
+    @cython.locals(page=u64, begin=u64, tree=FreeTree)
+    cdef object _reuse_within(self, u64 address, u64 size)

@@ -1,0 +1,423 @@
+# cython: annotation_typing=False
+"""Free space: which bytes of the region are free, by kind, and what one transaction does to that.
+
+    region page   0        1        2        3        4        5
+                  +--------+--------+--------+--------+--------+
+    kind          | nodes  | blobs  | blobs  |  free  | nodes  |   end
+                  +--------+--------+--------+--------+--------+
+    free trees      nodes    blobs (one block      pool   nodes
+                             may span pages)
+
+A region page that is wholly free has no kind and lies in the pool; a free block in any other page lies
+in the tree of the page's kind. So nodes are 4 KiB aligned for nothing, and a small value never lands
+among raw blocks. Neighbours of one kind merge; a page whose last byte is freed goes back to the pool.
+
+Transactions are layers. A layer knows what it allocated (``fresh``) and what it freed of older things
+(``freed``). A block is reusable at once only if the innermost layer allocated it; everything else waits:
+
+    commit            fresh stays allocated; freed becomes limbo of this transaction
+    rollback          fresh becomes free; freed stays allocated
+    savepoint ends    its fresh joins the layer below; its freed is freed there
+
+Limbo holds what committed transactions freed, oldest first, each with the number of the transaction
+that freed it: reusable once no slot in use and no snapshot is older than that.
+
+Invariants: the free trees, the pool, limbo and everything allocated tile ``[0, end)``; a pool block is a
+multiple of region pages; a kind tree holds no whole region page; the layers' sets are disjoint.
+"""
+
+from collections.abc import Callable
+
+from ..errors import BlockError
+from ..layout import HEADER_SIZE, KIND_NAMES, KINDS, MAX_ADDRESS, NODE_PAGE
+from .freetree import FreeTree
+
+try:
+    import cython
+except ModuleNotFoundError:
+    from . import _cython as cython
+if not cython.compiled:
+    from ..layout import REGION_PAGE
+
+__all__ = ["FreeSpace", "Layer", "Limbo"]
+
+LIMBO_GENERATIONS = 64
+"""Distinct transaction numbers kept in limbo; beyond, neighbours share the younger number."""
+
+
+class Layer:
+    """What one transaction, or one savepoint within it, allocated and freed."""
+
+    __slots__ = ("freed", "fresh")
+
+    def __init__(self) -> None:
+        self.fresh = FreeTree()
+        self.freed = FreeTree()
+
+
+class Limbo:
+    """Blocks freed by one committed transaction that something older may still reach."""
+
+    __slots__ = ("blocks", "transaction")
+
+    def __init__(self, transaction: int, blocks: FreeTree) -> None:
+        self.transaction = transaction
+        self.blocks = blocks
+
+
+class FreeSpace:
+    """The free blocks of one region, for its one writer.
+
+    Attributes:
+        end: end of the last region page that ever had a kind, in bytes.
+        layers: the open transaction's layers, innermost last; never empty.
+        limbo: what committed transactions freed, oldest first.
+        areas: for each kind, the set of its region pages, as byte ranges.
+        given: region pages that got a kind in this transaction, as byte ranges.
+
+    >>> space = FreeSpace()
+    >>> space.allocate(1, 4096), space.allocate(2, 100), space.allocate(2, 100)
+    (12288, 65536, 65636)
+    >>> space.free(65536, 100); space.allocate(2, 60)
+    65536
+    """
+
+    __slots__ = ("_kinds", "_pool", "_trees", "areas", "end", "given", "layers", "limbo")
+
+    def __init__(self) -> None:
+        self._pool = FreeTree()
+        self._trees = [FreeTree() for _ in KIND_NAMES]
+        self.areas = [FreeTree() for _ in KIND_NAMES]
+        self.layers = [Layer()]
+        self.limbo: list[Limbo] = []
+        self.given = FreeTree()
+        # Region page 0 has its kind from the start: the header takes the first 12 KiB of it.
+        self._kinds = bytearray([NODE_PAGE])
+        self.areas[NODE_PAGE].insert(0, REGION_PAGE)
+        self._trees[NODE_PAGE].insert(HEADER_SIZE, REGION_PAGE - HEADER_SIZE)
+        self.end = REGION_PAGE
+
+    # -- allocating ----------------------------------------------------------------------------------
+
+    def allocate(self, kind: int, size: int) -> int:
+        """Return the address of a block of ``size`` bytes: first fit among the kind's, else new pages."""
+        tree = self._trees[kind]
+        address = tree.allocate(size)
+        if address < 0:
+            self._extend(kind, size)
+            address = tree.allocate(size)
+            self._trim(kind, address + size)
+        layer = self.layers[-1]
+        layer.fresh.insert(address, size)
+        return address
+
+    def take_run(self, kind: int, wanted: int, least: int) -> tuple[int, int]:
+        """Return a block (address, size) of at most ``wanted`` bytes and at least ``least``.
+
+        One run is worth more than old holes: bytes written together cost one write. Holes are used when
+        the whole run fits into one, when a long run fits a large part into one, or when more than a
+        quarter of the kind's pages is free, which bounds what contiguity may cost.
+        """
+        tree = self._trees[kind]
+        area = self.areas[kind].total
+        least_run = wanted
+        if tree.total > area >> 2 and tree.total >= 1 << 20:
+            least_run = least
+        elif wanted >= REGION_PAGE:
+            least_run = max(least, REGION_PAGE >> 2)
+        address = tree.find(least_run)
+        extended = address < 0
+        if extended:
+            pages = (wanted + REGION_PAGE - 1) // REGION_PAGE
+            largest = self._pool.largest()
+            if largest < pages * REGION_PAGE and largest >= max(least, 16 * REGION_PAGE):
+                wanted = min(wanted, largest)
+            self._extend(kind, wanted)
+            address = tree.find(wanted)
+        begin, size = tree.floor(address)
+        size = min(size, wanted)
+        tree.remove(begin, size)
+        if extended:
+            self._trim(kind, begin + size)
+        layer = self.layers[-1]
+        layer.fresh.insert(begin, size)
+        return begin, size
+
+    def _trim(self, kind: int, address: int) -> None:
+        """Give whole region pages at an address back that a neighbour's free bytes made unneeded."""
+        block = self._trees[kind].floor(address)
+        if block is not None and block[0] == address:
+            first = (address + REGION_PAGE - 1) // REGION_PAGE * REGION_PAGE
+            stop = (address + block[1]) // REGION_PAGE * REGION_PAGE
+            if stop > first:
+                self._trees[kind].remove(first, stop - first)
+                self._reuse_pages(first, stop - first)
+
+    def _extend(self, kind: int, size: int) -> None:
+        """Give pages to a kind so that its tree has a block of ``size``."""
+        if size > MAX_ADDRESS - self.end:
+            raise BlockError(f"a block of {size} bytes would end beyond the largest address, {MAX_ADDRESS}")
+        pages = (size + REGION_PAGE - 1) // REGION_PAGE
+        address = self._pool.allocate(pages * REGION_PAGE)
+        if address < 0:
+            tail = self._pool.last()
+            tree_tail = self._trees[kind].last()
+            if tail is not None and tail[0] + tail[1] == self.end:
+                address = tail[0]
+                self._pool.remove(tail[0], tail[1])
+            else:
+                address = self.end
+                if tree_tail is not None and tree_tail[0] + tree_tail[1] == self.end:
+                    pages = (size - tree_tail[1] + REGION_PAGE - 1) // REGION_PAGE
+            new_end = address + pages * REGION_PAGE
+            self._kinds.extend(bytes((new_end - self.end) // REGION_PAGE))
+            self.end = new_end
+        self._give_kind(kind, address, pages * REGION_PAGE)
+        self._trees[kind].insert(address, pages * REGION_PAGE)
+
+    def _give_kind(self, kind: int, address: int, size: int) -> None:
+        """Write down that these region pages are of a kind now."""
+        first = address // REGION_PAGE
+        self._kinds[first : first + size // REGION_PAGE] = bytes([kind]) * (size // REGION_PAGE)
+        for other in KINDS:
+            self.areas[other].discard(address, address + size)
+        self.areas[kind].insert(address, size)
+        self.given.discard(address, address + size)
+        self.given.insert(address, size)
+
+    # -- freeing -------------------------------------------------------------------------------------
+
+    def free(self, address: int, size: int) -> None:
+        """Free a block: at once if the innermost layer allocated it, else when its layer ends."""
+        layer = self.layers[-1]
+        if layer.fresh.covers(address, size):
+            layer.fresh.remove(address, size)
+            self.reuse(address, size)
+        else:
+            if size > self.end or address > self.end - size:
+                raise BlockError(f"block ({address}, {size}) is not in the region of {self.end} bytes")
+            layer.freed.insert(address, size)
+
+    def reuse(self, address: int, size: int) -> None:
+        """Put a block that nothing reaches into the tree of its kind, or its whole pages into the pool."""
+        stop = address + size
+        first = (address + REGION_PAGE - 1) // REGION_PAGE
+        last = stop // REGION_PAGE
+        if first > last:
+            self._reuse_within(address, size)
+            return
+        if first * REGION_PAGE > address:
+            self._reuse_within(address, first * REGION_PAGE - address)
+        if last > first:
+            self._reuse_pages(first * REGION_PAGE, (last - first) * REGION_PAGE)
+        if stop > last * REGION_PAGE:
+            self._reuse_within(last * REGION_PAGE, stop - last * REGION_PAGE)
+
+    def _reuse_within(self, address: int, size: int) -> None:
+        """Put a part of one region page into the tree of its kind."""
+        page = address // REGION_PAGE
+        kind = self._kinds[page]
+        tree = self._trees[kind]
+        tree.insert(address, size)
+        begin = page * REGION_PAGE
+        if tree.covers(begin, REGION_PAGE):
+            tree.remove(begin, REGION_PAGE)
+            self._reuse_pages(begin, REGION_PAGE)
+
+    def _reuse_pages(self, address: int, size: int) -> None:
+        """Put whole region pages into the pool; they lose their kind."""
+        self._pool.insert(address, size)
+        first = address // REGION_PAGE
+        self._kinds[first : first + size // REGION_PAGE] = bytes(size // REGION_PAGE)
+        for kind in KINDS:
+            self.areas[kind].discard(address, address + size)
+
+    # -- transactions --------------------------------------------------------------------------------
+
+    def push(self) -> None:
+        """Open a savepoint."""
+        self.layers.append(Layer())
+
+    def pop(self) -> None:
+        """End a savepoint, keeping what it did."""
+        layer = self.layers.pop()
+        below = self.layers[-1]
+        for address, size in layer.fresh.blocks():
+            below.fresh.insert(address, size)
+        for address, size in layer.freed.blocks():
+            self._free_parts(below, address, size)
+
+    def _free_parts(self, layer: Layer, address: int, size: int) -> None:
+        """Free a run that may lie partly in what the layer allocated."""
+        while size:
+            part = size
+            block = layer.fresh.floor(address)
+            if block is not None and block[0] + block[1] > address:
+                part = min(size, block[0] + block[1] - address)
+            else:
+                block = layer.fresh.ceiling(address)
+                if block is not None:
+                    part = min(size, block[0] - address)
+            self.free(address, part)
+            address += part
+            size -= part
+
+    def undo(self) -> None:
+        """Undo the innermost layer: what it allocated is free again, what it freed is not."""
+        layer = self.layers[-1]
+        for address, size in layer.fresh.blocks():
+            self.reuse(address, size)
+        self.layers[-1] = Layer()
+        if len(self.layers) == 1:
+            self.given = FreeTree()
+
+    def commit(self, transaction: int) -> None:
+        """End the transaction: what it freed of older states goes into limbo."""
+        layer = self.layers[-1]
+        if layer.freed.count:
+            self.limbo.append(Limbo(transaction, layer.freed))
+        if len(self.limbo) > LIMBO_GENERATIONS:
+            older = self.limbo.pop(0)
+            for address, size in older.blocks.blocks():
+                self.limbo[0].blocks.insert(address, size)
+        self.layers = [Layer()]
+        self.given = FreeTree()
+
+    def release(self, floor: int, oldest_reader: Callable[[int], int | None]) -> None:
+        """Reuse what limbo holds of transactions up to ``floor`` that no snapshot is older than.
+
+        Args:
+            floor: the oldest transaction among the header slots that the next commit keeps.
+            oldest_reader: returns the oldest snapshot below a transaction number, or None.
+        """
+        while self.limbo and self.limbo[0].transaction <= floor:
+            if oldest_reader(self.limbo[0].transaction) is not None:
+                return
+            for address, size in self.limbo.pop(0).blocks.blocks():
+                self.reuse(address, size)
+
+    # -- looking -------------------------------------------------------------------------------------
+
+    def kind_at(self, address: int) -> int:
+        """Return the kind of the region page that holds an address; 0 behind the end."""
+        page = address // REGION_PAGE
+        return self._kinds[page] if page < len(self._kinds) else 0
+
+    @property
+    def free_bytes(self) -> int:
+        """Bytes that may be allocated without growing."""
+        return self._pool.total + sum([tree.total for tree in self._trees])
+
+    @property
+    def limbo_bytes(self) -> int:
+        """Bytes in limbo."""
+        return sum([each.blocks.total for each in self.limbo])
+
+    def free_blocks(
+        self, start: int = 0, stop: int = MAX_ADDRESS, most: int = MAX_ADDRESS
+    ) -> list[tuple[int, int]]:
+        """Return the free blocks that touch ``[start, stop)``, not clipped, by address, the first ``most``."""
+        found = self._pool.blocks(start, stop, most)
+        for tree in self._trees:
+            found += tree.blocks(start, stop, most)
+        found.sort()
+        return found[:most]
+
+    def used_end(self) -> int:
+        """Return the end of the last byte that is not free."""
+        end = self.end
+        trees = [self._pool, *self._trees]
+        moved = True
+        while moved:
+            moved = False
+            for tree in trees:
+                block = tree.floor(end - 1) if end else None
+                if block is not None and block[0] + block[1] == end:
+                    end = block[0]
+                    moved = True
+        return end
+
+    def largest_free(self) -> int:
+        """Return the size of the largest free block."""
+        return max(self._pool.largest(), max([tree.largest() for tree in self._trees]))
+
+    # -- rebuilding ----------------------------------------------------------------------------------
+
+    def rebuild(
+        self, end: int, kinds: bytearray, free: FreeTree, limbo: list[Limbo]
+    ) -> None:  # fmt: skip
+        """Take over a state read from the space map.
+
+        Args:
+            end: bytes of the region; rounded up to region pages here, the rest being free.
+            kinds: the kind of each region page.
+            free: the free bytes below ``end``.
+            limbo: what is in limbo, oldest first.
+        """
+        self._pool = FreeTree()
+        self._trees = [FreeTree() for _ in KIND_NAMES]
+        self.areas = [FreeTree() for _ in KIND_NAMES]
+        self.layers = [Layer()]
+        self.given = FreeTree()
+        self.limbo = limbo
+        pages = max(1, (end + REGION_PAGE - 1) // REGION_PAGE)
+        self.end = pages * REGION_PAGE
+        self._kinds = kinds[:pages] + bytearray(max(0, pages - len(kinds)))
+        if end < self.end:
+            free.discard(end, self.end)
+            free.insert(end, self.end - end)
+        begin = 0
+        for page in range(1, pages + 1):
+            if page == pages or self._kinds[page] != self._kinds[begin]:
+                if self._kinds[begin]:
+                    size = (page - begin) * REGION_PAGE
+                    self.areas[self._kinds[begin]].insert(begin * REGION_PAGE, size)
+                begin = page
+        for address, size in free.blocks():
+            self.reuse(address, size)
+        misplaced = self._trees[0].blocks() or free.blocks(0, HEADER_SIZE)
+        for each in limbo:
+            misplaced += each.blocks.blocks(0, HEADER_SIZE)
+        if misplaced:
+            raise BlockError(f"block {misplaced[0]} is free in a region page of no kind, or in the header")
+
+    # -- checking ------------------------------------------------------------------------------------
+
+    def check(self) -> list[str]:
+        """Return a sentence for every invariant that does not hold."""
+        faults = []
+        everything = FreeTree()
+        named = [("pool", self._pool), *zip(KIND_NAMES, self._trees, strict=True)]
+        named += [(f"limbo {each.transaction}", each.blocks) for each in self.limbo]
+        named += [("freed", layer.freed) for layer in self.layers]
+        named += [("fresh", layer.fresh) for layer in self.layers]
+        for name, tree in named:
+            faults += [f"{name}: {fault}" for fault in tree.check()]
+            if name == "freed":
+                continue
+            for address, size in tree.blocks():
+                if everything.overlaps(address, size):
+                    faults.append(f"{name}: block ({address}, {size}) is also in another set")
+                else:
+                    everything.insert(address, size)
+        for address, size in self._pool.blocks():
+            if address % REGION_PAGE or size % REGION_PAGE:
+                faults.append(f"pool: block ({address}, {size}) is not of whole region pages")
+            if any(self._kinds[address // REGION_PAGE : (address + size) // REGION_PAGE]):
+                faults.append(f"pool: block ({address}, {size}) has a kind")
+        for kind in KINDS:
+            for address, size in self._trees[kind].blocks():
+                first, last = -(-address // REGION_PAGE), (address + size) // REGION_PAGE
+                if last > first:
+                    faults.append(f"{KIND_NAMES[kind]}: block ({address}, {size}) has a whole region page")
+                for page in range(address // REGION_PAGE, -(-(address + size) // REGION_PAGE)):
+                    if self._kinds[page] != kind:
+                        faults.append(f"{KIND_NAMES[kind]}: block ({address}, {size}) in another kind's page")
+            for address, size in self.areas[kind].blocks():
+                if set(self._kinds[address // REGION_PAGE : (address + size) // REGION_PAGE]) != {kind}:
+                    faults.append(f"{KIND_NAMES[kind]}: area ({address}, {size}) is of another kind")
+        if sum(self.areas[kind].total for kind in KINDS) + self._pool.total != self.end:
+            faults.append("areas and pool do not cover the region")
+        if self._trees[0].count:
+            faults.append("the tree of no kind is not empty")
+        return faults

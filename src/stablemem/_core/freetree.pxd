@@ -1,0 +1,149 @@
+cimport cython
+from libc.stdint cimport int64_t
+
+
+cdef enum:
+    CAP = 64
+    DEPTH = 24
+
+cdef extern from *:
+    """
+    #if defined(__GNUC__)
+    #define stablemem_prefetch(p, n) \\
+        for (int at_ = 0; at_ < (n); at_ += 64) __builtin_prefetch((const char *)(p) + at_)
+    #else
+    #define stablemem_prefetch(p, n) (void)(p)
+    #endif
+    """
+    void prefetch "stablemem_prefetch" (void *start, int size) noexcept
+
+cdef unsigned long long LIMIT
+cdef unsigned long long BEYOND
+
+
+@cython.final
+cdef class FreeNode:
+    cdef Py_ssize_t count
+    cdef unsigned long long keys[CAP]
+    cdef unsigned long long values[CAP]
+    cdef list kids
+
+    @cython.locals(base=Py_ssize_t, width=Py_ssize_t, half=Py_ssize_t)
+    cdef Py_ssize_t seek(self, unsigned long long address) noexcept
+
+    @cython.locals(spot=Py_ssize_t)
+    cdef Py_ssize_t first_fit(self, unsigned long long size) noexcept
+
+    @cython.locals(spot=Py_ssize_t, best=cython.ulonglong, value=cython.ulonglong)
+    cdef unsigned long long top(self, unsigned long long bound) noexcept
+
+    @cython.locals(rest=Py_ssize_t)
+    cdef int put(
+        self, Py_ssize_t spot, unsigned long long key, unsigned long long value, FreeNode kid
+    ) except -1
+
+    @cython.locals(rest=Py_ssize_t)
+    cdef int cut(self, Py_ssize_t spot) except -1
+
+    @cython.locals(moved=Py_ssize_t)
+    cdef int move_tail(self, Py_ssize_t start, FreeNode right) except -1
+
+    @cython.locals(rest=Py_ssize_t)
+    cdef int move_head(self, Py_ssize_t moved, FreeNode left) except -1
+
+    @cython.locals(twin=FreeNode, kid=FreeNode)
+    cdef FreeNode copied(self)
+
+
+@cython.final
+cdef class FreeTree:
+    cdef readonly unsigned long long total
+    cdef readonly Py_ssize_t count
+    cdef FreeNode root
+    cdef Py_ssize_t height
+    cdef list path
+    cdef Py_ssize_t spots[DEPTH]
+
+    @cython.locals(
+        node=FreeNode, stop=cython.ulonglong, fence=cython.ulonglong, after=cython.ulonglong,
+        room=cython.ulonglong, spot=Py_ssize_t, joins=cython.bint,
+    )
+    cdef int insert_block(self, unsigned long long address, unsigned long long size) except -1
+
+    @cython.locals(
+        node=FreeNode, spot=Py_ssize_t, depth=Py_ssize_t, address=cython.ulonglong, room=cython.ulonglong
+    )
+    cdef int64_t allocate_block(self, unsigned long long size) except -2
+
+    @cython.locals(node=FreeNode, spot=Py_ssize_t, depth=Py_ssize_t)
+    cdef int64_t find_block(self, unsigned long long size) except -2
+
+    @cython.locals(node=FreeNode, spot=Py_ssize_t, fence=cython.ulonglong)
+    cdef int remove_block(self, unsigned long long address, unsigned long long size) except -1
+
+    @cython.locals(
+        node=FreeNode, spot=Py_ssize_t, fence=cython.ulonglong, end=cython.ulonglong, taken=cython.ulonglong
+    )
+    cdef int64_t discard_range(self, unsigned long long start, unsigned long long stop) except -1
+
+    @cython.locals(node=FreeNode, spot=Py_ssize_t)
+    cdef bint covers_block(self, unsigned long long address, unsigned long long size) except? -1
+
+    @cython.locals(node=FreeNode, spot=Py_ssize_t, fence=cython.ulonglong)
+    cdef bint overlaps_block(self, unsigned long long address, unsigned long long size) except? -1
+
+    @cython.locals(node=FreeNode, spot=Py_ssize_t)
+    cdef tuple floor_block(self, unsigned long long address)
+
+    @cython.locals(node=FreeNode, spot=Py_ssize_t, fence=cython.ulonglong)
+    cdef tuple ceiling_block(self, unsigned long long address)
+
+    @cython.locals(node=FreeNode, depth=Py_ssize_t)
+    cdef tuple last_block(self)
+
+    @cython.locals(node=FreeNode, spot=Py_ssize_t, depth=Py_ssize_t)
+    cdef list list_blocks(self, unsigned long long start, unsigned long long stop, unsigned long long most)
+
+    @cython.locals(node=FreeNode, spot=Py_ssize_t, depth=Py_ssize_t, fence=cython.ulonglong)
+    cdef unsigned long long _descend(self, unsigned long long address) except 0
+
+    @cython.locals(
+        node=FreeNode, parent=FreeNode, spot=Py_ssize_t,
+        known=cython.ulonglong, top=cython.ulonglong, key=cython.ulonglong,
+    )
+    cdef int _changed(self, Py_ssize_t depth, unsigned long long old, unsigned long long new) except -1
+
+    @cython.locals(
+        node=FreeNode, fresh=FreeNode, parent=FreeNode, kid=FreeNode, spot=Py_ssize_t,
+        depth=Py_ssize_t, biggest=cython.ulonglong, half=Py_ssize_t,
+    )
+    cdef int _add_entry(
+        self, unsigned long long key, unsigned long long value, unsigned long long fence
+    ) except -1
+
+    @cython.locals(node=FreeNode)
+    cdef int _drop_entry(self, Py_ssize_t spot, unsigned long long old, unsigned long long new) except -1
+
+    @cython.locals(
+        node=FreeNode, parent=FreeNode, left=FreeNode, right=FreeNode, spot=Py_ssize_t,
+        depth=Py_ssize_t, half=Py_ssize_t,
+    )
+    cdef int _mend(self) except -1
+
+    @cython.locals(node=FreeNode, spot=Py_ssize_t, key=cython.ulonglong, room=cython.ulonglong)
+    cdef int _take(
+        self, unsigned long long address, unsigned long long size, unsigned long long fence
+    ) except -1
+
+    cdef object _clash(self, unsigned long long address, unsigned long long size, unsigned long long other)
+
+    @cython.locals(kid=FreeNode, spot=Py_ssize_t)
+    cdef int _inspect(
+        self, FreeNode node, Py_ssize_t level, bint spine, list faults, list found
+    ) except -1
+
+
+@cython.locals(word=cython.ulonglong)
+cdef unsigned long long _word(object value) except? 0xFFFFFFFFFFFFFFFF
+
+cdef int _check_block(unsigned long long address, unsigned long long size) except -1

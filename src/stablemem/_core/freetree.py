@@ -1,0 +1,841 @@
+# cython: annotation_typing=False, boundscheck=False, wraparound=False, auto_pickle=False
+"""A max-value B+tree of disjoint blocks of bytes, in memory: the free list, and any set of ranges.
+
+Leaves hold (address, size) of each block by address; a branch holds for each child the first address
+and the largest size below it. From the sizes the lowest block that fits is found in one descent.
+
+Invariants, all proved by ``FreeTree.check``:
+
+* Blocks are at least 1 byte long, inside [0, 2**56), in order, and no two overlap or touch.
+* Each entry of a branch is exactly the first address and the largest size of its child.
+* All leaves are equally deep. Every node is at least half full, except the root (a branch has two
+  children) and the nodes on the right edge (one entry), which ascending inserts leave behind full.
+* ``total`` and ``count`` are the bytes and the number of the blocks.
+"""
+
+from bisect import bisect_right
+from collections.abc import Iterator
+from operator import index
+
+from ..errors import BlockError
+
+try:
+    import cython
+except ModuleNotFoundError:  # pragma: no cover - depends on what is installed
+    from . import _cython as cython
+
+if cython.compiled:
+    from cython.cimports.libc.string import memcpy, memmove
+else:
+    # As in the .pxd. 24 levels of half-full nodes hold more entries than there are addresses.
+    CAP = 64
+    DEPTH = 24
+
+LIMIT = 1 << 56
+BEYOND = LIMIT + 1
+
+
+class FreeNode:
+    """A leaf or a branch: ``count`` entries, ``keys`` (addresses) and ``values`` (sizes), and children.
+
+    ``kids`` is None in a leaf. Compiled, keys and values are C arrays of fixed length; interpreted,
+    they are lists of exactly ``count`` items.
+    """
+
+    __slots__ = ("count", "keys", "kids", "values")
+
+    def __init__(self, branch: bool) -> None:
+        self.count = 0
+        self.kids: list[FreeNode] | None = [] if branch else None
+        if not cython.compiled:
+            self.keys: list[int] = []
+            self.values: list[int] = []
+
+    def seek(self, address: int) -> int:
+        """Index of the last entry at or below ``address``, or -1."""
+        if cython.compiled:
+            if self.count == 0 or self.keys[0] > address:
+                return -1
+            base = 0
+            width = self.count
+            while width > 1:
+                half = width >> 1
+                if self.keys[base + half] <= address:
+                    base += half
+                width -= half
+            return base
+        else:
+            return bisect_right(self.keys, address) - 1
+
+    def first_fit(self, size: int) -> int:
+        """Index of the first entry of ``size`` or more, or -1."""
+        if cython.compiled:
+            for spot in range(self.count):
+                if self.values[spot] >= size:
+                    return spot
+        else:
+            for spot, value in enumerate(self.values):
+                if value >= size:
+                    return spot
+        return -1
+
+    def top(self, bound: int) -> int:
+        """Give the largest value, 0 if empty; no value is larger than ``bound``, where the scan may end."""
+        if cython.compiled:
+            best = 0
+            for spot in range(self.count):
+                value = self.values[spot]
+                if value > best:
+                    best = value
+                    if value >= bound:
+                        break
+            return best
+        else:
+            return max(self.values, default=0)
+
+    def put(self, spot: int, key: int, value: int, kid: "FreeNode | None") -> int:
+        """Insert an entry at index ``spot``; the node has room."""
+        if cython.compiled:
+            rest = self.count - spot
+            memmove(cython.address(self.keys[spot + 1]), cython.address(self.keys[spot]), rest * 8)
+            memmove(cython.address(self.values[spot + 1]), cython.address(self.values[spot]), rest * 8)
+            self.keys[spot] = key
+            self.values[spot] = value
+        else:
+            self.keys.insert(spot, key)
+            self.values.insert(spot, value)
+        if self.kids is not None and kid is not None:
+            self.kids.insert(spot, kid)
+        self.count += 1
+        return 0
+
+    def cut(self, spot: int) -> int:
+        """Delete the entry at index ``spot``."""
+        if cython.compiled:
+            rest = self.count - spot - 1
+            memmove(cython.address(self.keys[spot]), cython.address(self.keys[spot + 1]), rest * 8)
+            memmove(cython.address(self.values[spot]), cython.address(self.values[spot + 1]), rest * 8)
+        else:
+            del self.keys[spot]
+            del self.values[spot]
+        if self.kids is not None:
+            del self.kids[spot]
+        self.count -= 1
+        return 0
+
+    def move_tail(self, start: int, right: "FreeNode") -> int:
+        """Move the entries from ``start`` on to the front of the next node."""
+        moved = self.count - start
+        if cython.compiled:
+            memmove(cython.address(right.keys[moved]), cython.address(right.keys[0]), right.count * 8)
+            memmove(cython.address(right.values[moved]), cython.address(right.values[0]), right.count * 8)
+            memcpy(cython.address(right.keys[0]), cython.address(self.keys[start]), moved * 8)
+            memcpy(cython.address(right.values[0]), cython.address(self.values[start]), moved * 8)
+        else:
+            right.keys[:0] = self.keys[start:]
+            right.values[:0] = self.values[start:]
+            del self.keys[start:], self.values[start:]
+        if self.kids is not None and right.kids is not None:
+            right.kids[:0] = self.kids[start:]
+            del self.kids[start:]
+        self.count = start
+        right.count += moved
+        return 0
+
+    def move_head(self, moved: int, left: "FreeNode") -> int:
+        """Move the first ``moved`` entries to the end of the previous node."""
+        if cython.compiled:
+            rest = self.count - moved
+            memcpy(cython.address(left.keys[left.count]), cython.address(self.keys[0]), moved * 8)
+            memcpy(cython.address(left.values[left.count]), cython.address(self.values[0]), moved * 8)
+            memmove(cython.address(self.keys[0]), cython.address(self.keys[moved]), rest * 8)
+            memmove(cython.address(self.values[0]), cython.address(self.values[moved]), rest * 8)
+        else:
+            left.keys += self.keys[:moved]
+            left.values += self.values[:moved]
+            del self.keys[:moved], self.values[:moved]
+        if self.kids is not None and left.kids is not None:
+            left.kids += self.kids[:moved]
+            del self.kids[:moved]
+        left.count += moved
+        self.count -= moved
+        return 0
+
+    def copied(self) -> "FreeNode":
+        """Copy of the node and of all below it."""
+        twin = FreeNode(self.kids is not None)
+        twin.count = self.count
+        if cython.compiled:
+            memcpy(cython.address(twin.keys[0]), cython.address(self.keys[0]), self.count * 8)
+            memcpy(cython.address(twin.values[0]), cython.address(self.values[0]), self.count * 8)
+        else:
+            twin.keys[:] = self.keys
+            twin.values[:] = self.values
+        if self.kids is not None and twin.kids is not None:
+            for kid in self.kids:
+                twin.kids.append(kid.copied())
+        return twin
+
+
+class FreeTree:
+    """A set of bytes as maximal blocks (address, size), with first fit in one descent.
+
+    A max-value B+tree: a B+tree by address in which each branch also knows the largest size below
+    each child, as in the MaxBpTree of the Motoko library "memory-region" [1]_. Where that one takes the
+    largest block, this one takes the lowest that fits. n is the number of blocks; every method costs
+    O(log n) where it does not say otherwise. Addresses and sizes are in bytes, and every method raises
+    BlockError for a block that is empty or not inside [0, 2**56).
+
+    The methods named ``..._block`` and ``..._range`` are the public ones for compiled callers: they
+    take C integers, and behave alike, but only those of a block check its range.
+
+    Attributes:
+        total: bytes in all blocks.
+        count: number of blocks.
+
+    .. [1] https://github.com/NatLabs/memory-region
+
+    >>> tree = FreeTree()
+    >>> tree.insert(0, 100)
+    >>> tree.insert(200, 50)
+    >>> tree.allocate(60)
+    0
+    >>> tree.insert(100, 100)
+    >>> list(tree), tree.total
+    ([(60, 190)], 190)
+
+    """
+
+    __slots__ = ("count", "height", "path", "root", "spots", "total")
+
+    def __init__(self) -> None:
+        if not cython.compiled:
+            self.spots = [0] * DEPTH
+        self.clear()
+
+    def clear(self) -> None:
+        """Remove all blocks.
+
+        >>> tree = FreeTree()
+        >>> tree.insert(0, 10)
+        >>> tree.clear()
+        >>> list(tree)
+        []
+        """
+        self.total = 0
+        self.count = 0
+        self.height = 0
+        self.root = FreeNode(False)
+        self.path = [self.root] * DEPTH
+
+    def copy(self) -> "FreeTree":
+        """Give an independent tree of the same blocks, in O(n).
+
+        >>> tree = FreeTree()
+        >>> tree.insert(0, 10)
+        >>> twin = tree.copy()
+        >>> twin.allocate(4)
+        0
+        >>> list(tree), list(twin)
+        ([(0, 10)], [(4, 6)])
+        """
+        twin = FreeTree()
+        twin.root = self.root.copied()
+        twin.total = self.total
+        twin.count = self.count
+        twin.height = self.height
+        return twin
+
+    def insert(self, address: int, size: int) -> None:
+        """Add a block and merge it with those it touches.
+
+        Raises:
+            BlockError: a byte of it is already in the tree, which is unchanged.
+
+        >>> tree = FreeTree()
+        >>> tree.insert(0, 10)
+        >>> tree.insert(10, 5)
+        >>> list(tree)
+        [(0, 15)]
+        >>> tree.insert(14, 2)
+        Traceback (most recent call last):
+        stablemem.errors.BlockError: block at 14 of 2 bytes overlaps the block at 0 of 15 bytes
+
+        """
+        self.insert_block(_word(address), _word(size))
+
+    def allocate(self, size: int) -> int:
+        """Take the front of the lowest block of ``size`` bytes or more: first fit.
+
+        Returns:
+            The address of the bytes taken, or -1 if no block is large enough.
+
+        >>> tree = FreeTree()
+        >>> tree.insert(0, 10)
+        >>> tree.allocate(4), tree.allocate(7), list(tree)
+        (0, -1, [(4, 6)])
+
+        """
+        return self.allocate_block(_word(size))
+
+    def find(self, size: int) -> int:
+        """Give the address of the lowest block of ``size`` bytes or more, or -1; change nothing.
+
+        >>> tree = FreeTree()
+        >>> tree.insert(8, 10)
+        >>> tree.find(10), tree.find(11)
+        (8, -1)
+        """
+        return self.find_block(_word(size))
+
+    def remove(self, address: int, size: int) -> None:
+        """Take exactly these bytes out of the one block that holds them, splitting it if need be.
+
+        Raises:
+            BlockError: they are not wholly inside one block; the tree is unchanged.
+
+        >>> tree = FreeTree()
+        >>> tree.insert(0, 10)
+        >>> tree.remove(4, 2)
+        >>> list(tree)
+        [(0, 4), (6, 4)]
+
+        """
+        self.remove_block(_word(address), _word(size))
+
+    def discard(self, start: int, stop: int) -> int:
+        """Take out every byte of [start, stop) that is there, in O(k log n) for k blocks met.
+
+        Returns:
+            The number of bytes removed.
+
+        >>> tree = FreeTree()
+        >>> tree.insert(0, 10)
+        >>> tree.insert(20, 10)
+        >>> tree.discard(5, 25), list(tree)
+        (10, [(0, 5), (25, 5)])
+
+        """
+        return self.discard_range(_word(start), _word(stop))
+
+    def covers(self, address: int, size: int) -> bool:
+        """Tell whether all these bytes are in the tree, and so in one block.
+
+        >>> tree = FreeTree()
+        >>> tree.insert(0, 10)
+        >>> tree.covers(2, 8), tree.covers(2, 9)
+        (True, False)
+        """
+        return self.covers_block(_word(address), _word(size))
+
+    def overlaps(self, address: int, size: int) -> bool:
+        """Tell whether any of these bytes is in the tree.
+
+        >>> tree = FreeTree()
+        >>> tree.insert(0, 10)
+        >>> tree.overlaps(9, 8), tree.overlaps(10, 8)
+        (True, False)
+        """
+        return self.overlaps_block(_word(address), _word(size))
+
+    def floor(self, address: int) -> tuple[int, int] | None:
+        """Give the block with the largest address not above ``address``, or None.
+
+        >>> tree = FreeTree()
+        >>> tree.insert(8, 10)
+        >>> tree.floor(100), tree.floor(7)
+        ((8, 10), None)
+        """
+        return self.floor_block(_word(address))
+
+    def ceiling(self, address: int) -> tuple[int, int] | None:
+        """Give the block with the smallest address not below ``address``, or None.
+
+        >>> tree = FreeTree()
+        >>> tree.insert(8, 10)
+        >>> tree.ceiling(8), tree.ceiling(9)
+        ((8, 10), None)
+        """
+        return self.ceiling_block(_word(address))
+
+    def largest(self) -> int:
+        """Size of the largest block, 0 if there is none, in O(1).
+
+        >>> FreeTree().largest()
+        0
+        """
+        return self.root.top(LIMIT)
+
+    def last(self) -> tuple[int, int] | None:
+        """Give the block with the highest address, or None.
+
+        >>> tree = FreeTree()
+        >>> tree.insert(8, 10)
+        >>> tree.last()
+        (8, 10)
+        """
+        return self.last_block()
+
+    def blocks(self, start: int = 0, stop: int = 1 << 56, most: int = 1 << 56) -> list[tuple[int, int]]:
+        """Blocks with a byte in [start, stop), whole and in order, the first ``most``; O(log n + k).
+
+        >>> tree = FreeTree()
+        >>> tree.insert(0, 10)
+        >>> tree.insert(20, 10)
+        >>> tree.blocks(9, 20)
+        [(0, 10)]
+        """
+        return self.list_blocks(_word(start), _word(stop), _word(most))
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        return iter(self.list_blocks(0, LIMIT, LIMIT))
+
+    def __len__(self) -> int:
+        return self.count
+
+    def check(self) -> list[str]:
+        """Prove every invariant of the module, in O(n).
+
+        Returns:
+            What is broken, a sentence each; none if the tree is sound.
+
+        >>> FreeTree().check()
+        []
+
+        """
+        faults: list[str] = []
+        found: list[tuple[int, int]] = []
+        self._inspect(self.root, self.height, True, faults, found)
+        end = -1
+        for address, size in found:
+            if size < 1 or address + size > LIMIT:
+                faults.append(f"block at {address} of {size} bytes is out of range")
+            if address < end:
+                faults.append(f"block at {address} begins before {end}, where the one before it ends")
+            elif address == end:
+                faults.append(f"block at {address} touches the one before it")
+            end = address + size
+        total = sum([size for _, size in found])
+        if total != self.total:
+            faults.append(f"total is {self.total}, the blocks have {total} bytes")
+        if len(found) != self.count:
+            faults.append(f"count is {self.count}, there are {len(found)} blocks")
+        return faults
+
+    def insert_block(self, address: int, size: int) -> int:
+        """``insert`` of C integers."""
+        _check_block(address, size)
+        stop = address + size
+        fence = self._descend(address)
+        node = self.path[self.height]
+        spot = self.spots[self.height]
+        joins = False
+        if spot >= 0:
+            room = node.values[spot]
+            if node.keys[spot] + room > address:
+                raise self._clash(address, size, node.keys[spot])
+            joins = node.keys[spot] + room == address
+        after = node.keys[spot + 1] if spot + 1 < node.count else fence
+        if after < stop:
+            raise self._clash(address, size, after)
+        if after > stop:
+            if joins:
+                node.values[spot] = room + size
+                self._changed(self.height, room, room + size)
+            else:
+                self._add_entry(address, size, fence)
+                self.count += 1
+        elif joins:
+            # The grown block is larger than both it came from, so theirs need no looking for as maxima.
+            if spot + 1 < node.count:
+                room += size + node.values[spot + 1]
+                node.values[spot] = room
+                self._drop_entry(spot + 1, 0, room)
+            else:
+                self._descend(after)
+                node = self.path[self.height]
+                room = node.values[0]
+                self._drop_entry(0, room, 0)
+                self._descend(address)
+                node = self.path[self.height]
+                spot = self.spots[self.height]
+                room += node.values[spot] + size
+                node.values[spot] = room
+                self._changed(self.height, 0, room)
+            self.count -= 1
+        else:
+            if spot + 1 < node.count:
+                spot += 1
+            else:
+                self._descend(after)
+                node = self.path[self.height]
+                spot = 0
+            room = node.values[spot]
+            node.keys[spot] = address
+            node.values[spot] = room + size
+            self._changed(self.height, room, room + size)
+        self.total += size
+        return 0
+
+    def allocate_block(self, size: int) -> int:
+        """``allocate`` of a C integer."""
+        _check_block(0, size)
+        node = self.root
+        for depth in range(self.height):
+            spot = node.first_fit(size)
+            if spot < 0:
+                return -1
+            self.path[depth] = node
+            self.spots[depth] = spot
+            node = node.kids[spot]  # type: ignore[index]
+        spot = node.first_fit(size)
+        if spot < 0:
+            return -1
+        self.path[self.height] = node
+        address = node.keys[spot]
+        room = node.values[spot]
+        if room == size:
+            self._drop_entry(spot, room, 0)
+            self.count -= 1
+        else:
+            node.keys[spot] = address + size
+            node.values[spot] = room - size
+            self._changed(self.height, room, room - size)
+        self.total -= size
+        return address
+
+    def find_block(self, size: int) -> int:
+        """``find`` of a C integer."""
+        _check_block(0, size)
+        node = self.root
+        for _depth in range(self.height):
+            spot = node.first_fit(size)
+            if spot < 0:
+                return -1
+            node = node.kids[spot]  # type: ignore[index]
+        spot = node.first_fit(size)
+        return node.keys[spot] if spot >= 0 else -1
+
+    def remove_block(self, address: int, size: int) -> int:
+        """``remove`` of C integers."""
+        _check_block(address, size)
+        fence = self._descend(address)
+        node = self.path[self.height]
+        spot = self.spots[self.height]
+        if spot < 0 or node.keys[spot] + node.values[spot] < address + size:
+            raise BlockError(f"block at {address} of {size} bytes is not inside one block")
+        return self._take(address, size, fence)
+
+    def discard_range(self, start: int, stop: int) -> int:
+        """``discard`` of C integers."""
+        taken = 0
+        while start < stop:
+            fence = self._descend(start)
+            node = self.path[self.height]
+            spot = self.spots[self.height]
+            end = node.keys[spot] + node.values[spot] if spot >= 0 else 0
+            if end > start:
+                end = min(end, stop)
+                self._take(start, end - start, fence)
+                taken += end - start
+                start = end
+            else:
+                start = node.keys[spot + 1] if spot + 1 < node.count else fence
+        return taken
+
+    def covers_block(self, address: int, size: int) -> bool:
+        """``covers`` of C integers."""
+        _check_block(address, size)
+        self._descend(address)
+        node = self.path[self.height]
+        spot = self.spots[self.height]
+        return spot >= 0 and node.keys[spot] + node.values[spot] >= address + size
+
+    def overlaps_block(self, address: int, size: int) -> bool:
+        """``overlaps`` of C integers."""
+        _check_block(address, size)
+        fence = self._descend(address)
+        node = self.path[self.height]
+        spot = self.spots[self.height]
+        if spot >= 0 and node.keys[spot] + node.values[spot] > address:
+            return True
+        if spot + 1 < node.count:
+            fence = node.keys[spot + 1]
+        return fence < address + size
+
+    def floor_block(self, address: int) -> tuple[int, int] | None:
+        """``floor`` of a C integer."""
+        self._descend(address)
+        node = self.path[self.height]
+        spot = self.spots[self.height]
+        return (node.keys[spot], node.values[spot]) if spot >= 0 else None
+
+    def ceiling_block(self, address: int) -> tuple[int, int] | None:
+        """``ceiling`` of a C integer."""
+        fence = self._descend(address)
+        node = self.path[self.height]
+        spot = self.spots[self.height]
+        if spot >= 0 and node.keys[spot] == address:
+            return node.keys[spot], node.values[spot]
+        if spot + 1 < node.count:
+            return node.keys[spot + 1], node.values[spot + 1]
+        return self.floor_block(fence) if fence < BEYOND else None
+
+    def last_block(self) -> tuple[int, int] | None:
+        """``last``, for compiled callers."""
+        node = self.root
+        if node.count == 0:
+            return None
+        for _depth in range(self.height):
+            node = node.kids[node.count - 1]  # type: ignore[index]
+        return node.keys[node.count - 1], node.values[node.count - 1]
+
+    def list_blocks(self, start: int, stop: int, most: int) -> list[tuple[int, int]]:
+        """``blocks`` of C integers."""
+        found: list[tuple[int, int]] = []
+        if start >= stop or most == 0:
+            return found
+        self._descend(start)
+        node = self.path[self.height]
+        spot = self.spots[self.height]
+        if spot < 0 or node.keys[spot] + node.values[spot] <= start:
+            spot += 1
+        while True:
+            while spot < node.count and node.keys[spot] < stop:
+                found.append((node.keys[spot], node.values[spot]))
+                spot += 1
+                most -= 1
+                if most == 0:
+                    return found
+            if spot < node.count:
+                return found
+            depth = self.height
+            while spot == node.count:
+                if depth == 0:
+                    return found
+                depth -= 1
+                node = self.path[depth]
+                self.spots[depth] += 1
+                spot = self.spots[depth]
+            while depth < self.height:
+                node = node.kids[spot]  # type: ignore[index]
+                depth += 1
+                self.path[depth] = node
+                self.spots[depth] = 0
+                spot = 0
+
+    def _descend(self, address: int) -> int:
+        """Set path and spots to the last block at or below ``address``, or to -1 in the first leaf.
+
+        Returns:
+            The address of the first block after that leaf, BEYOND if there is none.
+
+        """
+        fence = BEYOND
+        node = self.root
+        for depth in range(self.height):
+            spot = max(node.seek(address), 0)
+            self.path[depth] = node
+            self.spots[depth] = spot
+            if spot + 1 < node.count:
+                fence = node.keys[spot + 1]
+            node = node.kids[spot]  # type: ignore[index]
+            if cython.compiled:
+                # A search reads cache lines one after the other; so they come at once.
+                prefetch(cython.address(node.count), CAP * 16 + 16)  # noqa: F821
+        self.path[self.height] = node
+        self.spots[self.height] = node.seek(address)
+        return fence
+
+    def _changed(self, depth: int, old: int, new: int) -> int:
+        """Bring the branches above a node of the path up to date.
+
+        One value in the node went from ``old`` to ``new``; 0 stands for "was not there" or "is gone".
+        """
+        node = self.path[depth]
+        while depth > 0:
+            depth -= 1
+            parent = self.path[depth]
+            spot = self.spots[depth]
+            known = parent.values[spot]
+            if new >= known:
+                top = new
+            elif old == known:
+                top = node.top(known)
+            else:
+                top = known
+            key = node.keys[0]
+            if top == known and parent.keys[spot] == key:
+                break
+            parent.keys[spot] = key
+            parent.values[spot] = top
+            old = known
+            new = top
+            node = parent
+        return 0
+
+    def _add_entry(self, key: int, value: int, fence: int) -> int:
+        """Insert an entry behind the spot of the path, splitting what is full."""
+        depth = self.height
+        node = self.path[depth]
+        spot = self.spots[depth] + 1
+        biggest = value
+        kid = None
+        half = CAP // 2
+        while node.count == CAP:
+            fresh = FreeNode(node.kids is not None)
+            if fence == BEYOND and spot == CAP:
+                # At the right edge: what comes next is likely to be above, so leave a full node behind.
+                fresh.put(0, key, value, kid)
+            else:
+                node.move_tail(half, fresh)
+                if spot > half:
+                    fresh.put(spot - half, key, value, kid)
+                else:
+                    node.put(spot, key, value, kid)
+            if depth == 0:
+                self.root = FreeNode(True)
+                self.root.put(0, node.keys[0], node.top(LIMIT), node)
+                self.root.put(1, fresh.keys[0], fresh.top(LIMIT), fresh)
+                self.height += 1
+                return 0
+            depth -= 1
+            parent = self.path[depth]
+            spot = self.spots[depth]
+            parent.keys[spot] = node.keys[0]
+            parent.values[spot] = node.top(LIMIT)
+            key = fresh.keys[0]
+            value = fresh.top(LIMIT)
+            kid = fresh
+            node = parent
+            spot += 1
+        node.put(spot, key, value, kid)
+        return self._changed(depth, 0, biggest)
+
+    def _drop_entry(self, spot: int, old: int, new: int) -> int:
+        """Delete an entry of the path's leaf; ``old`` and ``new`` as in ``_changed``."""
+        node = self.path[self.height]
+        node.cut(spot)
+        if node.count >= CAP // 2:
+            return self._changed(self.height, old, new)
+        return self._mend()
+
+    def _mend(self) -> int:
+        """Refill or merge the nodes of the path that are less than half full, and bring all up to date."""
+        depth = self.height
+        while depth > 0:
+            node = self.path[depth]
+            depth -= 1
+            parent = self.path[depth]
+            spot = self.spots[depth]
+            if node.count >= CAP // 2 or (node.count > 0 and parent.count == 1):
+                parent.keys[spot] = node.keys[0]
+                parent.values[spot] = node.top(LIMIT)
+            elif node.count == 0:
+                parent.cut(spot)
+            else:
+                spot = max(spot - 1, 0)
+                left = parent.kids[spot]  # type: ignore[index]
+                right = parent.kids[spot + 1]  # type: ignore[index]
+                half = (left.count + right.count) // 2
+                if left.count + right.count <= CAP:
+                    right.move_head(right.count, left)
+                    parent.cut(spot + 1)
+                else:
+                    if left.count > half:
+                        left.move_tail(half, right)
+                    else:
+                        right.move_head(half - left.count, left)
+                    parent.keys[spot + 1] = right.keys[0]
+                    parent.values[spot + 1] = right.top(LIMIT)
+                parent.keys[spot] = left.keys[0]
+                parent.values[spot] = left.top(LIMIT)
+        while self.height > 0 and self.root.count == 1:
+            self.root = self.root.kids[0]  # type: ignore[index]
+            self.height -= 1
+        return 0
+
+    def _take(self, address: int, size: int, fence: int) -> int:
+        """Take bytes out of the block of the path, which has them all; ``fence`` is of the same descent."""
+        node = self.path[self.height]
+        spot = self.spots[self.height]
+        key = node.keys[spot]
+        room = node.values[spot]
+        if room == size:
+            self._drop_entry(spot, room, 0)
+            self.count -= 1
+        elif key == address:
+            node.keys[spot] = key + size
+            node.values[spot] = room - size
+            self._changed(self.height, room, room - size)
+        else:
+            node.values[spot] = address - key
+            self._changed(self.height, room, address - key)
+            if key + room > address + size:
+                self._add_entry(address + size, key + room - address - size, fence)
+                self.count += 1
+        self.total -= size
+        return 0
+
+    def _clash(self, address: int, size: int, other: int) -> BlockError:
+        """Error of a block that overlaps the one at ``other``."""
+        there = self.floor_block(other)
+        room = there[1] if there else 0
+        return BlockError(f"block at {address} of {size} bytes overlaps the block at {other} of {room} bytes")
+
+    def _inspect(
+        self, node: FreeNode, level: int, spine: bool, faults: list[str], found: list[tuple[int, int]]
+    ) -> int:
+        """Check a node and all below it; ``spine`` tells that it is on the right edge."""
+        least = CAP // 2
+        if spine:
+            least = 1
+        if node is self.root:
+            least = 0 if level == 0 else 2
+        where = f"node at {node.keys[0] if node.count else None} on level {level}"
+        if not least <= node.count <= CAP:
+            faults.append(f"{where} has {node.count} entries, not {least} to {CAP}")
+        if not cython.compiled and not len(node.keys) == len(node.values) == node.count:
+            faults.append(f"{where} has {len(node.keys)} keys and {len(node.values)} values for {node.count}")
+            return 0
+        if (node.kids is None) != (level == 0):
+            faults.append(f"{where} is a leaf above level 0, or a branch on it")
+            return 0
+        if node.kids is None:
+            for spot in range(node.count):
+                found.append((node.keys[spot], node.values[spot]))
+            return 0
+        if len(node.kids) != node.count:
+            faults.append(f"{where} has {len(node.kids)} children for {node.count} entries")
+            return 0
+        for spot in range(node.count):
+            kid = node.kids[spot]
+            if kid.count and kid.keys[0] != node.keys[spot]:
+                faults.append(f"{where} says {node.keys[spot]} for a child that begins at {kid.keys[0]}")
+            if kid.top(LIMIT) != node.values[spot]:
+                faults.append(f"{where} says {node.values[spot]} for a child whose largest is another")
+            self._inspect(kid, level - 1, spine and spot == node.count - 1, faults, found)
+        return 0
+
+
+def _word(value: int) -> int:
+    """Check that ``value`` can be an address or a size, as far as C integers go."""
+    if not isinstance(value, int):
+        value = index(value)
+    if cython.compiled:
+        try:
+            word = value
+        except OverflowError:
+            word = BEYOND
+    else:
+        word = value if value >= 0 else BEYOND
+    if word > LIMIT:
+        raise BlockError(f"{value} is not an address or a size: these are from 0 to 2**56")
+    return word
+
+
+def _check_block(address: int, size: int) -> int:
+    """Check that a block is inside [0, 2**56) and not empty."""
+    if size == 0 or size > LIMIT or address > LIMIT - size:
+        raise BlockError(f"block at {address} of {size} bytes is empty, or ends beyond 2**56")
+    return 0

@@ -1,0 +1,290 @@
+"""Header: three commit slots, which of them counts, and the next one to write.
+
+A slot is a 4 KiB page; its 512 bytes in use fit one sector:
+
+    0    magic "stablmem"            8     120  checksum of that log page   u64
+    8    format                      u32   128  its sequence number         u64
+    12   flags: 1 synced, 2 digest   u32   136  oldest page needed          u64
+    16   file id                     16    144  slot number                 u32
+    32   transaction                 u64   148  digest extents              u32
+    40   length of the file in use   u64   152  digest (XXH3-64)            u64
+    48   boot id, zeros if synced    16    160  16 extents of address u64,  192
+    64   root of "main": address     u64        size u32
+    72        checksum               u64   352  zeros                       152
+    80        values                 u64   504  XXH3-64 of bytes 0 to 504   u64
+    88        height                 u32   512  zeros to the end of the page
+    92   catalog: size               u32
+    96        address                u64
+    104       checksum               u64
+    112  newest log page             u64
+
+Invariants:
+
+* A commit writes the slot that is neither the newest valid one nor the last synced one; what the
+  other two reach is never written to meanwhile.
+* Of the slots that pass magic, format, bounds, length and checksum, the newest counts; an unsynced one
+  only under the boot it was written in. Invalid slots are dropped before numbers are compared.
+* The number of a transaction that may have been seen is never used again.
+"""
+
+from dataclasses import dataclass, field, replace
+from struct import Struct
+
+from ..errors import CorruptRegionError, NotARegionError, VersionError
+from ..layout import FORMAT, HEADER_SIZE, MAX_ADDRESS, MAX_LEVELS, NODE_SIZE, SLOT_COUNT
+from .checksum import page_checksum
+from .device import Device
+
+__all__ = ["MAGIC", "Header", "Slot", "boot_id"]
+
+MAGIC = b"stablmem"
+MAX_EXTENTS = 16
+
+_SYNCED = 1
+_DIGEST = 2
+_SLOT = Struct("<8sII16sQQ16sQQQIIQQQQQQIIQ")
+_EXTENT = Struct("<QI")
+_EXTENTS_AT = 160
+_CHECK_AT = 504
+_NO_BOOT = bytes(16)
+
+Tree = tuple[int, int, int, int]
+"""(root, checksum, height, length) of an index."""
+
+
+def boot_id() -> bytes:
+    """Return the 16 bytes that name this boot of the machine."""
+    with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
+        return bytes.fromhex(file.read().strip().replace("-", ""))
+
+
+@dataclass(frozen=True)
+class Slot:
+    """One committed state, as a slot of the header names it."""
+
+    file_id: bytes
+    transaction: int
+    length: int
+    synced: bool = True
+    boot: bytes = _NO_BOOT
+    main: Tree = (0, 0, 0, 0)
+    catalog: tuple[int, int, int] = (0, 0, 0)
+    """(address, size, checksum); size 0 is an empty catalog."""
+    log_page: int = 0
+    log_check: int = 0
+    log_newest: int = 0
+    log_oldest: int = 1
+    extents: tuple[tuple[int, int], ...] = ()
+    digest: int | None = None
+    number: int = field(default=0, compare=False)
+
+    def encode(self) -> bytes:
+        """Return the slot's page of 4096 bytes."""
+        root, check, height, length = self.main
+        page = bytearray(NODE_SIZE)
+        flags = (_SYNCED if self.synced else 0) | (_DIGEST if self.digest is not None else 0)
+        _SLOT.pack_into(
+            page, 0, MAGIC, FORMAT, flags, self.file_id, self.transaction, self.length, self.boot,
+            root, check, length, height, self.catalog[1], self.catalog[0], self.catalog[2],
+            self.log_page, self.log_check, self.log_newest, self.log_oldest,
+            self.number, len(self.extents), self.digest or 0,
+        )  # fmt: skip
+        for number, extent in enumerate(self.extents):
+            _EXTENT.pack_into(page, _EXTENTS_AT + number * _EXTENT.size, *extent)
+        page[_CHECK_AT : _CHECK_AT + 8] = page_checksum(page[:_CHECK_AT]).to_bytes(8, "little")
+        return bytes(page)
+
+
+def decode(page: bytes, number: int, size: int) -> Slot | str:
+    """Return the slot in a page, or what is wrong with it.
+
+    Args:
+        page: the 4096 bytes.
+        number: which of the three slots it is.
+        size: the file's length in bytes.
+    """
+    if len(page) < NODE_SIZE:
+        return "the file ends within it"
+    if page[:8] != MAGIC:
+        return "empty" if not any(page) else "no magic"
+    if int.from_bytes(page[_CHECK_AT : _CHECK_AT + 8], "little") != page_checksum(page[:_CHECK_AT]):
+        return "its checksum does not match"
+    (
+        _, form, flags, file_id, transaction, length, boot, root, check, values, height,
+        catalog_size, catalog, catalog_check, log_page, log_check, log_newest, log_oldest,
+        own_number, extent_count, digest,
+    ) = _SLOT.unpack_from(page)  # fmt: skip
+    if form != FORMAT:
+        return f"its format is {form}"
+    if own_number != number:
+        return f"it says it is slot {own_number}"
+    if not 0 < transaction < 1 << 62:
+        return f"its transaction number is {transaction}"
+    if not HEADER_SIZE <= length <= MAX_ADDRESS:
+        return f"its length is {length}"
+    if length > size:
+        return f"it needs {length} bytes, the file has {size}"
+    if height > MAX_LEVELS or (height == 0) != (values == 0) or (height == 0) != (root == 0):
+        return f"its tree has {height} levels and {values} values"
+    if root % NODE_SIZE or (height and not HEADER_SIZE <= root <= length - NODE_SIZE):
+        return f"its root is at {root}"
+    if catalog_size and not HEADER_SIZE <= catalog <= length - catalog_size:
+        return f"its catalog is at {catalog}"
+    if log_newest and (
+        log_page % NODE_SIZE
+        or not HEADER_SIZE <= log_page <= length - NODE_SIZE
+        or not 0 < log_oldest <= log_newest
+        or log_newest - log_oldest > length // NODE_SIZE
+    ):
+        return f"its log runs from {log_oldest} to {log_newest} at {log_page}"
+    if extent_count > MAX_EXTENTS:
+        return f"it has {extent_count} extents"
+    extents = tuple(
+        _EXTENT.unpack_from(page, _EXTENTS_AT + each * _EXTENT.size) for each in range(extent_count)
+    )
+    if any(address < HEADER_SIZE or address + extent > length for address, extent in extents):
+        return "its digest leaves the file"
+    return Slot(
+        file_id=file_id,
+        transaction=transaction,
+        length=length,
+        synced=bool(flags & _SYNCED),
+        boot=boot,
+        main=(root, check, height, values),
+        catalog=(catalog, catalog_size, catalog_check),
+        log_page=log_page,
+        log_check=log_check,
+        log_newest=log_newest,
+        log_oldest=log_oldest,
+        extents=extents,
+        digest=digest if flags & _DIGEST else None,
+        number=number,
+    )
+
+
+class Header:
+    """The three slots of a device, read once.
+
+    Args:
+        device: the region's bytes.
+        boot: this boot's id.
+
+    Attributes:
+        valid: the slots that may count, newest first.
+        dropped: what is wrong with each of the others, by slot number.
+        highest: the highest transaction number in any slot whose checksum holds.
+
+    Raises:
+        NotARegionError: no slot has the magic.
+        VersionError: the slots are of a format that this version does not read.
+        CorruptRegionError: every slot is damaged.
+    """
+
+    def __init__(self, device: Device, boot: bytes) -> None:
+        self.device = device
+        self.boot = boot
+        size = device.size()
+        content = device.read(0, HEADER_SIZE)
+        self.valid: list[Slot] = []
+        self.dropped: dict[int, str] = {}
+        self.highest = 0
+        self._before = (0, b"")
+        for number in range(SLOT_COUNT):
+            found = decode(content[number * NODE_SIZE : (number + 1) * NODE_SIZE], number, size)
+            if isinstance(found, str):
+                self.dropped[number] = found
+                continue
+            self.highest = max(self.highest, found.transaction)
+            if not found.synced and found.boot != boot:
+                self.dropped[number] = "written but not synced before the machine stopped"
+            elif found.digest is not None and self._digest(found) != found.digest:
+                self.dropped[number] = "its digest does not match"
+            else:
+                self.valid.append(found)
+        self.valid.sort(key=lambda slot: slot.transaction, reverse=True)
+        if not self.valid:
+            self._refuse(content, size)
+
+    def _digest(self, slot: Slot) -> int:
+        """Return the digest over what a slot's extents hold now."""
+        return page_checksum(b"".join(self.device.read(*extent) for extent in slot.extents))
+
+    def _refuse(self, content: bytes, size: int) -> None:
+        """Raise for a header without a valid slot."""
+        path = self.device.path
+        pages = [content[start : start + NODE_SIZE] for start in range(0, len(content), NODE_SIZE)]
+        with_magic = [page for page in pages if page[:8] == MAGIC]
+        if not with_magic:
+            found = "is empty" if size == 0 else "starts with " + repr(content[:8])
+            raise NotARegionError(
+                f"{path} is not a region: it should start with {MAGIC!r}, it {found}. "
+                f"To make a new region, name another file or use mode='w' on an empty one"
+            )
+        formats = {int.from_bytes(page[8:12], "little") for page in with_magic}
+        if FORMAT not in formats:
+            raise VersionError(
+                f"{path} is of format {min(formats)}, this version of stablemem reads format {FORMAT}: "
+                f"open it with the version that wrote it"
+            )
+        faults = "; ".join(f"slot {number}: {fault}" for number, fault in sorted(self.dropped.items()))
+        raise CorruptRegionError(0, "a valid header slot", faults, path)
+
+    @property
+    def newest(self) -> Slot:
+        """The slot that counts."""
+        return self.valid[0]
+
+    def kept(self) -> list[Slot]:
+        """Return the slots that the next commit leaves alone: newest, last synced, one older."""
+        kept = [self.valid[0]]
+        kept += [slot for slot in self.valid[1:] if slot.synced][:1]
+        return kept
+
+    @property
+    def floor(self) -> int:
+        """The oldest transaction whose state must stay whole through the next commit."""
+        return min(slot.transaction for slot in self.kept())
+
+    def write(self, slot: Slot) -> Slot:
+        """Write a slot where no kept one is; returns it with its number. The caller syncs."""
+        taken = {kept.number for kept in self.kept()}
+        number = min(set(range(SLOT_COUNT)) - taken)
+        slot = replace(slot, number=number)
+        before = self.device.read(number * NODE_SIZE, NODE_SIZE)
+        try:
+            self.device.write(number * NODE_SIZE, slot.encode())
+        except OSError:
+            self._put_back(number, before)
+            raise
+        self._before = (number, before)
+        return slot
+
+    def take_back(self) -> None:
+        """Restore the slot that ``write`` wrote last: its sync failed."""
+        self._put_back(*self._before)
+
+    def _put_back(self, number: int, before: bytes) -> None:
+        self.device.write(number * NODE_SIZE, before)
+
+    def published(self, slot: Slot) -> None:
+        """Note that a slot is written, and synced if it says so."""
+        self.valid = [slot, *[each for each in self.kept() if each.number != slot.number]]
+        self.dropped.pop(slot.number, None)
+        self.highest = max(self.highest, slot.transaction)
+
+    def recover(self) -> None:
+        """Write the newest slot and every byte of its digest extents again, then sync.
+
+        What the page cache shows may never have reached the disk: the writer before was killed between
+        writing and syncing, or its sync failed and the kernel marked the pages clean. Only after this may
+        anything be allocated.
+        """
+        for address, size in self.newest.extents:
+            self.device.write(address, self.device.read(address, size))
+        self.device.write(self.newest.number * NODE_SIZE, self.newest.encode())
+        self.device.sync()
+
+
+def first_slot(file_id: bytes) -> Slot:
+    """Return the slot of a new, empty region."""
+    return Slot(file_id=file_id, transaction=1, length=HEADER_SIZE)

@@ -1,0 +1,541 @@
+# cython: annotation_typing=False
+"""Index: the counted B+tree that maps a position to the pointer of the value there.
+
+                         root: counts 3 .. n                     level 2
+                    /            |           \\
+             [counts]         [counts]      [counts]             level 1
+              /    \\            / \\            |
+          leaf      leaf     leaf  leaf       leaf               level 0: 255 entries of 16 bytes
+
+An inner entry knows how many values lie below it, so position i is found by one binary search a level:
+O(log n), 3 levels at a million values, 4 at a billion (255 * 170**3). The values are opaque here: two
+64-bit words an entry, as node.py draws them.
+
+Invariants (``check``): every leaf is at level 0; counts add up; every node but the root and the last of
+its level holds at least half of what it can; an appended-to tree fills its leaves completely.
+
+Deletion repairs from the root down: a child that is under-full is merged with a sibling or evened
+out with it before the walk goes on below, so that its parent always has a sibling to offer.
+"""
+
+from collections.abc import Callable
+from struct import Struct
+
+from ..errors import CorruptRegionError
+from .node import Node
+from .pager import Pager
+from .words import Page
+
+try:
+    import cython
+except ModuleNotFoundError:
+    from . import _cython as cython
+if not cython.compiled:
+    from ..layout import INNER_CAPACITY, INNER_MINIMUM, LEAF_CAPACITY, LEAF_MINIMUM, MAX_LEVELS
+    from .node import (
+        add_count,
+        before,
+        check_of,
+        child_of,
+        children_of,
+        close_entries,
+        count_of,
+        entries_of,
+        level_of,
+        open_entries,
+        put_children,
+        put_entries,
+        set_child,
+        set_count,
+        set_entry,
+        slot_of,
+        total_of,
+        word0,
+        word1,
+    )
+
+__all__ = ["Index"]
+
+Children = list[tuple[int, int, int]]
+
+_ENTRY = Struct("<QQ")
+
+
+def cut(total: int, capacity: int, fill: bool) -> list[int]:
+    """Return how to divide ``total`` entries among nodes: full ones and a rest, or evenly.
+
+    >>> cut(600, 255, True), cut(600, 255, False)
+    ([255, 255, 90], [200, 200, 200])
+    """
+    if fill:
+        pieces = [capacity] * (total // capacity)
+        return [*pieces, total % capacity] if total % capacity else pieces
+    number = (total + capacity - 1) // capacity
+    return [total // number + (1 if piece < total % number else 0) for piece in range(number)]
+
+
+class Index:
+    """One list of entries.
+
+    Args:
+        pager: where the nodes are.
+        root: address of the root, 0 for an empty list.
+        check: checksum of the root's page.
+        height: levels, 0 for an empty list.
+        length: number of entries.
+
+    Attributes:
+        version: changes with every change to the tree; iterators compare it.
+    """
+
+    __slots__ = (
+        "_near", "_near_from", "_near_to", "_path", "_slots", "height", "length", "pager",
+        "root", "root_check", "slot", "version",
+    )  # fmt: skip
+
+    def __init__(self, pager: Pager, root: int = 0, check: int = 0, height: int = 0, length: int = 0) -> None:
+        self.pager = pager
+        self.version = 0
+        self._path: list[Node | None] = [None] * 16
+        if not cython.compiled:
+            self._slots = [0] * 16
+        self.slot = 0
+        self.restore((root, check, height, length))
+
+    def state(self) -> tuple[int, int, int, int]:
+        """Return (root, checksum, height, length), which ``restore`` takes back."""
+        return self.root, self.root_check, self.height, self.length
+
+    def restore(self, state: tuple[int, int, int, int]) -> None:
+        """Become the tree of an earlier ``state``."""
+        root, check, height, length = state
+        if not 0 <= height <= MAX_LEVELS or (height == 0) != (length == 0):
+            raise CorruptRegionError(
+                root, f"a tree of 0 to {MAX_LEVELS} levels", f"{height} for {length} values"
+            )
+        self.root = root
+        self.root_check = check
+        self.height = height
+        self.length = length
+        self._touch()
+
+    def _touch(self) -> None:
+        """Note a change: what was remembered of leaves no longer holds."""
+        self.version += 1
+        self._near_to = 0
+        self._near_from = 0
+
+    def _bad_node(self, reference: int, expected: str, page: Page) -> None:
+        """Raise for a node that is not what its parent says."""
+        found = f"level {level_of(page)} with {count_of(page)} entries"
+        raise CorruptRegionError(
+            reference if not reference >> 63 else 0, expected, found, self.pager.region.path
+        )
+
+    # -- reading -------------------------------------------------------------------------------------
+
+    def leaf(self, position: int) -> Page:
+        """Return the leaf of a position below ``length``; the entry's number goes into ``slot``.
+
+        O(log n); O(1) while positions stay within one leaf.
+        """
+        if self._near_from <= position < self._near_to:
+            self.slot = position - self._near_from
+            return self.pager.page(self._near, 0)
+        reference = self.root
+        level = self.height - 1
+        left = position
+        page = self.pager.page(reference, self.root_check)
+        while level > 0:
+            if level_of(page) != level:
+                self._bad_node(reference, f"a node of level {level}", page)
+            slot = slot_of(page, left)
+            if slot >= count_of(page):
+                self._bad_node(reference, f"a node with value {left}", page)
+            left -= before(page, slot)
+            reference = child_of(page, slot)
+            page = self.pager.page(reference, check_of(page, slot))
+            level -= 1
+        count = count_of(page)
+        if level_of(page) or left >= count:
+            self._bad_node(reference, f"a leaf with value {left}", page)
+        self._near = reference
+        self._near_from = position - left
+        self._near_to = position - left + count
+        self.slot = left
+        return page
+
+    def leaf_end(self) -> int:
+        """Return the position behind the leaf that ``leaf`` returned last."""
+        return self._near_to
+
+    # -- the way down, owned -------------------------------------------------------------------------
+
+    def _own_path(self, position: int) -> Node:
+        """Own every node on the way to a position; fills the path; return the leaf."""
+        node = self.pager.own(self.root, self.root_check)
+        self.root = node.reference
+        level = self.height - 1
+        while True:
+            page = node.page
+            if level_of(page) != level:
+                self._bad_node(0, f"a node of level {level}", page)
+            self._path[level] = node
+            if level == 0:
+                break
+            slot = slot_of(page, position)
+            if slot >= count_of(page):
+                self._bad_node(0, f"a node with value {position}", page)
+            self._slots[level] = slot
+            position -= before(page, slot)
+            reference = child_of(page, slot)
+            node = self.pager.own(reference, check_of(page, slot))
+            if node.reference != reference:
+                set_child(page, slot, node.reference, 0)
+            level -= 1
+        if position >= count_of(node.page):
+            self._bad_node(0, f"a leaf with value {position}", node.page)
+        self._slots[0] = position
+        return node
+
+    def _count(self, delta: int) -> None:
+        """Add to the counts above the leaf of the path, and to the length."""
+        for level in range(1, self.height):
+            node = self._path[level]
+            add_count(node.page, self._slots[level], delta)
+        self.length += delta
+
+    # -- changing ------------------------------------------------------------------------------------
+
+    def replace(self, position: int, first: int, second: int) -> None:
+        """Point an existing position at another blob and free the old one. O(log n)."""
+        node = self._own_path(position)
+        slot = self._slots[0]
+        self.pager.release(word0(node.page, slot), word1(node.page, slot))
+        set_entry(node.page, slot, first, second)
+        node.pending = True
+        self._touch()
+
+    def insert(self, position: int, first: int, second: int) -> None:
+        """Insert one entry before ``position``, which may be ``length``. O(log n)."""
+        if self.height:
+            node = self._own_path(position - 1 if position else 0)
+            slot = self._slots[0] + (1 if position else 0)
+            if count_of(node.page) < LEAF_CAPACITY:
+                open_entries(node.page, slot, 1)
+                set_entry(node.page, slot, first, second)
+                node.pending = True
+                self._count(1)
+                self._touch()
+                return
+        self.insert_run(position, _ENTRY.pack(first, second))
+
+    def insert_run(self, position: int, entries: bytes) -> None:
+        """Insert entries (16 bytes each) before ``position``. O(k + log n) for k entries."""
+        number = len(entries) // 16
+        if number == 0:
+            return
+        at_end = position == self.length
+        if self.height == 0:
+            self._grow([], self._leaves(entries, True), 0, number)
+            return
+        leaf = self._own_path(position - 1 if position else 0)
+        slot = self._slots[0] + (1 if position else 0)
+        count = count_of(leaf.page)
+        leaf.pending = True
+        if count + number <= LEAF_CAPACITY:
+            open_entries(leaf.page, slot, number)
+            put_entries(leaf, slot, entries)
+            self._count(number)
+            self._touch()
+            return
+        merged = entries_of(leaf.page, 0, slot) + entries + entries_of(leaf.page, slot, count)
+        kept = cut(len(merged) // 16, LEAF_CAPACITY, at_end)[0]
+        close_entries(leaf.page, 0, count)
+        set_count(leaf.page, kept)
+        put_entries(leaf, 0, merged[: 16 * kept])
+        self._grow([(leaf.reference, 0, kept)], self._leaves(merged[16 * kept :], at_end), 0, number)
+
+    def _leaves(self, entries: bytes, fill: bool) -> Children:
+        """Return new leaves holding the entries."""
+        made = []
+        place = 0
+        for number in cut(len(entries) // 16, LEAF_CAPACITY, fill):
+            leaf = self.pager.create(0)
+            set_count(leaf.page, number)
+            put_entries(leaf, 0, entries[place : place + 16 * number])
+            made.append((leaf.reference, 0, number))
+            place += 16 * number
+        return made
+
+    def _grow(self, changed: Children, made: Children, level: int, delta: int) -> None:
+        """Give the nodes made at a level to their parents, splitting those that overflow.
+
+        Args:
+            changed: the node of the path at ``level``, with its new count; empty for an empty tree.
+            made: its new right neighbours.
+            level: where they are.
+            delta: by how much the length grows.
+        """
+        at_end = True
+        for above in range(level + 1, self.height):
+            node = self._path[above]
+            slot = self._slots[above]
+            if not made:
+                add_count(node.page, slot, delta)
+                continue
+            children = children_of(node.page)
+            at_end = slot == len(children) - 1 and self._at_right_edge(above)
+            children[slot : slot + 1] = changed + made
+            pieces = cut(len(children), INNER_CAPACITY, at_end)
+            made = []
+            place = 0
+            for piece in pieces:
+                part = children[place : place + piece]
+                home = node if place == 0 else self.pager.create(above)
+                put_children(home, part)
+                entry = (home.reference, 0, total_of(home.page))
+                if place == 0:
+                    changed = [entry]
+                else:
+                    made.append(entry)
+                place += piece
+        top = changed + made if made else []
+        height = max(self.height, 1)
+        while len(top) > 1:
+            parents = []
+            place = 0
+            for piece in cut(len(top), INNER_CAPACITY, at_end):
+                home = self.pager.create(height)
+                put_children(home, top[place : place + piece])
+                parents.append((home.reference, 0, total_of(home.page)))
+                place += piece
+            top = parents
+            height += 1
+        if top:
+            self.root, self.root_check = top[0][0], top[0][1]
+            self.height = height
+        self.length += delta
+        self._touch()
+
+    def _at_right_edge(self, level: int) -> bool:
+        """Return whether the path's node of a level is the last of its level."""
+        for above in range(level + 1, self.height):
+            node = self._path[above]
+            if self._slots[above] != count_of(node.page) - 1:
+                return False
+        return True
+
+    def delete(self, position: int) -> None:
+        """Delete one entry and free its blob. O(log n)."""
+        node = self._own_path(position)
+        slot = self._slots[0]
+        self.pager.release(word0(node.page, slot), word1(node.page, slot))
+        close_entries(node.page, slot, 1)
+        self._count(-1)
+        left = count_of(node.page)
+        if left < LEAF_MINIMUM and (left == 0 or not self._at_right_edge(0)):
+            self._repair(position)
+        self._touch()
+
+    def delete_range(self, start: int, stop: int) -> None:
+        """Delete entries ``start`` to ``stop`` and free their blobs. O(k + log n)."""
+        if start >= stop:
+            return
+        if start == 0 and stop == self.length:
+            self._free_below(self.root, self.root_check, self.height - 1)
+            self.restore((0, 0, 0, 0))
+            return
+        self.root = self._delete_below(self.root, self.root_check, self.height - 1, start, stop).reference
+        self.length -= stop - start
+        self._repair(start)
+        self._touch()
+
+    def clear(self) -> None:
+        """Delete everything. O(n): every blob is freed."""
+        self.delete_range(0, self.length)
+
+    def _free_below(self, reference: int, check: int, level: int) -> None:
+        """Free a whole subtree."""
+        page = self.pager.page(reference, check)
+        if level_of(page) != level:
+            self._bad_node(reference, f"a node of level {level}", page)
+        if level:
+            for address, child_check, _ in children_of(page):
+                self._free_below(address, child_check, level - 1)
+        else:
+            for slot in range(count_of(page)):
+                self.pager.release(word0(page, slot), word1(page, slot))
+        self.pager.drop(reference)
+
+    def _delete_below(self, reference: int, check: int, level: int, start: int, stop: int) -> Node:
+        """Delete positions of a subtree, of which something stays; return its owned node."""
+        node = self.pager.own(reference, check)
+        page = node.page
+        if level_of(page) != level:
+            self._bad_node(reference, f"a node of level {level}", page)
+        if level == 0:
+            for slot in range(start, stop):
+                self.pager.release(word0(page, slot), word1(page, slot))
+            close_entries(page, start, stop - start)
+            return node
+        kept = []
+        first = 0
+        for address, child_check, count in children_of(page):
+            low, high = max(start, first), min(stop, first + count)
+            if low >= high:
+                kept.append((address, child_check, count))
+            elif high - low == count:
+                self._free_below(address, child_check, level - 1)
+            else:
+                child = self._delete_below(address, child_check, level - 1, low - first, high - first)
+                kept.append((child.reference, 0, count - (high - low)))
+            first += count
+        put_children(node, kept)
+        return node
+
+    # -- repairing after deletion --------------------------------------------------------------------
+
+    def _repair(self, position: int) -> None:
+        """Bring the nodes left and right of a deletion back to their minimum fill."""
+        if self.length == 0:
+            self._free_below(self.root, self.root_check, self.height - 1)
+            self.restore((0, 0, 0, 0))
+            return
+        before_it = position - 1 if position else 0
+        behind_it = min(position, self.length - 1)
+        while self._repair_path(before_it) or self._repair_path(behind_it):
+            pass
+
+    def _repair_path(self, position: int) -> bool:
+        """Fix the first under-full node at the way to a position; return whether there was one.
+
+        An emptied child has no position of its own: it stands beside the child on the way. Whatever is
+        under-full was owned by the deletion, and so were its ancestors.
+        """
+        reference, check = self.root, self.root_check
+        if self.height > 1 and count_of(self.pager.page(reference, check)) == 1:
+            page = self.pager.page(reference, check)
+            self.root, self.root_check = child_of(page, 0), check_of(page, 0)
+            self.pager.drop(reference)
+            self.height -= 1
+            return True
+        last = True
+        for level in range(self.height - 1, 0, -1):
+            page = self.pager.page(reference, check)
+            count = count_of(page)
+            slot = slot_of(page, position)
+            for near in (slot, slot + 1, slot - 1):
+                edge = last and near == count - 1
+                if 0 <= near < count and self._is_under_full(child_of(page, near), level - 1, edge):
+                    self._fix(self.pager.own(reference, check), near, level - 1, last)
+                    return True
+            last = last and slot == count - 1
+            position -= before(page, slot)
+            reference, check = child_of(page, slot), check_of(page, slot)
+        return False
+
+    def _is_under_full(self, reference: int, level: int, edge: bool) -> bool:
+        """Return whether a child holds less than it must; only dirty ones can."""
+        if not reference >> 63:
+            return False
+        page = self.pager.page(reference, 0)
+        count = count_of(page)
+        if edge:
+            return count == 0 or total_of(page) == 0
+        return count < (INNER_MINIMUM if level else LEAF_MINIMUM)
+
+    def _fix(self, parent: Node, slot: int, level: int, last: bool) -> None:
+        """Merge child ``slot``, of a level, with a sibling, or even the two out."""
+        children = children_of(parent.page)
+        if len(children) == 1:
+            # Only at the right edge, with nothing below: the parent is next, empty.
+            self._free_below(children[0][0], children[0][1], level)
+            put_children(parent, [])
+            return
+        left = slot if slot + 1 < len(children) else slot - 1
+        one = self.pager.own(children[left][0], children[left][1])
+        two = self.pager.own(children[left + 1][0], children[left + 1][1])
+        fill = last and left + 2 == len(children)
+        pair: Children = []
+        if level:
+            below = children_of(one.page) + children_of(two.page)
+            for piece in cut(len(below), INNER_CAPACITY, fill):
+                home = two if pair else one
+                put_children(home, below[:piece])
+                del below[:piece]
+                pair.append((home.reference, 0, total_of(home.page)))
+        else:
+            entries = entries_of(one.page, 0, count_of(one.page)) + entries_of(
+                two.page, 0, count_of(two.page)
+            )
+            for piece in cut(len(entries) // 16, LEAF_CAPACITY, fill):
+                home = two if pair else one
+                close_entries(home.page, 0, count_of(home.page))
+                set_count(home.page, piece)
+                put_entries(home, 0, entries[: 16 * piece])
+                entries = entries[16 * piece :]
+                home.pending = True
+                pair.append((home.reference, 0, piece))
+        for spare in (one, two)[len(pair) :]:
+            self.pager.drop(spare.reference)
+        children[left : left + 2] = pair
+        put_children(parent, children)
+
+    # -- writing out, checking -----------------------------------------------------------------------
+
+    def write_out(self) -> None:
+        """Write the dirty nodes into what the pager reserved; the tree is clean then."""
+        if self.height:
+            self.root, self.root_check = self.pager.write_tree(self.root, self.root_check)
+        self._touch()
+
+    def walk(
+        self, seen_node: Callable[[int], None], seen_blob: Callable[[int, int], None], verify_blobs: bool
+    ) -> None:
+        """Call back for every node and blob; raises CorruptRegionError where something is wrong."""
+        if self.height == 0:
+            return
+        found = self.pager.walk(
+            self.root, self.root_check, self.height - 1, seen_node, seen_blob, verify_blobs
+        )
+        if found != self.length:
+            raise CorruptRegionError(self.root, f"{self.length} values", f"{found}", self.pager.region.path)
+
+    def check(self) -> list[str]:
+        """Return a sentence for every invariant that does not hold."""
+        faults: list[str] = []
+        if self.height:
+            total = self._check_below(self.root, self.root_check, self.height - 1, True, True, faults)
+            if total != self.length:
+                faults.append(f"the tree holds {total} values, its length says {self.length}")
+        return faults
+
+    def _check_below(
+        self, reference: int, check: int, level: int, root: bool, last: bool, faults: list[str]
+    ) -> int:
+        """Check one node and those below; return how many values it holds."""
+        page = self.pager.page(reference, check)
+        name = f"node {reference:#x}"
+        count = count_of(page)
+        if level_of(page) != level:
+            faults.append(f"{name} is of level {level_of(page)}, not {level}")
+            return 0
+        least = 1 if last or root else INNER_MINIMUM if level else LEAF_MINIMUM
+        if root and level:
+            least = 2
+        if count < least:
+            faults.append(f"{name} of level {level} has {count} entries, fewer than {least}")
+        if level == 0:
+            return count
+        total = 0
+        children = children_of(page)
+        for slot, (address, child_check, expected) in enumerate(children):
+            if address >> 63 and not reference >> 63:
+                faults.append(f"{name} is clean and has a dirty child")
+            edge = last and slot == len(children) - 1
+            found = self._check_below(address, child_check, level - 1, False, edge, faults)
+            if found != expected:
+                faults.append(f"{name} counts {expected} values below child {slot}, which has {found}")
+            total += found
+        return total

@@ -1,0 +1,21 @@
+cimport cython
+
+cdef extern from "pythread.h":
+    unsigned long get_ident "PyThread_get_thread_ident" () noexcept
+
+@cython.final
+cdef class Latch:
+    cdef readonly object lock
+    cdef object _inner
+    cdef readonly unsigned long owner
+    cdef unsigned long busy
+    cdef public str closed
+
+    @cython.locals(thread=cython.ulong)
+    cpdef object enter(self)
+    cpdef object enter_change(self)
+    cpdef object leave(self)
+    cdef object _wait(self, unsigned long thread)
+    cdef object _re_entered(self)
+    cpdef unsigned long own(self) except? 0
+    cpdef object disown(self, unsigned long before)

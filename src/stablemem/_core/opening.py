@@ -1,0 +1,199 @@
+"""Opening and creating regions: the modes of a file, and how a new one comes to be.
+
+A new file is written under a name that nobody knows, synced, and then linked to its own name: so a file
+of that name is always whole. If somebody else was first, theirs is opened.
+
+    mode   missing file         empty file       region                 anything else
+    r      FileNotFoundError    NotARegionError  snapshot, read only    NotARegionError
+    r+     FileNotFoundError    NotARegionError  writer                 NotARegionError
+    a      created              made a region    writer                 NotARegionError
+    x      created              FileExistsError  FileExistsError        FileExistsError
+    w      created              made a region    replaced by a new one  NotARegionError
+"""
+
+import ctypes
+import errno
+import os
+from contextlib import suppress
+
+from ..errors import NotARegionError
+from ..layout import HEADER_SIZE, NODE_SIZE
+from .device import Device, FileDevice, MemoryDevice, sync_folder
+from .header import MAGIC, first_slot
+from .readers import lock_writer
+from .store import Store, new_region
+
+__all__ = ["MODES", "open_store"]
+
+MODES = ("r", "r+", "a", "x", "w")
+
+# Kinds of file system on which flock and byte locks collide or do not reach other machines: statfs(2).
+_NETWORK = {
+    0x6969: "NFS", 0xFF534D42: "CIFS", 0xFE534D42: "SMB2", 0x517B: "SMB", 0x01021997: "9P",
+    0x5346414F: "AFS", 0x00C36400: "Ceph", 0x0BD00BD0: "Lustre", 0x47504653: "GPFS",
+}  # fmt: skip
+
+
+def open_store(
+    path: str | None,
+    mode: str,
+    *,
+    timeout: float = 0.0,
+    checksums: bool = True,
+    device: Device | None = None,
+    file_id: bytes | None = None,
+    boot: bytes | None = None,
+) -> Store:
+    """Open or create a region.
+
+    Args:
+        path: the file; None for memory.
+        mode: one of MODES.
+        timeout: seconds to wait for the writer lock.
+        checksums: whether blobs are verified at each read.
+        device: an open device to use instead of a path; a new region is made on it if it is empty.
+        file_id: 16 bytes for a new region's id, instead of random ones.
+        boot: 16 bytes instead of this boot's id.
+
+    Raises:
+        FileNotFoundError, FileExistsError, IsADirectoryError, PermissionError: as ``open`` does.
+        NotARegionError, VersionError, CorruptRegionError: what the file is instead.
+        RegionLockedError: another handle writes.
+    """
+    if mode not in MODES:
+        raise ValueError(f"mode is {mode!r}; it may be 'r', 'r+', 'a', 'x' or 'w'")
+    fresh = os.urandom(16) if file_id is None else file_id
+    if path is None:
+        held = MemoryDevice() if device is None else device
+        if held.size() == 0:
+            new_region(held, first_slot(fresh))
+            held.sync()
+        return Store(held, writable=mode != "r", checksums=checksums, boot=boot)
+    if mode == "r":
+        opened = _local(FileDevice.open(path, writable=False))
+        return Store(opened, writable=False, checksums=checksums, boot=boot)
+    while True:
+        found = _lock(path, mode, timeout)
+        if found is None:
+            made = _create(path, fresh)
+        elif mode == "x":
+            found.close()
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), path)
+        elif mode == "w" or (mode == "a" and found.size() == 0):
+            made = _replace(path, fresh, found)
+        else:
+            made = found
+        if made is not None:
+            return Store(made, writable=True, checksums=checksums, boot=boot)
+
+
+def _local(device: FileDevice) -> FileDevice:
+    """Return the device, unless its file is on another machine."""
+    magic = _file_system(device)
+    if magic in _NETWORK:
+        device.close()
+        raise OSError(
+            errno.EOPNOTSUPP,
+            f"the file is on a network file system ({_NETWORK[magic]}), whose locks do not protect it: "
+            f"keep it on a local disk",
+            device.path,
+        )
+    return device
+
+
+def _file_system(device: FileDevice) -> int:
+    """Return the magic number of the file system, 0 where it cannot be told."""
+    buffer = (ctypes.c_long * 32)()
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.fstatfs(device.descriptor, ctypes.byref(buffer)):
+        return 0
+    return int(buffer[0]) & 0xFFFFFFFF
+
+
+def _lock(path: str, mode: str, timeout: float) -> FileDevice | None:
+    """Return the file, opened and locked for writing; None if it is missing and the mode makes it."""
+    while True:
+        try:
+            device = FileDevice.open(path, writable=True)
+        except FileNotFoundError:
+            if mode == "r+":
+                raise
+            return None
+        if mode == "x":
+            return device
+        try:
+            _local(device)
+            lock_writer(device, timeout)
+        except BaseException:
+            device.close()
+            raise
+        if device.is_at(path):
+            return device
+        # The file was replaced between opening and locking: this one no longer has the name.
+        device.close()
+
+
+def _write_new(path: str, file_id: bytes) -> FileDevice:
+    """Return a new region under a temporary name, synced and locked."""
+    device = FileDevice.temporary(path)
+    try:
+        _local(device)
+        lock_writer(device, 0.0)
+        new_region(device, first_slot(file_id))
+        os.fsync(device.descriptor)
+    except BaseException:
+        os.unlink(device.path)
+        device.close()
+        raise
+    return device
+
+
+def _create(path: str, file_id: bytes) -> FileDevice | None:
+    """Create a region at a free name; None if somebody else was first."""
+    device = _write_new(path, file_id)
+    temporary = device.path
+    try:
+        os.link(temporary, path)
+        sync_folder(path)
+    except FileExistsError:
+        device.close()
+        return None
+    except BaseException:
+        device.close()
+        raise
+    finally:
+        os.unlink(temporary)
+    device.path = path
+    return device
+
+
+def _replace(path: str, file_id: bytes, old: FileDevice) -> FileDevice:
+    """Put a new region in the place of an old one, which is locked, or of an empty file."""
+    try:
+        size = old.size()
+        if size and not _is_ours(old):
+            raise NotARegionError(
+                f"{path} is not a region, and mode='w' does not replace other files: "
+                f"remove it first, or name another file"
+            )
+        device = _write_new(path, file_id)
+        try:
+            with suppress(OSError):
+                os.fchmod(device.descriptor, os.fstat(old.descriptor).st_mode & 0o7777)
+            os.rename(device.path, path)
+            sync_folder(path)
+        except BaseException:
+            with suppress(OSError):
+                os.unlink(device.path)
+            device.close()
+            raise
+    finally:
+        old.close()
+    device.path = path
+    return device
+
+
+def _is_ours(device: Device) -> bool:
+    """Return whether a file starts like a region in one of its slots."""
+    content = device.read(0, HEADER_SIZE)
+    return any(content[start : start + len(MAGIC)] == MAGIC for start in range(0, HEADER_SIZE, NODE_SIZE))

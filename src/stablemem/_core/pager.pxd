@@ -1,0 +1,71 @@
+cimport cython
+from cpython.bytearray cimport PyByteArray_FromStringAndSize
+from cpython.bytes cimport PyBytes_FromStringAndSize
+
+from stablemem._core.freespace cimport FreeSpace
+from stablemem._core.node cimport (
+    Node, child_of, children_of, count_of, fault_of, level_of, set_child, set_entry, start, word0, word1,
+)
+from stablemem._core.region cimport Region
+from stablemem._core.words cimport (
+    INLINE_SIZE, NODE_SIZE, crc32c_at, dirty_t, page_t, put64, u32, u64,
+)
+
+cdef enum:
+    _BLOB_BUDGET = 4194304
+    _NODE_BUDGET = 8192
+
+@cython.final
+cdef class Pager:
+    cdef readonly Region region
+    cdef public FreeSpace space
+    cdef public bint ready
+    cdef public bint checksums
+    cdef public long long changes
+    cdef public u64 transaction
+    cdef readonly u64 pending_bytes
+    cdef readonly Py_ssize_t dirty_nodes
+    cdef bytearray _verified
+    cdef list _nodes
+    cdef list _pending
+    cdef list _spare
+
+    @cython.locals(number=u64)
+    cdef page_t page(self, u64 reference, u64 check) except NULL
+    @cython.locals(number=u64)
+    cdef Node _dirty(self, u64 reference)
+    @cython.locals(content=bytes, found=u64, number=u64)
+    cdef object _verify(self, u64 reference, u64 check)
+    @cython.locals(size=u64, page=page_t, found=u32)
+    cpdef bytes blob(self, u64 first, u64 second)
+    @cython.locals(number=u64)
+    cdef bytes _pending_blob(self, u64 first)
+
+    @cython.locals(node=Node)
+    cdef Node create(self, int level)
+    @cython.locals(page=page_t, content=bytearray, node=Node)
+    cdef Node own(self, u64 reference, u64 check)
+    cdef Node _adopt(self, bytearray content)
+    cdef object drop(self, u64 reference)
+    cdef u64 hold(self, bytes blob) except 0
+    @cython.locals(size=u64)
+    cdef object release(self, u64 first, u64 second)
+    cpdef bint is_full(self)
+    cpdef object rebase(self, Region region, FreeSpace space)
+
+    @cython.locals(size=Py_ssize_t, place=u64, begin=u64, end=u64, left=u64, room=u64, number=Py_ssize_t)
+    cpdef object write_blobs(self)
+    cdef object _close_run(self, u64 begin, u64 place, u64 end, list pieces)
+    @cython.locals(node=Node, page=dirty_t, slot=int, first=u64, second=u64)
+    cdef object _patch_leaves(self, list placed)
+    @cython.locals(left=u64, begin=u64, room=u64)
+    cpdef object begin_nodes(self, u64 spare)
+    @cython.locals(address=u64, begin=u64, end=u64)
+    cpdef tuple write_tree(self, u64 root, u64 check)
+    @cython.locals(page=dirty_t, slot=int, child=u64, address=u64)
+    cdef tuple _place(self, Node node, list out)
+    @cython.locals(begin=u64, room=u64, number=u64)
+    cpdef u64 spare_page(self) except 0
+
+    @cython.locals(page=page_t, count=int, slot=int, first=u64, second=u64, total=u64, found_below=u64, address=u64, expected=u64)
+    cpdef u64 walk(self, u64 root, u64 check, int level, seen_node, seen_blob, bint verify_blobs) except? 0xFFFFFFFFFFFFFFFF

@@ -1,0 +1,402 @@
+# cython: annotation_typing=False
+"""Pager: the nodes and blobs of one transaction, copied on write and written out in runs.
+
+A clean node is a page of the region, verified on first touch and never changed. A dirty node is a copy
+in memory; a pending blob is a value not yet written. Both are known by a number under the mark DIRTY
+(see node.py) and get their addresses only when they are written out: at commit, or early when the
+budgets below are used up.
+
+Invariants:
+
+* A committed page is never written to: ``own`` copies it and frees the original.
+* Only a dirty leaf holds the number of a pending blob, only a dirty inner node that of a dirty node.
+* Blobs are written out before the leaves that point to them, children before their parents; a
+  parent holds the XXH3-64 of the child's page as it is in the file.
+* After ``write_blobs`` and ``write_tree`` of every root, nothing is dirty or pending.
+"""
+
+from collections.abc import Callable
+
+from ..errors import CorruptRegionError
+from ..layout import BLOB_PAGE, NODE_PAGE
+from .checksum import crc32c, page_checksum
+from .freespace import FreeSpace
+from .node import Node
+from .region import Region
+from .words import Page
+
+try:
+    import cython
+except ModuleNotFoundError:
+    from . import _cython as cython
+if not cython.compiled:
+    from ..layout import INLINE_SIZE, NODE_SIZE
+    from .node import (
+        child_of,
+        children_of,
+        count_of,
+        fault_of,
+        level_of,
+        set_child,
+        set_entry,
+        start,
+        word0,
+        word1,
+    )
+    from .words import put64
+
+__all__ = ["BLOB_BUDGET", "NODE_BUDGET", "Pager"]
+
+BLOB_BUDGET = 4 << 20
+"""Bytes of pending blobs that cause an early write-out."""
+
+NODE_BUDGET = 8192
+"""Dirty nodes (32 MiB) that cause an early write-out: random inserts gain from a large one."""
+
+if not cython.compiled:
+    _BLOB_BUDGET = BLOB_BUDGET
+    _NODE_BUDGET = NODE_BUDGET
+
+
+class Pager:
+    """Nodes and blobs of one handle, by address or by number.
+
+    Args:
+        region: where clean nodes and written blobs are.
+        space: where addresses come from; None for a snapshot, which never changes anything.
+        checksums: whether a blob is verified at each read (nodes always are, on first touch).
+
+    Attributes:
+        changes: changes since the last commit, counted by the callers.
+        ready: whether the transaction has begun: recovered, and free space at hand.
+        pending_bytes: bytes of pending blobs.
+        dirty_nodes: number of dirty nodes.
+    """
+
+    __slots__ = (
+        "_nodes", "_pending", "_spare", "_verified", "changes", "checksums", "dirty_nodes",
+        "pending_bytes", "ready", "region", "space", "transaction",
+    )  # fmt: skip
+
+    def __init__(self, region: Region, space: FreeSpace | None, checksums: bool) -> None:
+        self.region = region
+        self.space = space
+        self.checksums = checksums
+        self.changes = 0
+        self.ready = False
+        self.transaction = 0
+        self.pending_bytes = 0
+        self.dirty_nodes = 0
+        self._verified = bytearray((region.limit >> 15) + 1)
+        self._nodes: list[Node | None] = []
+        self._pending: list[bytes | None] = []
+        self._spare: list[tuple[int, int]] = []
+
+    # -- reading -------------------------------------------------------------------------------------
+
+    def page(self, reference: int, check: int) -> Page:
+        """Return the page of a node, verified if this is its first touch."""
+        if reference >> 63:
+            return self._dirty(reference).page
+        number = reference >> 12
+        if (
+            reference & 4095
+            or number >> 3 >= len(self._verified)
+            or not self._verified[number >> 3] >> (number & 7) & 1
+        ):
+            self._verify(reference, check)
+        return self.region.at(reference, NODE_SIZE)
+
+    def _dirty(self, reference: int) -> Node:
+        """Return the dirty node of a reference."""
+        number = reference ^ 1 << 63
+        if number < len(self._nodes):
+            node = self._nodes[number]
+            if node is not None:
+                return node
+        raise CorruptRegionError(0, "the address of a node", hex(reference), self.region.path)
+
+    def _verify(self, reference: int, check: int) -> None:
+        """Check a page against what points to it, and remember that it was."""
+        if reference & 4095:
+            raise CorruptRegionError(reference, "a node at a multiple of 4096", "another", self.region.path)
+        content = self.region.load(reference, NODE_SIZE)
+        found = page_checksum(content)
+        if found != check:
+            raise CorruptRegionError(
+                reference, f"a node of checksum {check:016x}", f"{found:016x}", self.region.path
+            )
+        fault = fault_of(content)
+        if fault:
+            raise CorruptRegionError(reference, "a sound node", fault, self.region.path)
+        number = reference >> 12
+        if number >> 3 >= len(self._verified):
+            self._verified.extend(bytes((self.region.limit >> 15) + 1 - len(self._verified)))
+        self._verified[number >> 3] |= 1 << (number & 7)
+
+    def rebase(self, region: Region, space: FreeSpace | None) -> None:
+        """Read from another region from now on; every page is verified anew on its next touch."""
+        self.region = region
+        self.space = space
+        self._verified = bytearray((region.limit >> 15) + 1)
+
+    def blob(self, first: int, second: int) -> bytes:
+        """Return the blob of a leaf entry, given its two words.
+
+        Raises:
+            CorruptRegionError: the bytes do not match the checksum in the entry.
+        """
+        size = second & 0xFFFFFFFF
+        if size <= INLINE_SIZE:
+            if cython.compiled:
+                return PyBytes_FromStringAndSize(
+                    cython.cast(cython.p_char, cython.address(first)), cython.cast(cython.Py_ssize_t, size)
+                )
+            else:
+                return first.to_bytes(8, "little")[:size]
+        if first >> 63:
+            return self._pending_blob(first)
+        page = self.region.at(first, size)
+        if cython.compiled:
+            found = crc32c_at(page, size) if self.checksums else second >> 32
+        else:
+            found = crc32c(page) if self.checksums else second >> 32
+        if found != second >> 32:
+            raise CorruptRegionError(
+                first, f"a blob of {size} bytes with CRC-32C {second >> 32:08x}", f"{found:08x}",
+                self.region.path,
+            )  # fmt: skip
+        if cython.compiled:
+            return PyBytes_FromStringAndSize(
+                cython.cast(cython.p_char, page), cython.cast(cython.Py_ssize_t, size)
+            )
+        else:
+            return bytes(page)
+
+    def _pending_blob(self, first: int) -> bytes:
+        """Return a blob that was not written out yet."""
+        number = first ^ 1 << 63
+        if number < len(self._pending):
+            blob = self._pending[number]
+            if blob is not None:
+                return blob
+        raise CorruptRegionError(0, "the address of a blob", hex(first), self.region.path)
+
+    # -- changing ------------------------------------------------------------------------------------
+
+    def create(self, level: int) -> Node:
+        """Return a new, empty dirty node."""
+        node = self._adopt(bytearray(NODE_SIZE))
+        start(node.page, level)
+        return node
+
+    def own(self, reference: int, check: int) -> Node:
+        """Return the dirty node of a reference; a clean one is copied and its page freed."""
+        if reference >> 63:
+            return self._dirty(reference)
+        page = self.page(reference, check)
+        if cython.compiled:
+            content = PyByteArray_FromStringAndSize(cython.cast(cython.p_char, page), NODE_SIZE)
+        else:
+            content = bytearray(page)
+        node = self._adopt(content)
+        self.space.free(reference, NODE_SIZE)
+        return node
+
+    def _adopt(self, content: bytearray) -> Node:
+        """Number a new dirty node."""
+        node = Node(1 << 63 | len(self._nodes), content, True)
+        self._nodes.append(node)
+        self.dirty_nodes += 1
+        return node
+
+    def drop(self, reference: int) -> None:
+        """Forget a node that nothing points to any more."""
+        if reference >> 63:
+            self._dirty(reference)
+            self._nodes[reference ^ 1 << 63] = None
+            self.dirty_nodes -= 1
+        else:
+            self.space.free(reference, NODE_SIZE)
+
+    def hold(self, blob: bytes) -> int:
+        """Keep a blob of more than 8 bytes until it is written out; return its number, marked."""
+        self._pending.append(blob)
+        self.pending_bytes += len(blob)
+        return 1 << 63 | (len(self._pending) - 1)
+
+    def release(self, first: int, second: int) -> None:
+        """Free the blob of a leaf entry that is gone."""
+        size = second & 0xFFFFFFFF
+        if size <= INLINE_SIZE:
+            pass
+        elif first >> 63:
+            self._pending_blob(first)
+            self._pending[first ^ 1 << 63] = None
+            self.pending_bytes -= size
+        else:
+            self.space.free(first, size)
+
+    def is_full(self) -> bool:
+        """Return whether an early write-out is due."""
+        return self.pending_bytes >= _BLOB_BUDGET or self.dirty_nodes >= _NODE_BUDGET
+
+    def discard(self) -> None:
+        """Drop everything dirty and pending."""
+        self._nodes = []
+        self._pending = []
+        self._spare = []
+        self.dirty_nodes = 0
+        self.pending_bytes = 0
+        self.changes = 0
+
+    # -- writing out ---------------------------------------------------------------------------------
+
+    def write_blobs(self) -> None:
+        """Give every pending blob an address, in as few runs as possible, and write them."""
+        if not self._pending:
+            return
+        placed = [0] * len(self._pending)
+        pieces: list[bytes] = []
+        left = self.pending_bytes
+        place = begin = end = 0
+        for number, blob in enumerate(self._pending):
+            if blob is None:
+                continue
+            size = len(blob)
+            if size > end - place:
+                self._close_run(begin, place, end, pieces)
+                begin, room = self.space.take_run(BLOB_PAGE, left, size)
+                place, end = begin, begin + room
+                pieces = []
+            placed[number] = place
+            pieces.append(blob)
+            place += size
+            left -= size
+        self._close_run(begin, place, end, pieces)
+        self._patch_leaves(placed)
+        self._pending = []
+        self.pending_bytes = 0
+
+    def _close_run(self, begin: int, place: int, end: int, pieces: list[bytes]) -> None:
+        """Write the pieces of a run and give back what it did not need."""
+        if end > place:
+            self.space.free(place, end - place)
+        if pieces:
+            self.region.write(begin, pieces[0] if len(pieces) == 1 else b"".join(pieces))
+
+    def _patch_leaves(self, placed: list[int]) -> None:
+        """Replace the numbers of pending blobs by their addresses in all dirty leaves."""
+        for node in self._nodes:
+            if node is None or not node.pending:
+                continue
+            node.pending = False
+            page = node.page
+            if level_of(page):
+                continue
+            for slot in range(count_of(page)):
+                first = word0(page, slot)
+                if first >> 63:
+                    second = word1(page, slot)
+                    if second & 0xFFFFFFFF > INLINE_SIZE:
+                        set_entry(page, slot, placed[first ^ 1 << 63], second)
+
+    def begin_nodes(self, spare: int) -> None:
+        """Reserve addresses for all dirty nodes and for ``spare`` pages behind them."""
+        left = NODE_SIZE * (self.dirty_nodes + spare)
+        self._spare = []
+        while left:
+            begin, room = self.space.take_run(NODE_PAGE, left, NODE_SIZE)
+            self._spare.append((begin, room))
+            left -= room
+        self._spare.reverse()
+
+    def write_tree(self, root: int, check: int) -> tuple[int, int]:
+        """Write the dirty nodes of a tree into what ``begin_nodes`` reserved; return address, checksum."""
+        if not root >> 63:
+            return root, check
+        out: list[tuple[int, bytearray]] = []
+        placed = self._place(self._dirty(root), out)
+        begin = end = 0
+        run: list[bytearray] = []
+        for address, content in out:
+            if address != end:
+                if run:
+                    self.region.write_run(begin, run)
+                begin = end = address
+                run = []
+            run.append(content)
+            end += NODE_SIZE
+        self.region.write_run(begin, run)
+        return placed
+
+    def _place(self, node: Node, out: list[tuple[int, bytearray]]) -> tuple[int, int]:
+        """Give a node its address behind its children; return address and checksum."""
+        page = node.page
+        if level_of(page):
+            for slot in range(count_of(page)):
+                child = child_of(page, slot)
+                if child >> 63:
+                    address, check = self._place(self._dirty(child), out)
+                    set_child(page, slot, address, check)
+        put64(page, 8, self.transaction)
+        address = self.spare_page()
+        out.append((address, node.bytes))
+        self._nodes[node.reference ^ 1 << 63] = None
+        self.dirty_nodes -= 1
+        return address, page_checksum(node.bytes)
+
+    def spare_page(self) -> int:
+        """Return the next address of those ``begin_nodes`` reserved."""
+        begin, room = self._spare.pop()
+        if room > NODE_SIZE:
+            self._spare.append((begin + NODE_SIZE, room - NODE_SIZE))
+        number = begin >> 12
+        if number >> 3 < len(self._verified):
+            self._verified[number >> 3] &= ~(1 << (number & 7)) & 255
+        return begin
+
+    def end_nodes(self) -> None:
+        """Forget the numbers of the nodes, all of which were written; nothing may be reserved still."""
+        self._nodes = []
+
+    # -- checking ------------------------------------------------------------------------------------
+
+    def walk(
+        self, root: int, check: int, level: int, seen_node: Callable[[int], None],
+        seen_blob: Callable[[int, int], None], verify_blobs: bool,
+    ) -> int:  # fmt: skip
+        """Call back for every node and every blob of a tree; return how many values it holds.
+
+        Every page is verified anew, whether it was before or not, and so is every blob if asked.
+
+        Raises:
+            CorruptRegionError: a page, a count, a level or a blob is wrong.
+        """
+        if not root >> 63:
+            self._verify(root, check)
+        page = self.page(root, check)
+        if level_of(page) != level:
+            found = f"one of level {level_of(page)}"
+            raise CorruptRegionError(root, f"a node of level {level}", found, self.region.path)
+        seen_node(root)
+        count = count_of(page)
+        if level == 0:
+            for slot in range(count):
+                page = self.page(root, check)
+                first = word0(page, slot)
+                second = word1(page, slot)
+                if second & 0xFFFFFFFF > INLINE_SIZE:
+                    if verify_blobs:
+                        self.blob(first, second)
+                    seen_blob(first, second & 0xFFFFFFFF)
+            return count
+        total = 0
+        for address, child_check, expected in children_of(page):
+            found_below = self.walk(address, child_check, level - 1, seen_node, seen_blob, verify_blobs)
+            if found_below != expected:
+                raise CorruptRegionError(
+                    address, f"{expected} values below the node", f"{found_below}", self.region.path
+                )
+            total += found_below
+        return total

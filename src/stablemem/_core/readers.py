@@ -1,0 +1,91 @@
+"""Who else has the region open: one writer by ``flock``, readers by a lock on their transaction's byte.
+
+    byte 2**62 + T of the file: read-locked by every snapshot of transaction T
+
+The locks live in the kernel and end with the descriptor that took them, however its process ends: no
+table, no pids, nothing stale. They belong to the open file description, so that two snapshots of one
+process are two readers (F_OFD_SETLK), and they are never unlocked, only closed: a forked child shares
+the description, and an unlock there would take the parent's protection away.
+"""
+
+import errno
+import fcntl
+import os
+import struct
+import time
+
+from ..errors import RegionLockedError
+from .device import Device
+
+__all__ = ["lock_writer", "oldest_reader", "register_reader", "writer_pid"]
+
+_BASE = 1 << 62
+_FLOCK = struct.Struct("hhqqi4x")
+_POLL = 0.01
+
+
+def _lock(kind: int, start: int, size: int) -> bytes:
+    return _FLOCK.pack(kind, os.SEEK_SET, start, size, 0)
+
+
+def lock_writer(device: Device, timeout: float) -> None:
+    """Become the writer of a device's file.
+
+    Args:
+        device: opened for writing.
+        timeout: seconds to wait for another writer to end; 0 does not wait.
+
+    Raises:
+        RegionLockedError: another handle writes, here or in another process.
+    """
+    deadline = time.monotonic() + timeout
+    while True:
+        try:
+            fcntl.flock(device.descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            left = deadline - time.monotonic()
+            if left <= 0:
+                raise RegionLockedError(device.path, writer_pid(device)) from None
+            time.sleep(min(_POLL, left))
+        else:
+            return
+
+
+def writer_pid(device: Device) -> int | None:
+    """Return the process that holds the writer lock, or None where the kernel does not tell."""
+    number, inode = device.identity()
+    file = f"{os.major(number):02x}:{os.minor(number):02x}:{inode}"
+    try:
+        with open("/proc/locks", encoding="ascii") as locks:
+            for line in locks:
+                fields = line.split()
+                if "FLOCK" in fields and "WRITE" in fields and file in fields:
+                    pid = int(fields[fields.index("WRITE") + 1])
+                    return pid if pid > 0 else None
+    except (OSError, ValueError):
+        return None
+    return None
+
+
+def register_reader(device: Device, transaction: int) -> None:
+    """Tell writers that a snapshot of a transaction is open, until the device is closed.
+
+    The caller looks at the header again afterwards: only if that transaction is still the newest was
+    the lock in time.
+    """
+    try:
+        fcntl.fcntl(device.descriptor, fcntl.F_OFD_SETLK, _lock(fcntl.F_RDLCK, _BASE + transaction, 1))
+    except OSError as error:
+        raise device.error(error.errno or errno.EIO, "registering a reader") from error
+
+
+def oldest_reader(device: Device, below: int) -> int | None:
+    """Return the oldest transaction under ``below`` that a snapshot is open on, or None."""
+    oldest = None
+    while below > 0:
+        reply = fcntl.fcntl(device.descriptor, fcntl.F_OFD_GETLK, _lock(fcntl.F_WRLCK, _BASE, below))
+        kind, _, start, _, _ = _FLOCK.unpack(reply)
+        if kind == fcntl.F_UNLCK:
+            return oldest
+        oldest = below = start - _BASE
+    return oldest

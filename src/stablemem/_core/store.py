@@ -1,0 +1,611 @@
+"""Store: one open region, the state it has committed, and the transaction on top of it.
+
+A commit, with two barriers:
+
+    blobs, nodes, catalog, log pages   written where no slot that is kept and no snapshot reaches
+    fdatasync                          they are on the disk
+    slot                               the one that is neither the newest nor the last synced
+    fdatasync                          the commit is durable
+
+Invariants:
+
+* Nothing is written before the first change; the first change recovers (``Header.recover``) and replays
+  the space map, and only then is anything allocated.
+* An exception while changing or committing rolls the transaction back; a failed sync poisons the handle:
+  what the kernel did with the pages is unknown, so nothing is retried.
+* ``committed`` is what the newest slot says, always; indexes differ from it by the open transaction.
+"""
+
+import atexit
+import os
+import warnings
+import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+
+from ..errors import BlobifyError, CorruptRegionError, ReadOnlyError, StableMemoryError
+from ..layout import BLOB_PAGE, NODE_SIZE
+from . import catalog
+from .catalog import MAIN, Entry
+from .checksum import page_checksum
+from .device import Device
+from .freespace import FreeSpace
+from .header import Header, Slot, boot_id
+from .index import Index
+from .latch import Latch
+from .pager import NODE_BUDGET, Pager
+from .readers import oldest_reader, register_reader
+from .region import Region
+from .spacemap import Chain, SpaceMap, replay
+
+__all__ = ["Store"]
+
+_OPEN: "weakref.WeakSet[Store]" = weakref.WeakSet()
+
+
+class Store:
+    """An open region.
+
+    Args:
+        device: where it is; the store owns it. A writer's device holds the writer lock already.
+        writable: whether this is the region's one writer; else it is a snapshot of the newest commit.
+        checksums: whether blobs are verified at each read.
+        boot: this boot's id; None asks the kernel.
+
+    Attributes:
+        slot: the newest committed state this handle knows of.
+        entries: the catalog, with each list's tree as committed.
+        indexes: the lists opened so far, by name.
+
+    Raises:
+        NotARegionError, VersionError, CorruptRegionError: as the header says.
+    """
+
+    def __init__(
+        self, device: Device, *, writable: bool, checksums: bool = True, boot: bytes | None = None
+    ) -> None:
+        self.boot = boot_id() if boot is None else boot
+        self.latch = Latch()
+        self.writable = writable
+        self.checksums = checksums
+        self.indexes: dict[str, Index] = {}
+        self.entries: dict[str, Entry] = {}
+        self.failure = ""
+        self.forked = False
+        self._broken = False
+        self._space: FreeSpace | None = None
+        self._log: SpaceMap | None = None
+        self._catalog_changed = False
+        self._savepoints = 0
+        self._pid = os.getpid()
+        try:
+            if writable:
+                self.header = Header(device, self.boot)
+            else:
+                device, self.header = _acquire(device, self.boot, 0)
+            self.slot = self.header.newest
+            region = Region(device, shared_lock=not writable)
+            region.set_limit(self.slot.length)
+            self.pager = Pager(region, None, checksums)
+            self.entries = self._read_catalog(self.slot)
+        except BaseException:
+            device.close()
+            raise
+        _OPEN.add(self)
+
+    # -- looking -------------------------------------------------------------------------------------
+
+    @property
+    def region(self) -> Region:
+        """The bytes."""
+        region: Region = self.pager.region
+        return region
+
+    @property
+    def path(self) -> str:
+        """The file's name, empty for memory."""
+        return self.region.path
+
+    @property
+    def closed(self) -> bool:
+        """Whether the store was closed."""
+        return bool(self.latch.closed)
+
+    @property
+    def changes(self) -> int:
+        """Number of changes since the last commit."""
+        count: int = self.pager.changes
+        return count
+
+    @property
+    def writer_space(self) -> FreeSpace | None:
+        """The free space of a writer that has changed something, else None."""
+        return self._space
+
+    @property
+    def space(self) -> FreeSpace:
+        """The free space; a writer's own once it has changed something, else read from the log."""
+        return self._space if self._space is not None else replay(self.region, self.slot)[0]
+
+    @property
+    def chain(self) -> Chain:
+        """The log's pages as of the newest slot."""
+        return self._log.chain if self._log is not None else replay(self.region, self.slot)[1]
+
+    def _read_catalog(self, slot: Slot) -> dict[str, Entry]:
+        """Return the catalog of a slot, the root of "main" filled in."""
+        address, size, check = slot.catalog
+        content = self.region.load(address, size) if size else b""
+        if size and page_checksum(content) != check:
+            found = f"{page_checksum(content):016x}"
+            raise CorruptRegionError(address, f"a catalog of checksum {check:016x}", found, self.path)
+        entries = catalog.decode(content, address, slot.length, self.path)
+        if MAIN in entries:
+            entries[MAIN] = entries[MAIN].at(slot.main)
+        elif slot.main[0]:
+            raise CorruptRegionError(address, f"a catalog with {MAIN!r}", f"{sorted(entries)}", self.path)
+        return entries
+
+    def index(self, name: str) -> Index:
+        """Return the list of a name that is in the catalog."""
+        if name not in self.indexes:
+            self.indexes[name] = Index(self.pager, *self.entries[name].tree)
+        return self.indexes[name]
+
+    def add(self, name: str, blobify: str, options: bytes) -> None:
+        """Put a new, empty list into the catalog, with the next commit."""
+        self.require_writable()
+        self.entries[name] = Entry(blobify, options)
+        self._catalog_changed = True
+
+    def absent(self, blobify: str, options: bytes) -> Entry:
+        """Return the entry of a list that nobody has committed yet, as a snapshot sees it: empty."""
+        return Entry(blobify, options)
+
+    # -- changing ------------------------------------------------------------------------------------
+
+    def require_writable(self) -> None:
+        """Raise unless this handle may change the region."""
+        if self.forked:
+            raise ReadOnlyError(
+                "this process was forked from the one that has the region open for writing: "
+                "here it only reads; open it again with mode='r', or write in the parent"
+            )
+        if not self.writable:
+            where = self.path or "this region"
+            raise ReadOnlyError(
+                f"{where} is open for reading only: open it with mode='a' or 'r+' to change it"
+            )
+        if self._broken:
+            raise StableMemoryError(
+                "an error has rolled back the whole transaction block: leave it, and begin another"
+            )
+        if self.failure:
+            raise StableMemoryError(
+                f"{self.path} takes no more changes through this handle, because {self.failure}: "
+                f"close it and open it again, which recovers what was committed"
+            )
+
+    def begin(self) -> None:
+        """Prepare for the first change of a transaction; the caller is inside the latch."""
+        self.require_writable()
+        if self._space is None:
+            try:
+                self.header.recover()
+            except OSError as error:
+                self._poison("recovery failed", error)
+                raise
+            space, chain = replay(self.region, self.slot)
+            self._space = space
+            self._log = SpaceMap(space, chain, self.slot.length)
+            self.pager.space = space
+            self.pager.transaction = self.header.highest + 2
+        device = self.region.device
+        self._space.release(self.header.floor, lambda below: oldest_reader(device, below))
+        self.pager.ready = True
+
+    def failed(self, error: BaseException) -> None:
+        """Undo the whole transaction after an error inside a change; the caller is inside the latch."""
+        lost = self.changes
+        self._undo_all()
+        self._broken = self._savepoints > 0
+        if lost:
+            error.add_note(f"{lost} uncommitted changes were rolled back")
+
+    def relieve(self) -> None:
+        """Write pending blobs, and dirty nodes beyond their budget, out early."""
+        with self.exclusive():
+            self.latch.enter()
+            try:
+                self.pager.write_blobs()
+                if self.pager.dirty_nodes >= NODE_BUDGET:
+                    self._write_nodes(0)
+            except BaseException as error:
+                self.failed(error)
+                raise
+            finally:
+                self.latch.leave()
+
+    def _write_nodes(self, spare: int) -> None:
+        """Write all dirty nodes out, reserving spare pages behind them."""
+        self.pager.begin_nodes(spare)
+        for index in self.indexes.values():
+            index.write_out()
+        self.pager.end_nodes()
+
+    @contextmanager
+    def exclusive(self) -> Iterator[None]:
+        """Keep changes by other threads out for a block of calls."""
+        before = self.latch.own()
+        try:
+            yield
+        finally:
+            self.latch.disown(before)
+
+    # -- committing ----------------------------------------------------------------------------------
+
+    def commit(self, sync: bool = True) -> None:
+        """Make the changes so far one atomic step.
+
+        Args:
+            sync: True returns once the step survives a power cut; False once it survives the death of
+                this process.
+
+        Raises:
+            OSError: the disk failed or is full; the transaction was rolled back.
+            StableMemoryError: inside a transaction block, or an earlier sync failed.
+        """
+        with self.exclusive():
+            self.latch.enter()
+            try:
+                if self._savepoints:
+                    raise StableMemoryError(
+                        "the transaction block commits at its end; do not commit within it"
+                    )
+                changed = self.changes or self._catalog_changed
+                if not changed and (self.slot.synced or not sync or not self.writable):
+                    return
+                self.require_writable()
+                try:
+                    if not self.pager.ready:
+                        self.begin()
+                    self._commit(sync)
+                except BaseException as error:
+                    self.failed(error)
+                    raise
+            finally:
+                self.latch.leave()
+
+    def _commit(self, sync: bool) -> None:
+        """Write everything out, then the slot."""
+        pager, space, log = self.pager, self._space, self._log
+        assert space is not None and log is not None
+        transaction = pager.transaction
+        log.drop_unneeded()
+        pager.write_blobs()
+        self._write_nodes(1)
+        first_page = pager.spare_page()
+        trees = {name: index.state() for name, index in self.indexes.items()}
+        entries = {name: entry.at(trees.get(name, entry.tree)) for name, entry in self.entries.items()}
+        place = self.slot.catalog
+        if self._catalog_changed or any(
+            entry.tree != self.entries[name].tree for name, entry in entries.items() if name != MAIN
+        ):
+            place = self._write_catalog(entries)
+        plan = log.plan(transaction, first_page)
+        for address, page in plan.pages:
+            self.region.write(address, page)
+        length = space.used_end()
+        if self.region.device.size() < length:
+            self.region.device.truncate(length)
+        slot = Slot(
+            file_id=self.slot.file_id,
+            transaction=transaction,
+            length=length,
+            synced=sync,
+            boot=bytes(16) if sync else self.boot,
+            main=entries[MAIN].tree if MAIN in entries else (0, 0, 0, 0),
+            catalog=place,
+            log_page=plan.pages[-1][0],
+            log_check=plan.chain.newest_check,
+            log_newest=plan.chain.pages[-1][0],
+            log_oldest=plan.chain.pages[0][0],
+        )
+        if sync:
+            self._sync("the data of a commit could not be synced")
+        slot = self.header.write(slot)
+        if sync:
+            try:
+                self._sync("the header slot of a commit could not be synced")
+            except OSError:
+                with suppress(OSError):
+                    self.header.take_back()
+                raise
+        self.header.published(slot)
+        log.adopt(plan, length)
+        space.commit(transaction)
+        self.slot, self.entries, self._catalog_changed = slot, entries, False
+        pager.changes = 0
+        pager.ready = False
+        pager.transaction = transaction + 1
+
+    def _write_catalog(self, entries: dict[str, Entry]) -> tuple[int, int, int]:
+        """Write the catalog; return address, size and checksum."""
+        space = self._space
+        assert space is not None
+        if self.slot.catalog[1]:
+            space.free(self.slot.catalog[0], self.slot.catalog[1])
+        content = catalog.encode(entries)
+        address = space.allocate(BLOB_PAGE, len(content))
+        self.region.write(address, content)
+        return address, len(content), page_checksum(content)
+
+    def _sync(self, what: str) -> None:
+        """Sync, and poison the handle if that fails."""
+        try:
+            self.region.sync()
+        except OSError as error:
+            self._poison(what, error)
+            raise
+
+    def _poison(self, what: str, error: OSError) -> None:
+        """Refuse all further changes."""
+        self.failure = f"{what} ({error.strerror})"
+
+    def rollback(self) -> None:
+        """Forget the changes since the last commit."""
+        with self.exclusive():
+            self.latch.enter()
+            try:
+                if self._savepoints:
+                    raise StableMemoryError("a transaction block rolls back when an exception leaves it")
+                self._undo_all()
+            finally:
+                self.latch.leave()
+
+    def _undo_all(self) -> None:
+        """Return to the committed state, savepoints included."""
+        self.pager.discard()
+        self.pager.ready = False
+        if self._space is not None:
+            while len(self._space.layers) > 1:
+                self._space.undo()
+                self._space.layers.pop()
+            self._space.undo()
+        for name, index in self.indexes.items():
+            index.restore(self.entries[name].tree)
+
+    # -- transaction blocks --------------------------------------------------------------------------
+
+    @contextmanager
+    def transaction(self, sync: bool) -> Iterator[None]:
+        """Commit at the end of the outermost block, or undo it; blocks within it are savepoints."""
+        before = self.latch.own()
+        latch = self.latch
+        depth = self._savepoints
+        try:
+            self.require_writable()
+            mark = self._savepoint() if depth else None
+            self._savepoints = depth + 1
+            try:
+                yield
+                if self._broken:
+                    self.require_writable()
+            except BaseException:
+                if not self.forked:
+                    self._savepoints = depth
+                    if mark is None:
+                        self._broken = False
+                        self.rollback()
+                    else:
+                        self._undo_to(mark)
+                raise
+            if not self.forked:
+                self._savepoints = depth
+                if mark is None:
+                    self.commit(sync)
+                else:
+                    self._space.pop()
+        finally:
+            if latch is self.latch:
+                latch.disown(before)
+
+    def _savepoint(self) -> tuple[int, int, dict[str, tuple[int, int, int, int]]]:
+        """Begin a savepoint: everything so far is written out, so that a root says all of it."""
+        self.latch.enter()
+        try:
+            if not self.pager.ready:
+                self.begin()
+            self.pager.write_blobs()
+            self._write_nodes(0)
+        except BaseException as error:
+            self.failed(error)
+            raise
+        finally:
+            self.latch.leave()
+        assert self._space is not None
+        self._space.push()
+        states = {name: index.state() for name, index in self.indexes.items()}
+        return len(self._space.layers), self.changes, states
+
+    def _undo_to(self, mark: tuple[int, int, dict[str, tuple[int, int, int, int]]]) -> None:
+        """Return to a savepoint."""
+        layers, changes, states = mark
+        space = self._space
+        assert space is not None
+        if len(space.layers) < layers:
+            return  # an error has undone the whole transaction already
+        self.pager.discard()
+        space.undo()
+        space.layers.pop()
+        self.pager.changes = changes
+        for name, index in self.indexes.items():
+            index.restore(states.get(name, self.entries[name].tree))
+
+    # -- snapshots -----------------------------------------------------------------------------------
+
+    def snapshot(self) -> "Store":
+        """Return a read-only store on the newest commit, with a descriptor and a map of its own."""
+        self._require_open()
+        return Store(self.region.device.reopen(), writable=False, checksums=self.checksums, boot=self.boot)
+
+    def refresh(self) -> bool:
+        """Move a snapshot to the newest commit; return whether there was a newer one.
+
+        A writer is always at its newest.
+        """
+        with self.exclusive():
+            self.latch.enter()
+            try:
+                if self.writable:
+                    return False
+                newest = Header(self.region.device, self.boot).newest
+                if newest.transaction <= self.slot.transaction:
+                    return False
+                device, header = _acquire(self.region.device.reopen(), self.boot, self.slot.transaction)
+                self._adopt(device, header)
+                return True
+            finally:
+                self.latch.leave()
+
+    def _adopt(self, device: Device, header: Header) -> None:
+        """Become a snapshot of what a header says, on another device."""
+        old = self.region
+        try:
+            region = Region(device, shared_lock=True)
+            region.set_limit(header.newest.length)
+            self.pager.rebase(region, None)
+            entries = self._read_catalog(header.newest)
+            for name, index in self.indexes.items():
+                if name not in entries:
+                    raise BlobifyError(f"the list {name!r} is no longer in {self.path}")
+                index.restore(entries[name].tree)
+        except BaseException:
+            self.pager.rebase(old, None)
+            device.close()
+            raise
+        self.entries, self.header, self.slot = entries, header, header.newest
+        old.close()
+
+    # -- ending --------------------------------------------------------------------------------------
+
+    def _require_open(self) -> None:
+        if self.closed:
+            self.latch.enter()
+
+    def close(self, commit: bool = True) -> None:
+        """Commit, synced, unless told otherwise; cut the free tail; let go of the file."""
+        if self.closed:
+            return
+        with self.exclusive():
+            try:
+                if self.writable and not self.forked and not self.failure:
+                    if commit:
+                        self.commit(True)
+                    self._cut_tail()
+            finally:
+                self._end(f"{self.path or 'this region'} is closed")
+
+    def _end(self, why: str) -> None:
+        """Let go of everything."""
+        self.latch.closed = why
+        self.pager.discard()
+        self.region.close()
+        _OPEN.discard(self)
+
+    def _cut_tail(self) -> None:
+        """Cut what lies behind everything that a slot or a snapshot can reach."""
+        if self._space is None:
+            return
+        device = self.region.device
+        if oldest_reader(device, self.slot.transaction) is not None:
+            return
+        reach = max(slot.length for slot in self.header.valid)
+        reach = -(-reach // NODE_SIZE) * NODE_SIZE
+        if device.size() > reach:
+            self.region.truncate(reach)
+
+    def __del__(self) -> None:
+        if getattr(self, "pager", None) is not None:
+            self.drop()
+
+    def drop(self) -> None:
+        """End a handle that nobody closed: uncommitted changes are rolled back, with a warning."""
+        if self.closed or self._pid != os.getpid():
+            return
+        lost = self.changes if self.writable and not self.forked else 0
+        if lost:
+            warnings.warn(
+                f"{self.path or 'a list in memory'} was dropped with {lost} uncommitted changes, which are "
+                f"lost: use it in a with statement, or call commit() or close()",
+                ResourceWarning,
+                stacklevel=2,
+                source=self,
+            )
+        self._end("this handle was dropped")
+
+    # -- forks ---------------------------------------------------------------------------------------
+
+    def after_fork(self) -> None:
+        """Become, in the child of a fork, a snapshot of the newest commit.
+
+        The child shares the writer's descriptors: it closes its copies, and neither syncs nor unlocks.
+        """
+        self._pid = os.getpid()
+        closed = self.latch.closed
+        self.latch.reset()
+        if closed or not self.writable:
+            return
+        self.forked, self.writable = True, False
+        self._space = self._log = None
+        self._savepoints = 0
+        old = self.region
+        self.pager.discard()
+        self.pager.ready = False
+        try:
+            device, header = _acquire(old.device.reopen(), self.boot, 0)
+            self._adopt(device, header)
+        except BaseException as error:  # noqa: BLE001 - nobody is there to catch it in a fork hook
+            old.close()
+            self.latch.closed = f"the region could not be read again after a fork: {error}"
+
+
+def _acquire(device: Device, boot: bytes, least: int) -> tuple[Device, Header]:
+    """Register as a reader of the newest commit; return the registered device and its header.
+
+    A writer that committed between the look and the lock may have missed the lock; then the next commit
+    is tried, on a new file description (locks are closed, never unlocked).
+    """
+    while True:
+        try:
+            header = Header(device, boot)
+            newest = header.newest.transaction
+            register_reader(device, newest)
+            if newest >= least and Header(device, boot).newest.transaction == newest:
+                return device, header
+            fresh = device.reopen()
+        except BaseException:
+            device.close()
+            raise
+        device.close()
+        device = fresh
+
+
+def new_region(device: Device, slot: Slot) -> None:
+    """Write an empty region's header to a device; the caller syncs."""
+    device.write(0, replace(slot, number=0).encode() + bytes(2 * NODE_SIZE))
+
+
+def _after_fork_in_child() -> None:
+    for store in list(_OPEN):
+        store.after_fork()
+
+
+def _at_exit() -> None:
+    for store in list(_OPEN):
+        store.drop()
+
+
+os.register_at_fork(after_in_child=_after_fork_in_child)
+atexit.register(_at_exit)

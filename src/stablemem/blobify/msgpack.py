@@ -1,0 +1,170 @@
+"""Msgpack: plain data in the MessagePack format, the default."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec.msgpack
+
+from stablemem.blobify.protocol import Blobify, BuiltIn
+from stablemem.errors import BlobifyError
+
+__all__ = ["MAX_DEPTH", "Msgpack"]
+
+# Fixed, since what the recursion limit happens to allow while writing may not be there while reading.
+MAX_DEPTH = 200
+
+_LEAVES = frozenset({type(None), bool, int, float, str, bytes})
+_MIN_INT = -(2**63)
+_MAX_INT = 2**64 - 1
+_ACCEPTED = "None, bool, int, float, str, bytes, list, tuple and dict"
+
+
+def _refuse_extension(code: int, _data: memoryview) -> Any:
+    raise BlobifyError(
+        f"the blob holds MessagePack extension type {code}, which Msgpack never writes: "
+        f"it was written by something else, or it is damaged"
+    )
+
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(ext_hook=_refuse_extension).decode
+
+
+class Msgpack(BuiltIn, Blobify[Any]):
+    """Plain data: None, bool, int, float, str, bytes, and list, tuple and dict of these.
+
+    Reading a blob runs no code of its writer. A value comes back equal and of the same types, except
+    that a **tuple comes back as a list** (as the key of a dict it stays a tuple). Keys may be of any
+    type above that is hashable.
+
+    Whatever would come back changed raises BlobifyError, which names the type and where it is: sets, enum
+    members, Decimal, dates, UUID, dataclasses, ``bytearray``, numpy scalars, subclasses such as
+    OrderedDict or a named tuple. So do an int outside -2**63 to 2**64-1, a str with a lone surrogate, and
+    nesting deeper than 200. O(size of the value).
+
+    >>> msgpack = Msgpack()
+    >>> msgpack.from_blob(msgpack.to_blob({"id": 7, "at": (1.5, None)}))
+    {'id': 7, 'at': [1.5, None]}
+    >>> msgpack.to_blob({"tags": {"new"}})
+    Traceback (most recent call last):
+        ...
+    stablemem.errors.BlobifyError: Msgpack cannot keep the set at value['tags'] as it is: ...
+    """
+
+    name = "msgpack"
+
+    def to_blob(self, value: Any, /) -> bytes:
+        """Return ``value`` in MessagePack."""
+        try:
+            blob = _encode(value)
+            if type(value) in _LEAVES or _is_plain(value, MAX_DEPTH):
+                return blob
+        except (TypeError, ValueError, OverflowError, RecursionError) as error:
+            raise BlobifyError(_refusal(value, str(error))) from error
+        raise BlobifyError(_refusal(value, "it is not plain data"))
+
+    def from_blob(self, blob: bytes, /) -> Any:
+        """Return the value that ``blob`` spells; BlobifyError where it is not MessagePack of ours."""
+        try:
+            value = _decode(blob)
+            # A timestamp is the one extension that is decoded without asking. Its type byte is 0xff, and a
+            # search for that byte is far cheaper than a walk over each value read.
+            if 255 in blob and type(value) not in _LEAVES and not _is_plain(value, -1):
+                _refuse_extension(-1, memoryview(b""))
+        except RecursionError as error:
+            raise BlobifyError(
+                f"the blob nests deeper than the stack has room for, while Msgpack writes {MAX_DEPTH} levels "
+                f"at most: it was written by something else, or is damaged, or the caller is very deep"
+            ) from error
+        except ValueError as error:
+            raise BlobifyError(
+                f"the blob is not what Msgpack writes ({error}): it was written by another blobify, "
+                f"or it is damaged; open with blobify='bytes' to see it"
+            ) from error
+        return value
+
+
+def _is_plain(value: object, depth: int) -> bool:
+    """Tell whether ``value``, which is no leaf, is a container of exact plain types.
+
+    msgspec writes a set, an enum member, a date and the like without asking its hook, and a NaN forbids
+    comparing what was written with what was given. So each type is looked at. For small values a
+    recursive loop is twice as fast as a loop over levels or sets of types, and as fast for large ones.
+    """
+    if depth == 0:
+        return False
+    kind = type(value)
+    if kind is dict:
+        for key, item in value.items():  # type: ignore[attr-defined]
+            if type(key) is not str and type(key) not in _LEAVES and not _is_plain(key, depth - 1):
+                return False
+            if type(item) not in _LEAVES and not _is_plain(item, depth - 1):
+                return False
+        return True
+    if kind is not list and kind is not tuple:
+        return False
+    for item in value:  # type: ignore[attr-defined]  # noqa: SIM110  (a generator is slower)
+        if type(item) not in _LEAVES and not _is_plain(item, depth - 1):
+            return False
+    return True
+
+
+def _refusal(value: object, reason: str) -> str:
+    """Return why ``value`` is refused, naming the first offending part; ``reason`` where none is found."""
+    # An explicit stack, since the call stack may be what ran out.
+    stack: list[tuple[str, object, int]] = [("value", value, 0)]
+    while stack:
+        where, item, depth = stack.pop()
+        kind = type(item)
+        if kind is str:
+            try:
+                item.encode()  # type: ignore[attr-defined]
+            except UnicodeEncodeError as error:
+                return (
+                    f"Msgpack cannot write the str at {where}: it has a lone surrogate at position "
+                    f"{error.start}; replace it, or encode with errors='surrogateescape' and store bytes"
+                )
+        elif kind is int:
+            if not _MIN_INT <= item <= _MAX_INT:  # type: ignore[operator]
+                return (
+                    f"Msgpack cannot write the int at {where}: it must lie in -2**63 to 2**64-1; "
+                    f"store it as str, or use Pickle"
+                )
+        elif kind in _LEAVES:
+            continue
+        elif kind is dict or kind is list or kind is tuple:
+            if depth == MAX_DEPTH:
+                return (
+                    f"Msgpack cannot write a value nested deeper than {MAX_DEPTH} levels, or one that "
+                    f"contains itself: flatten it, or use Pickle"
+                )
+            parts = [(f"{where}{step}", part, depth + 1) for step, part in _parts(item)]
+            stack += reversed(parts)
+        else:
+            return (
+                f"Msgpack cannot keep the {_name_of(kind)} at {where} as it is: it keeps {_ACCEPTED}, and no "
+                f"subclass of them; convert it, or use Struct for typed records or Pickle for any object"
+            )
+    return f"Msgpack cannot write the value: {reason}"
+
+
+def _parts(container: object) -> Iterator[tuple[str, object]]:
+    if isinstance(container, dict):
+        for key, item in container.items():
+            yield f" (key {_short(key)})", key
+            yield f"[{_short(key)}]", item
+    elif isinstance(container, (list, tuple)):
+        for index, item in enumerate(container):
+            yield f"[{index}]", item
+
+
+def _short(key: object) -> str:
+    if type(key) in (str, bytes, int, float, bool, type(None)):
+        # Python refuses to spell out an int of thousands of digits.
+        spelled = ascii(key) if type(key) is not int or _MIN_INT <= key <= _MAX_INT else "..."
+        return spelled if len(spelled) <= 40 else f"{spelled[:37]}..."
+    return "..." if type(key) is tuple else f"<{_name_of(type(key))}>"
+
+
+def _name_of(kind: type) -> str:
+    return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"

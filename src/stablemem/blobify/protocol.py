@@ -1,0 +1,62 @@
+"""The protocol of a Blobify, and the base of those built in."""
+
+from typing import ClassVar, Protocol, Self, TypeVar
+
+from stablemem.errors import BlobifyError
+
+__all__ = ["Blobify", "BuiltIn"]
+
+T = TypeVar("T")
+
+
+class Blobify(Protocol[T]):
+    """How values of one kind become blobs, and blobs values.
+
+    A Blobify of one's own needs these two methods and no base class. Two attributes may be added, and
+    are recorded in the file beside the values:
+
+    - ``name: str`` is what the file calls it; without it that is the module and class name, which
+      changes when the class moves, or when its script is imported instead of run.
+    - ``options: bytes`` is what else decides how a blob reads; without it that is ``b""``.
+
+    A file opened later under another name or other options is refused.
+
+    >>> class Hex:
+    ...     name = "example.Hex"
+    ...
+    ...     def to_blob(self, value: str) -> bytes:
+    ...         return bytes.fromhex(value)
+    ...
+    ...     def from_blob(self, blob: bytes) -> str:
+    ...         return blob.hex()
+    >>> Hex().from_blob(Hex().to_blob("c0ffee"))
+    'c0ffee'
+    """
+
+    def to_blob(self, value: T, /) -> bytes | bytearray | memoryview:
+        """Return the blob of ``value``, or raise BlobifyError."""
+        ...
+
+    def from_blob(self, blob: bytes, /) -> T:
+        """Return the value whose blob is ``blob``, or raise BlobifyError."""
+        ...
+
+
+class BuiltIn:
+    """Base of the Blobifys that a file names and that are found again without being passed."""
+
+    name: ClassVar[str]
+    options: bytes = b""
+
+    @classmethod
+    def from_options(cls, options: bytes) -> Self:
+        """Return the instance that recorded ``options``; BlobifyError where they say nothing to it."""
+        if options:
+            raise BlobifyError(
+                f"the file records the options {options!r} for blobify {cls.name!r}, which has none: "
+                f"the file is damaged, or a newer version of stablemem wrote it"
+            )
+        return cls()
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}()"

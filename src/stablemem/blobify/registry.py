@@ -1,0 +1,118 @@
+"""Which Blobify a file gets: the one asked for, the one it records, or the default."""
+
+from typing import Any
+
+from stablemem.blobify.msgpack import Msgpack
+from stablemem.blobify.plain import Bytes, Text
+from stablemem.blobify.protocol import Blobify, BuiltIn
+from stablemem.errors import BlobifyError
+
+__all__ = ["BUILT_INS", "describe", "resolve"]
+
+BUILT_INS: dict[str, type[BuiltIn]] = {kind.name: kind for kind in (Bytes, Text, Msgpack)}
+
+
+def describe(blobify: Blobify[Any]) -> tuple[str, bytes]:
+    """Return the name and the options that a file records for ``blobify``.
+
+    Raises:
+        TypeError: its name is not a str or belongs to a built-in, or its options are not bytes.
+
+    >>> describe(Text())
+    ('text', b'')
+    """
+    kind: type = type(blobify)
+    name = getattr(blobify, "name", None)
+    if name is None:
+        name = f"{kind.__module__}.{kind.__qualname__}"
+    options = getattr(blobify, "options", b"")
+    if not isinstance(name, str) or not name:
+        raise TypeError(f"the name of a Blobify is a str that is not empty; {kind.__qualname__} has {name!r}")
+    if not isinstance(options, bytes):
+        raise TypeError(f"the options of a Blobify are bytes; {kind.__qualname__} has {options!r}")
+    if name in BUILT_INS and kind is not BUILT_INS[name]:
+        raise TypeError(
+            f"the name {name!r} belongs to a built-in Blobify: give {kind.__qualname__} a name of its own"
+        )
+    return name, options
+
+
+def resolve(
+    choice: Blobify[Any] | type[Blobify[Any]] | str | None,
+    recorded: tuple[str, bytes] | None,
+) -> Blobify[Any]:
+    """Return the Blobify for a list.
+
+    Args:
+        choice: what the caller asked for: an instance, a class, the name of a built-in, or None.
+        recorded: name and options from the file, or None for a new list.
+
+    Raises:
+        BlobifyError: the file records another one than asked for, or one that is not built in while
+            none was asked for, or no built-in has the name asked for.
+        TypeError: ``choice`` is no Blobify.
+
+    >>> resolve(None, None)
+    Msgpack()
+    >>> resolve(None, ("text", b""))
+    Text()
+    >>> resolve("bytes", ("text", b""))
+    Traceback (most recent call last):
+        ...
+    stablemem.errors.BlobifyError: the file was written with blobify 'text', not 'bytes': ...
+    """
+    if choice is None:
+        return Msgpack() if recorded is None else _from_record(*recorded)
+    if isinstance(choice, str):
+        if choice not in BUILT_INS:
+            raise BlobifyError(
+                f"no built-in Blobify is called {choice!r}: there are {_names()}; "
+                f"pass an object with to_blob and from_blob for one of your own"
+            )
+        if recorded is not None and recorded[0] == choice:
+            # A name alone leaves the options to the file.
+            return _from_record(*recorded)
+        blobify = _from_record(choice, b"")
+    else:
+        blobify = _instance(choice)
+    asked = describe(blobify)
+    if recorded is not None and asked != recorded:
+        if asked[0] != recorded[0]:
+            what = f"{recorded[0]!r}, not {asked[0]!r}"
+        else:
+            what = f"{recorded[0]!r} with the options {recorded[1]!r}, not {asked[1]!r}"
+        remedy = "leave blobify= out, or pass" if recorded[0] in BUILT_INS else "pass"
+        raise BlobifyError(f"the file was written with blobify {what}: {remedy} the one it was written with")
+    return blobify
+
+
+def _from_record(name: str, options: bytes) -> Blobify[Any]:
+    kind = BUILT_INS.get(name)
+    if kind is None:
+        raise BlobifyError(
+            f"the file was written with blobify {name!r}, which is not built in (there are {_names()}): "
+            f"pass blobify= with the object it was written with"
+        )
+    built: Any = kind.from_options(options)
+    blobify: Blobify[Any] = built
+    return blobify
+
+
+def _instance(choice: Blobify[Any] | type[Blobify[Any]]) -> Blobify[Any]:
+    kind = choice if isinstance(choice, type) else type(choice)
+    for method in ("to_blob", "from_blob"):
+        if not callable(getattr(choice, method, None)):
+            raise TypeError(
+                f"blobify= takes an object or class with to_blob and from_blob, or one of the names "
+                f"{_names()}; {kind.__qualname__} has no {method}"
+            )
+    if not isinstance(choice, type):
+        return choice
+    try:
+        return choice()
+    except TypeError as error:
+        raise TypeError(f"{kind.__qualname__} cannot be made without arguments: pass an instance") from error
+
+
+def _names() -> str:
+    return ", ".join(sorted(BUILT_INS))

@@ -1,0 +1,327 @@
+"""MemoryBuffer: a list whose values live in a region."""
+
+import os
+from collections.abc import Iterable, Iterator, MutableSequence
+from contextlib import AbstractContextManager
+from reprlib import Repr
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self, SupportsIndex, TypeVar, overload
+
+from ._core.catalog import MAIN
+from ._core.sequence import ListCore
+from ._core.verify import Report
+from .blobify import Blobify, Bytes, describe, resolve
+from .errors import StableMemoryError
+from .memory_region import MemoryRegion, Stats
+
+__all__ = ["MemoryBuffer"]
+
+T = TypeVar("T")
+
+_SHOWN = 6
+_REPR = Repr()
+
+
+class MemoryBuffer(ListCore, MutableSequence[T]):
+    """A list that lives in a file: larger than memory, open at once, safe against crashes.
+
+    Nothing is kept before ``commit()``, the end of ``with``, or ``close()``. A value returned is a copy:
+    changing it does not change the list.
+
+    Args:
+        source: the file's path; None for a list in memory; or a MemoryRegion that is open.
+        mode: as for MemoryRegion; "r" reads a snapshot and is never in anybody's way.
+        name: which list of the region.
+        blobify: how values become bytes: an instance, a class, or a name such as "text"; None takes
+            what the file says, and Msgpack for a new list.
+        sync: whether commits survive a power cut; False makes them survive the process only.
+        checksums: whether values are verified at each read.
+        timeout: seconds to wait while another handle writes.
+
+    Raises:
+        FileNotFoundError, FileExistsError, IsADirectoryError, PermissionError: as ``open`` does.
+        NotARegionError, VersionError, CorruptRegionError: what the file is instead.
+        RegionLockedError: another handle has it open for writing.
+        BlobifyError: the list was written with another Blobify.
+        KeyError: a list of this name is not there, and the region is open for reading only.
+
+    >>> events = MemoryBuffer()
+    >>> events.append({"user": 7, "action": "login"})
+    >>> events.insert(0, "first")
+    >>> events[1], events[-1] == events[1], len(events)
+    ({'user': 7, 'action': 'login'}, True, 2)
+    >>> events.extend(range(10)); del events[3]
+    >>> events[2:5]
+    [0, 2, 3]
+    >>> events.close()
+    """
+
+    @overload
+    def __init__(
+        self: "MemoryBuffer[Any]",
+        source: str | os.PathLike[str] | MemoryRegion | None = None,
+        mode: str = "a",
+        *,
+        name: str = MAIN,
+        blobify: str | None = None,
+        sync: bool = True,
+        checksums: bool = True,
+        timeout: float = 0.0,
+    ) -> None: ...
+
+    @overload
+    def __init__(
+        self: "MemoryBuffer[T]",
+        source: str | os.PathLike[str] | MemoryRegion | None = None,
+        mode: str = "a",
+        *,
+        name: str = MAIN,
+        blobify: Blobify[T] | type[Blobify[T]],
+        sync: bool = True,
+        checksums: bool = True,
+        timeout: float = 0.0,
+    ) -> None: ...
+
+    @overload
+    def __init__(
+        self: "MemoryBuffer[Any]",
+        source: str | os.PathLike[str] | MemoryRegion | None = None,
+        mode: str = "a",
+        *,
+        name: str = MAIN,
+        blobify: Blobify[Any] | type | str | None,
+        sync: bool = True,
+        checksums: bool = True,
+        timeout: float = 0.0,
+    ) -> None: ...
+
+    def __init__(
+        self,
+        source: str | os.PathLike[str] | MemoryRegion | None = None,
+        mode: str = "a",
+        *,
+        name: str = MAIN,
+        blobify: Any = None,
+        sync: bool = True,
+        checksums: bool = True,
+        timeout: float = 0.0,
+    ) -> None:
+        if not isinstance(name, str) or not 0 < len(name.encode()) < 1 << 16:
+            raise ValueError(f"the name of a list is a str of 1 to 65535 bytes, not {name!r}")
+        self._owner = not isinstance(source, MemoryRegion)
+        self._detached = False
+        if isinstance(source, MemoryRegion):
+            self._region = source
+        elif source is None or isinstance(source, str | os.PathLike):
+            self._region = MemoryRegion(source, mode, timeout=timeout, sync=sync, checksums=checksums)
+        else:
+            raise TypeError(
+                f"source is a path, a MemoryRegion or None, not {type(source).__name__}: "
+                f"to fill a list with values, use MemoryBuffer.from_iterable(values)"
+            )
+        try:
+            self._attach(name, blobify)
+        except BaseException:
+            if self._owner:
+                self._region._store.close(commit=False)
+            raise
+
+    def _attach(self, name: str, blobify: Any) -> None:
+        """Find the list in the region's catalog, or add it."""
+        store = self._region._store
+        entry = store.entries.get(name)
+        if entry is None and not store.writable:
+            if name != MAIN or store.entries:
+                raise KeyError(f"{store.path} has no list {name!r}; it has {sorted(store.entries)}")
+            chosen = resolve(blobify, None)
+            store.entries[MAIN] = store.absent(*describe(chosen))
+        else:
+            chosen = resolve(blobify, None if entry is None else (entry.blobify, entry.options))
+            if entry is None:
+                store.add(name, *describe(chosen))
+        ListCore.__init__(self, store, name, chosen, type(chosen) is Bytes)
+
+    @classmethod
+    def from_iterable(
+        cls,
+        values: Iterable[T],
+        source: str | os.PathLike[str] | MemoryRegion | None = None,
+        mode: str = "a",
+        **options: Any,
+    ) -> "MemoryBuffer[T]":
+        """Return a list with the values added at its end, committed.
+
+        >>> MemoryBuffer.from_iterable("abc")
+        MemoryBuffer(['a', 'b', 'c'])
+        """
+        buffer: MemoryBuffer[T] = cls(source, mode, **options)
+        try:
+            buffer.extend(values)
+            buffer.commit()
+        except BaseException:
+            if buffer._owner:
+                buffer._store.close(commit=False)
+            raise
+        return buffer
+
+    if TYPE_CHECKING:
+        # ListCore does these; what follows is their types.
+        @overload
+        def __getitem__(self, item: SupportsIndex) -> T: ...
+        @overload
+        def __getitem__(self, item: slice) -> list[T]: ...
+        def __getitem__(self, item: Any) -> Any: ...
+        @overload
+        def __setitem__(self, item: SupportsIndex, value: T) -> None: ...
+        @overload
+        def __setitem__(self, item: slice, value: Iterable[T]) -> None: ...
+        def __setitem__(self, item: Any, value: Any) -> None: ...
+        def __delitem__(self, item: SupportsIndex | slice) -> None: ...
+        def __len__(self) -> int: ...
+        def __iter__(self) -> Iterator[T]: ...
+        def __reversed__(self) -> Iterator[T]: ...
+        def append(self, value: T) -> None: ...
+        def insert(self, index: SupportsIndex, value: T) -> None: ...
+        def extend(self, values: Iterable[T]) -> None: ...
+        def pop(self, index: SupportsIndex = -1) -> T: ...
+
+    # -- what it is ----------------------------------------------------------------------------------
+
+    @property
+    def region(self) -> MemoryRegion:
+        """The region it lives in."""
+        return self._region
+
+    @property
+    def name(self) -> str:
+        """Its name in the region."""
+        name: str = self._name
+        return name
+
+    @property
+    def blobify(self) -> Blobify[T]:
+        """What makes blobs of its values."""
+        chosen: Blobify[T] = self._blobify
+        return chosen
+
+    @property
+    def path(self) -> str:
+        """The file's path, empty for memory."""
+        return self._region.path
+
+    @property
+    def mode(self) -> str:
+        """The mode it was opened in; "r" for snapshots and in forked children."""
+        return self._region.mode
+
+    @property
+    def closed(self) -> bool:
+        """Whether it was closed, or its region."""
+        return self._detached or self._region.closed
+
+    def __repr__(self) -> str:
+        """Return the class, the first values, how many there are, and the file."""
+        if self.closed:
+            return f"<MemoryBuffer {self.path or 'in memory'}: closed>"
+        length = len(self)
+        shown = [_REPR.repr(value) for value in self[:_SHOWN]]
+        if length > _SHOWN:
+            shown.append(f"... {length} values")
+        where = f", {self.path!r}" if self.path else ""
+        name = f", name={self.name!r}" if self.name != MAIN else ""
+        return f"MemoryBuffer([{', '.join(shown)}]{where}{name})"
+
+    # -- state, of the whole region ------------------------------------------------------------------
+
+    def commit(self, sync: bool | None = None) -> None:
+        """Make all changes since the last commit one atomic step, over all lists of the region.
+
+        Args:
+            sync: False returns before the step survives a power cut; None takes what it was opened with.
+
+        Raises:
+            OSError: the disk failed or is full; the changes were rolled back.
+        """
+        self._region.commit(sync)
+
+    def rollback(self) -> None:
+        """Forget all changes since the last commit."""
+        self._region.rollback()
+
+    def transaction(self) -> AbstractContextManager[None]:
+        """Return a context that commits at its end, and rolls back if an exception leaves it.
+
+        >>> numbers = MemoryBuffer.from_iterable([1, 2, 3])
+        >>> with numbers.transaction():
+        ...     numbers[0] = 10
+        ...     numbers.append(4)
+        >>> numbers
+        MemoryBuffer([10, 2, 3, 4])
+        """
+        return self._region.transaction()
+
+    def snapshot(self) -> "MemoryBuffer[T]":
+        """Return a read-only list that stays at the last commit, whatever is written meanwhile."""
+        region = self._region.snapshot()
+        try:
+            other: MemoryBuffer[T] = MemoryBuffer(region, name=self.name, blobify=self.blobify)
+        except BaseException:
+            region.close()
+            raise
+        other._owner = True
+        return other
+
+    def refresh(self) -> bool:
+        """Move a read-only list to the newest commit; return whether there was one."""
+        return self._region.refresh()
+
+    def verify(self) -> Report:
+        """Prove that the last commit of the whole region is sound; see MemoryRegion.verify."""
+        return self._region.verify()
+
+    def stats(self) -> Stats:
+        """Return what is where in the region."""
+        return self._region.stats()
+
+    def close(self) -> None:
+        """Commit, synced, and let go of the file. A list on a given region only detaches from it."""
+        if self._owner:
+            self._region.close()
+        self._detached = True
+        self.detach()
+
+    def __enter__(self) -> Self:
+        self._region.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close; an exception rolls uncommitted changes back first."""
+        if self._owner:
+            self._region.__exit__(kind, error, trace)
+        elif kind is None:
+            self._region.commit()
+        else:
+            self._region.rollback()
+        self._detached = True
+        self.detach()
+
+    # -- pickling ------------------------------------------------------------------------------------
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle as the path and the commit seen; it comes back reading, at that commit or a newer one."""
+        if not self.path:
+            raise TypeError("a list in memory cannot be pickled: give it a path")
+        seen = self._region.transaction_number
+        return _reopen, (os.path.abspath(self.path), self.name, self.blobify, self._store.checksums, seen)
+
+
+def _reopen(path: str, name: str, blobify: Blobify[T], checksums: bool, seen: int) -> MemoryBuffer[T]:
+    """Return what a pickle says."""
+    buffer = MemoryBuffer(path, "r", name=name, blobify=blobify, checksums=checksums)
+    if buffer.region.transaction_number < seen:
+        found = buffer.region.transaction_number
+        buffer.close()
+        raise StableMemoryError(f"{path} is at commit {found}, older than commit {seen}, which was pickled")
+    return buffer

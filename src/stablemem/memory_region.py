@@ -1,0 +1,252 @@
+"""MemoryRegion: an open region, its transactions and snapshots, and the lists in it."""
+
+import os
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from ._core.opening import open_store
+from ._core.store import Store
+from ._core.verify import Report, verify, verify_writer
+from .blobify import Blobify
+from .errors import CorruptRegionError
+
+if TYPE_CHECKING:
+    from .memory_buffer import MemoryBuffer
+
+__all__ = ["MemoryRegion", "Stats"]
+
+
+@dataclass(frozen=True)
+class Stats:
+    """What is where in a region, as of its last commit.
+
+    Attributes:
+        path: the file, empty for memory.
+        transaction: number of the last commit.
+        lists: number of values in each list, by name, uncommitted changes included.
+        changes: changes since the last commit.
+        file_bytes: length of the file.
+        used_bytes: bytes that hold something: header, log, nodes, blobs.
+        free_bytes: bytes that may be used again.
+        limbo_bytes: bytes freed that an older state can still reach.
+        free_blocks: number of free blocks.
+        largest_free: bytes of the largest free block.
+    """
+
+    path: str
+    transaction: int
+    lists: dict[str, int]
+    changes: int
+    file_bytes: int
+    used_bytes: int
+    free_bytes: int
+    limbo_bytes: int
+    free_blocks: int
+    largest_free: int
+
+
+class MemoryRegion:
+    """A file (or anonymous memory) that holds lists, with one commit over all of them.
+
+    Args:
+        source: the file's path; None for memory.
+        mode: "r" reads a snapshot of the last commit; "r+" opens an existing region for writing; "a"
+            does too and creates a missing one; "x" creates one and fails if it exists; "w" puts a new
+            one in its place.
+        timeout: seconds to wait while another handle writes.
+        sync: whether commits survive a power cut; False makes them survive the process only.
+        checksums: whether values are verified at each read.
+
+    Raises:
+        FileNotFoundError, FileExistsError, IsADirectoryError, PermissionError: as ``open`` does.
+        NotARegionError, VersionError, CorruptRegionError: what the file is instead.
+        RegionLockedError: another handle has it open for writing.
+
+    >>> region = MemoryRegion()
+    >>> names, ages = region.buffer("names", "text"), region.buffer("ages")
+    >>> with region.transaction():
+    ...     names.append("Ada")
+    ...     ages.append(36)
+    >>> region.names()
+    ['ages', 'names']
+    >>> region.close()
+    """
+
+    def __init__(
+        self,
+        source: str | os.PathLike[str] | None = None,
+        mode: str = "a",
+        *,
+        timeout: float = 0.0,
+        sync: bool = True,
+        checksums: bool = True,
+    ) -> None:
+        if source is not None and not isinstance(source, str | os.PathLike):
+            raise TypeError(f"source is a path or None, not {type(source).__name__}")
+        path = None if source is None else os.fspath(source)
+        if not isinstance(path, str | None):
+            raise TypeError("source is a path of text, not of bytes")
+        self._mode = mode
+        self._sync = sync
+        self._store = open_store(path, mode, timeout=timeout, checksums=checksums)
+
+    @classmethod
+    def _of(cls, store: Store, mode: str, sync: bool) -> Self:
+        """Return a region on a store that is open already."""
+        region = cls.__new__(cls)
+        region._mode, region._sync, region._store = mode, sync, store
+        return region
+
+    # -- what it is ----------------------------------------------------------------------------------
+
+    @property
+    def path(self) -> str:
+        """The file's path, empty for memory."""
+        return self._store.path
+
+    @property
+    def mode(self) -> str:
+        """The mode it was opened in; "r" for snapshots and in forked children."""
+        return self._mode if self._store.writable else "r"
+
+    @property
+    def closed(self) -> bool:
+        """Whether it was closed."""
+        return self._store.closed
+
+    @property
+    def transaction_number(self) -> int:
+        """Number of the last commit, or of the one a snapshot stands on."""
+        return self._store.slot.transaction
+
+    def __repr__(self) -> str:
+        state = "closed" if self.closed else f"mode {self.mode!r}, lists {self.names()}"
+        return f"<MemoryRegion {self.path or 'in memory'}: {state}>"
+
+    # -- lists ---------------------------------------------------------------------------------------
+
+    def names(self) -> list[str]:
+        """Return the names of the lists, sorted."""
+        return sorted(self._store.entries)
+
+    def buffer(self, name: str, blobify: Blobify[Any] | type | str | None = None) -> "MemoryBuffer[Any]":
+        """Return the list of a name, made with the next commit if it is new.
+
+        Raises:
+            KeyError: there is none, and the region is open for reading only.
+            BlobifyError: it was written with another Blobify.
+        """
+        from .memory_buffer import MemoryBuffer
+
+        return MemoryBuffer(self, name=name, blobify=blobify)
+
+    # -- state ---------------------------------------------------------------------------------------
+
+    def commit(self, sync: bool | None = None) -> None:
+        """Make all changes since the last commit one atomic step.
+
+        Args:
+            sync: False returns before the step survives a power cut; None takes what the region was
+                opened with.
+
+        Raises:
+            OSError: the disk failed or is full; the changes were rolled back.
+        """
+        self._store.commit(self._sync if sync is None else sync)
+
+    def rollback(self) -> None:
+        """Forget all changes since the last commit."""
+        self._store.rollback()
+
+    def transaction(self) -> AbstractContextManager[None]:
+        """Return a context that commits at its end, and rolls back if an exception leaves it.
+
+        Blocks nest: an inner one that an exception leaves is undone alone. Other threads' changes wait.
+        """
+        return self._store.transaction(self._sync)
+
+    def snapshot(self) -> Self:
+        """Return a read-only region that stays at the last commit, whatever is written meanwhile."""
+        return type(self)._of(self._store.snapshot(), "r", self._sync)
+
+    def refresh(self) -> bool:
+        """Move a read-only region to the newest commit; return whether there was one."""
+        return self._store.refresh()
+
+    def verify(self) -> Report:
+        """Prove that the last commit is whole: every byte accounted for, every value as written.
+
+        Cost: one read of everything.
+
+        Raises:
+            CorruptRegionError: it is not; the exception's notes say everything that is wrong.
+        """
+        report = self._verify()
+        if report.faults:
+            error = CorruptRegionError(0, "a sound region", report.faults[0], self.path)
+            for fault in report.faults[1:100]:
+                error.add_note(fault)
+            raise error
+        return report
+
+    def _verify(self) -> Report:
+        with self._snapshot_store() as store:
+            report = verify(store)
+        if self._store.writable:
+            report.faults += verify_writer(self._store)
+        return report
+
+    @contextmanager
+    def _snapshot_store(self) -> Iterator[Store]:
+        """Give a store that nothing changes: this one if it is a snapshot, else a new one."""
+        if not self._store.writable:
+            self._store.latch.enter()
+            self._store.latch.leave()
+            yield self._store
+            return
+        store = self._store.snapshot()
+        try:
+            yield store
+        finally:
+            store.close()
+
+    def stats(self) -> Stats:
+        """Return what is where. O(log in the space map)."""
+        store = self._store
+        lengths = {name: entry.tree[3] for name, entry in store.entries.items()}
+        lengths |= {name: index.length for name, index in store.indexes.items()}
+        with self._snapshot_store() as snapshot:
+            space = snapshot.space
+            length = snapshot.slot.length
+            blocks = [(a, min(n, length - a)) for a, n in space.free_blocks(0, length)]
+        free = sum(size for _, size in blocks)
+        return Stats(
+            path=self.path,
+            transaction=store.slot.transaction,
+            lists=dict(sorted(lengths.items())),
+            changes=store.changes,
+            file_bytes=store.region.device.size(),
+            used_bytes=length - free - space.limbo_bytes,
+            free_bytes=free,
+            limbo_bytes=space.limbo_bytes,
+            free_blocks=len(blocks),
+            largest_free=max((size for _, size in blocks), default=0),
+        )
+
+    def close(self) -> None:
+        """Commit, synced, and let go of the file. Further calls do nothing."""
+        self._store.close()
+
+    def __enter__(self) -> Self:
+        self._store.latch.enter()
+        self._store.latch.leave()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close; an exception rolls uncommitted changes back first."""
+        self._store.close(commit=kind is None)

@@ -1,0 +1,151 @@
+import pytest
+
+from stablemem.blobify import Bytes, Msgpack, Text, describe, resolve
+from stablemem.errors import BlobifyError
+
+
+class Hex:
+    name = "example.Hex"
+
+    def to_blob(self, value):
+        return bytes.fromhex(value)
+
+    def from_blob(self, blob):
+        return blob.hex()
+
+
+class Nameless:
+    def to_blob(self, value):
+        return value
+
+    def from_blob(self, blob):
+        return blob
+
+
+class Fixed:
+    name = "example.Fixed"
+
+    def __init__(self, width):
+        self.options = width.to_bytes(1, "little")
+
+    def to_blob(self, value):
+        return value
+
+    def from_blob(self, blob):
+        return blob
+
+
+def refusal(choice, recorded):
+    with pytest.raises(BlobifyError) as caught:
+        resolve(choice, recorded)
+    assert caught.value.index is None
+    return str(caught.value)
+
+
+class TestDescribe:
+    def test_name_and_options(self):
+        assert describe(Fixed(3)) == ("example.Fixed", b"\x03")
+
+    def test_without_a_name(self):
+        assert describe(Nameless()) == (f"{__name__}.Nameless", b"")
+
+    @pytest.mark.parametrize("name", ["", 5, b"x"])
+    def test_a_bad_name(self, name):
+        with pytest.raises(TypeError, match=r"the name of a Blobify is a str that is not empty; Bad has "):
+            describe(type("Bad", (Nameless,), {"name": name})())
+
+    def test_bad_options(self):
+        with pytest.raises(TypeError, match=r"the options of a Blobify are bytes; Bad has 'x'"):
+            describe(type("Bad", (Nameless,), {"options": "x"})())
+
+    def test_a_name_of_a_built_in(self):
+        with pytest.raises(
+            TypeError, match="'text' belongs to a built-in Blobify: give Loud a name of its own"
+        ):
+            describe(type("Loud", (Text,), {})())
+        assert describe(type("Loud", (Text,), {"name": "example.Loud"})()) == ("example.Loud", b"")
+
+
+class TestNewList:
+    def test_default(self):
+        assert type(resolve(None, None)) is Msgpack
+
+    @pytest.mark.parametrize(("name", "kind"), [("bytes", Bytes), ("text", Text), ("msgpack", Msgpack)])
+    def test_names_classes_and_instances(self, name, kind):
+        assert type(resolve(name, None)) is kind
+        assert type(resolve(kind, None)) is kind
+        instance = kind()
+        assert resolve(instance, None) is instance
+
+    def test_ones_own(self):
+        instance = Hex()
+        assert resolve(instance, None) is instance
+        assert type(resolve(Hex, None)) is Hex
+
+    def test_an_unknown_name(self):
+        message = refusal("yaml", None)
+        assert "no built-in Blobify is called 'yaml': there are bytes, msgpack, text" in message
+        assert "pass an object with to_blob and from_blob" in message
+
+
+class TestRecorded:
+    @pytest.mark.parametrize(("name", "kind"), [("bytes", Bytes), ("text", Text), ("msgpack", Msgpack)])
+    def test_a_built_in_is_found_again(self, name, kind):
+        assert type(resolve(None, (name, b""))) is kind
+        assert type(resolve(name, (name, b""))) is kind
+        assert type(resolve(kind, (name, b""))) is kind
+
+    def test_ones_own_must_be_passed(self):
+        message = refusal(None, ("example.Hex", b""))
+        assert "written with blobify 'example.Hex', which is not built in" in message
+        assert "pass blobify=" in message
+        instance = Hex()
+        assert resolve(instance, ("example.Hex", b"")) is instance
+
+    @pytest.mark.parametrize("choice", ["bytes", Bytes, Bytes()])
+    def test_another_name(self, choice):
+        message = refusal(choice, ("text", b""))
+        assert message == (
+            "the file was written with blobify 'text', not 'bytes': "
+            "leave blobify= out, or pass the one it was written with"
+        )
+
+    def test_another_name_of_ones_own(self):
+        assert refusal("bytes", ("example.Hex", b"")) == (
+            "the file was written with blobify 'example.Hex', not 'bytes': pass the one it was written with"
+        )
+
+    def test_other_options(self):
+        message = refusal(Fixed(3), ("example.Fixed", b"\x04"))
+        assert r"'example.Fixed' with the options b'\x04', not b'\x03': pass the one" in message
+        assert resolve(Fixed(4), ("example.Fixed", b"\x04")).options == b"\x04"
+
+    @pytest.mark.parametrize("choice", [None, "text"])
+    def test_options_that_the_built_in_does_not_have(self, choice):
+        message = refusal(choice, ("text", b"x"))
+        assert "the options b'x' for blobify 'text', which has none" in message
+        assert "newer version" in message
+
+    def test_options_against_an_instance(self):
+        assert "'text' with the options b'x', not b''" in refusal(Text(), ("text", b"x"))
+
+    def test_an_unknown_name_is_named_first(self):
+        assert "no built-in Blobify is called 'yaml'" in refusal("yaml", ("text", b""))
+
+
+class TestNoBlobify:
+    @pytest.mark.parametrize("choice", [5, b"text", object(), dict, ["text"]])
+    def test_without_the_methods(self, choice):
+        with pytest.raises(TypeError) as caught:
+            resolve(choice, None)
+        kind = choice if isinstance(choice, type) else type(choice)
+        assert f"bytes, msgpack, text; {kind.__name__} has no to_blob" in str(caught.value)
+
+    def test_with_one_method(self):
+        half = type("Half", (), {"to_blob": lambda self, value: value})
+        with pytest.raises(TypeError, match="Half has no from_blob"):
+            resolve(half(), None)
+
+    def test_a_class_that_needs_arguments(self):
+        with pytest.raises(TypeError, match="Fixed cannot be made without arguments: pass an instance"):
+            resolve(Fixed, None)
