@@ -1,4 +1,4 @@
-"""Sizes and addresses that every layer agrees on.
+r"""Sizes and addresses that every layer agrees on.
 
 The region, in region pages of 64 KiB:
 
@@ -6,7 +6,7 @@ The region, in region pages of 64 KiB:
     +------------+------------+------------+------------------------+------------ - -
     | slot 0     | slot 1     | slot 2     | nodes and log pages    | region page 1
     +------------+------------+------------+------------------------+------------ - -
-    \\______________ header ________________/
+    \______________ header ________________/
 
 Region page 0 holds the header and, behind it, nodes. Every other region page has one kind (below)
 while anything in it is in use. Every byte belongs to exactly one of: header, space map, node, blob,

@@ -14,9 +14,8 @@ a region with one list hardly ever writes it):
            height                u32
 """
 
+import struct
 from dataclasses import dataclass, replace
-from struct import Struct
-from struct import error as StructError
 
 from ..errors import CorruptRegionError
 from ..layout import HEADER_SIZE, MAX_LEVELS, NODE_SIZE
@@ -25,9 +24,9 @@ from .header import Tree
 __all__ = ["MAIN", "Entry", "decode", "encode"]
 
 MAIN = "main"
-_NUMBER = Struct("<I")
-_LENGTHS = Struct("<HHI")
-_TREE = Struct("<QQQI")
+_NUMBER = struct.Struct("<I")
+_LENGTHS = struct.Struct("<HHI")
+_TREE = struct.Struct("<QQQI")
 
 
 @dataclass(frozen=True)
@@ -93,6 +92,6 @@ def decode(content: bytes, address: int, limit: int, path: str) -> dict[str, Ent
             entries[texts[0].decode()] = Entry(texts[1].decode(), texts[2], (root, check, height, length))
         if place != len(content):
             raise ValueError(f"{len(content) - place} bytes too many")
-    except (StructError, ValueError) as error:
+    except (struct.error, ValueError) as error:
         raise CorruptRegionError(address, "a catalog", str(error), path) from error
     return entries

@@ -134,7 +134,7 @@ class FreeSpace:
                 wanted = min(wanted, largest)
             self._extend(kind, wanted)
             address = tree.find(wanted)
-        begin, size = tree.floor(address)
+        begin, size = tree.floor(address) or (0, 0)
         size = min(size, wanted)
         tree.remove(begin, size)
         if extended:
@@ -316,7 +316,7 @@ class FreeSpace:
     def free_blocks(
         self, start: int = 0, stop: int = MAX_ADDRESS, most: int = MAX_ADDRESS
     ) -> list[tuple[int, int]]:
-        """Return the free blocks that touch ``[start, stop)``, not clipped, by address, the first ``most``."""
+        """Return the first ``most`` free blocks that touch ``[start, stop)``, by address, not clipped."""
         found = self._pool.blocks(start, stop, most)
         for tree in self._trees:
             found += tree.blocks(start, stop, most)
@@ -339,7 +339,7 @@ class FreeSpace:
 
     def largest_free(self) -> int:
         """Return the size of the largest free block."""
-        return max(self._pool.largest(), max([tree.largest() for tree in self._trees]))
+        return max([tree.largest() for tree in [self._pool, *self._trees]])
 
     # -- rebuilding ----------------------------------------------------------------------------------
 

@@ -642,7 +642,7 @@ class FreeTree:
             node = node.kids[spot]  # type: ignore[index]
             if cython.compiled:
                 # A search reads cache lines one after the other; so they come at once.
-                prefetch(cython.address(node.count), CAP * 16 + 16)  # noqa: F821
+                prefetch(cython.address(node.count), CAP * 16 + 16)
         self.path[self.height] = node
         self.spots[self.height] = node.seek(address)
         return fence

@@ -1,10 +1,10 @@
 # cython: annotation_typing=False
-"""Index: the counted B+tree that maps a position to the pointer of the value there.
+r"""Index: the counted B+tree that maps a position to the pointer of the value there.
 
                          root: counts 3 .. n                     level 2
-                    /            |           \\
+                    /            |           \
              [counts]         [counts]      [counts]             level 1
-              /    \\            / \\            |
+              /    \            / \            |
           leaf      leaf     leaf  leaf       leaf               level 0: 255 entries of 16 bytes
 
 An inner entry knows how many values lie below it, so position i is found by one binary search a level:
@@ -96,7 +96,8 @@ class Index:
     def __init__(self, pager: Pager, root: int = 0, check: int = 0, height: int = 0, length: int = 0) -> None:
         self.pager = pager
         self.version = 0
-        self._path: list[Node | None] = [None] * 16
+        self._path = [Node(0, bytearray(), False)] * 16
+        self._near = 0
         if not cython.compiled:
             self._slots = [0] * 16
         self.slot = 0

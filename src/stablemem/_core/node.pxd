@@ -47,7 +47,7 @@ cdef void set_child(dirty_t page, int slot, u64 address, u64 check) noexcept
 cdef void add_count(dirty_t page, int slot, long long delta) noexcept
 @cython.locals(count=int, slot=int, seen=u64, total=u64)
 cdef list children_of(page_t page)
-@cython.locals(content=bytearray, total=u64, place=int)
+@cython.locals(content=bytearray, page=dirty_t, total=u64, slot=int, address=u64, check=u64, values=u64)
 cdef object put_children(Node node, list children)
 
 @cython.locals(count=int, slot=int, seen=u64, total=u64)

@@ -37,7 +37,7 @@ except ModuleNotFoundError:
     from . import _cython as cython
 if not cython.compiled:
     from ..layout import INLINE_SIZE, INNER_CAPACITY, LEAF_CAPACITY
-    from .words import get8, get16, get32, get64, move, put8, put16, put64
+    from .words import get8, get16, get64, move, put8, put16, put64
 
 __all__ = ["Node"]
 
@@ -46,7 +46,6 @@ if not cython.compiled:
     _CHILDREN = _COUNTS + 8 * INNER_CAPACITY
     _ENTRIES = 16
     _WORDS = Struct("<510Q")
-_CHILD = Struct("<QQ")
 
 
 class Node:
@@ -235,15 +234,14 @@ def put_children(node: Node, children: list[tuple[int, int, int]]) -> None:
     """Give an inner node exactly these children."""
     content = node.bytes
     content[_COUNTS:] = bytes(len(content) - _COUNTS)
+    page = node.page
+    put16(page, 2, len(children))
     total = 0
-    place = _COUNTS
-    for address, check, values in children:
+    for slot, (address, check, values) in enumerate(children):
         total += values
-        content[place : place + 8] = total.to_bytes(8, "little")
-        place += 8
-    pairs = b"".join([_CHILD.pack(address, check) for address, check, _ in children])
-    content[_CHILDREN : _CHILDREN + len(pairs)] = pairs
-    content[2:4] = len(children).to_bytes(2, "little")
+        put64(page, _COUNTS + 8 * slot, total)
+        put64(page, _CHILDREN + 16 * slot, address)
+        put64(page, _CHILDREN + 16 * slot + 8, check)
 
 
 # -- what a page from a file must satisfy -----------------------------------------------------------

@@ -51,7 +51,7 @@ cdef class Pager:
     @cython.locals(size=u64)
     cdef object release(self, u64 first, u64 second)
     cpdef bint is_full(self)
-    cpdef object rebase(self, Region region, FreeSpace space)
+    cpdef object rebase(self, Region region)
 
     @cython.locals(size=Py_ssize_t, place=u64, begin=u64, end=u64, left=u64, room=u64, number=Py_ssize_t)
     cpdef object write_blobs(self)

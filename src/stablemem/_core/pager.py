@@ -63,7 +63,7 @@ class Pager:
 
     Args:
         region: where clean nodes and written blobs are.
-        space: where addresses come from; None for a snapshot, which never changes anything.
+        space: where addresses come from; an empty one for a snapshot, which never changes anything.
         checksums: whether a blob is verified at each read (nodes always are, on first touch).
 
     Attributes:
@@ -78,7 +78,7 @@ class Pager:
         "pending_bytes", "ready", "region", "space", "transaction",
     )  # fmt: skip
 
-    def __init__(self, region: Region, space: FreeSpace | None, checksums: bool) -> None:
+    def __init__(self, region: Region, space: FreeSpace, checksums: bool) -> None:
         self.region = region
         self.space = space
         self.checksums = checksums
@@ -134,10 +134,9 @@ class Pager:
             self._verified.extend(bytes((self.region.limit >> 15) + 1 - len(self._verified)))
         self._verified[number >> 3] |= 1 << (number & 7)
 
-    def rebase(self, region: Region, space: FreeSpace | None) -> None:
+    def rebase(self, region: Region) -> None:
         """Read from another region from now on; every page is verified anew on its next touch."""
         self.region = region
-        self.space = space
         self._verified = bytearray((region.limit >> 15) + 1)
 
     def blob(self, first: int, second: int) -> bytes:
@@ -204,7 +203,7 @@ class Pager:
         return node
 
     def _adopt(self, content: bytearray) -> Node:
-        """Number a new dirty node."""
+        """Give a new dirty node its number."""
         node = Node(1 << 63 | len(self._nodes), content, True)
         self._nodes.append(node)
         self.dirty_nodes += 1

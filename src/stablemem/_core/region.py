@@ -16,6 +16,7 @@ Invariants:
 """
 
 from collections.abc import Sequence
+from mmap import mmap
 
 from ..errors import CorruptRegionError, RegionClosedError
 from .device import Buffer, Device
@@ -54,7 +55,7 @@ class Region:
     def __init__(self, device: Device, shared_lock: bool = False) -> None:
         self._device = device
         self._map_device = device if shared_lock else device.reopen()
-        self._map = None
+        self._map: mmap | None = None
         self._view = memoryview(b"")
         self._held = False
         self.mapped = 0
@@ -94,13 +95,14 @@ class Region:
         self._map = None
         if size == 0:
             return
-        self._map = self._map_device.map(size)
+        fresh = self._map_device.map(size)
+        self._map = fresh
         if cython.compiled:
-            PyObject_GetBuffer(self._map, cython.address(self._buffer), PyBUF_SIMPLE)
+            PyObject_GetBuffer(fresh, cython.address(self._buffer), PyBUF_SIMPLE)
             self._held = True
             self._base = cython.cast(page_t, self._buffer.buf)
         else:
-            self._view = memoryview(self._map)
+            self._view = memoryview(fresh)
         self.mapped = size
 
     def at(self, address: int, size: int) -> Page:
@@ -140,6 +142,7 @@ class Region:
     def view(self, address: int, size: int) -> memoryview:
         """Return a read-only view of ``size`` bytes at ``address``; it keeps its map alive."""
         self.at(address, size)
+        assert self._map is not None
         return memoryview(self._map)[address : address + size]
 
     def write(self, address: int, data: Buffer) -> None:

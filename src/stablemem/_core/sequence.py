@@ -16,9 +16,7 @@ from typing import Any
 from ..errors import BlobifyError
 from ..layout import MAX_BLOB
 from .checksum import crc32c
-from .index import Index
 from .latch import Latch
-from .pager import Pager
 from .store import Store
 
 try:

@@ -289,11 +289,10 @@ def replay(region: Region, slot: Slot) -> tuple[FreeSpace, Chain]:
             stop = min(address + size, length)
             if stop <= address:
                 continue
-            if what == KIND or what == SWEEP:
+            if what == KIND:
                 first, last = address // REGION_PAGE, -(-stop // REGION_PAGE)
-                if what == KIND:
-                    kinds[first:last] = bytes([kind if kind in KINDS else 0]) * (last - first)
-                    continue
+                kinds[first:last] = bytes([kind if kind in KINDS else 0]) * (last - first)
+                continue
             free.discard(address, stop)
             for blocks in limbo.values():
                 blocks.discard(address, stop)

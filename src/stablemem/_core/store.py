@@ -87,7 +87,7 @@ class Store:
             self.slot = self.header.newest
             region = Region(device, shared_lock=not writable)
             region.set_limit(self.slot.length)
-            self.pager = Pager(region, None, checksums)
+            self.pager = Pager(region, FreeSpace(), checksums)
             self.entries = self._read_catalog(self.slot)
         except BaseException:
             device.close()
@@ -280,7 +280,8 @@ class Store:
     def _commit(self, sync: bool) -> None:
         """Write everything out, then the slot."""
         pager, space, log = self.pager, self._space, self._log
-        assert space is not None and log is not None
+        assert space is not None
+        assert log is not None
         transaction = pager.transaction
         log.drop_unneeded()
         pager.write_blobs()
@@ -405,7 +406,7 @@ class Store:
                 self._savepoints = depth
                 if mark is None:
                     self.commit(sync)
-                else:
+                elif self._space is not None:
                     self._space.pop()
         finally:
             if latch is self.latch:
@@ -475,14 +476,14 @@ class Store:
         try:
             region = Region(device, shared_lock=True)
             region.set_limit(header.newest.length)
-            self.pager.rebase(region, None)
+            self.pager.rebase(region)
             entries = self._read_catalog(header.newest)
             for name, index in self.indexes.items():
                 if name not in entries:
                     raise BlobifyError(f"the list {name!r} is no longer in {self.path}")
                 index.restore(entries[name].tree)
         except BaseException:
-            self.pager.rebase(old, None)
+            self.pager.rebase(old)
             device.close()
             raise
         self.entries, self.header, self.slot = entries, header, header.newest

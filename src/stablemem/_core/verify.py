@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from ..errors import BlockError, CorruptRegionError
 from ..layout import HEADER_SIZE, KIND_NAMES, NODE_PAGE, NODE_SIZE
+from .freespace import FreeSpace
 from .freetree import FreeTree
 from .index import Index
 from .pager import Pager
@@ -83,7 +84,7 @@ def verify(store: Store) -> Report:
         for address, size in [slot.catalog[:2]] if slot.catalog[1] else []:
             ranges.blob(address, size)
         for name, entry in store.entries.items():
-            index = Index(Pager(store.region, None, True), *entry.tree)
+            index = Index(Pager(store.region, FreeSpace(), True), *entry.tree)
             report.lists[name] = index.length
             try:
                 index.walk(ranges.node, ranges.blob, True)
