@@ -24,6 +24,8 @@ Invariants:
   other two reach is never written to meanwhile.
 * Of the slots that pass magic, format, bounds, length and checksum, the newest counts; an unsynced one
   only under the boot it was written in. Invalid slots are dropped before numbers are compared.
+* A region that was closed has its newest state in two slots: there a damaged slot is told from one
+  that a crash tore, and nobody is led back to an older state.
 * The number of a transaction that may have been seen is never used again.
 """
 
@@ -95,14 +97,8 @@ class Slot:
         return bytes(page)
 
 
-def decode(page: bytes, number: int, size: int) -> Slot | str:
-    """Return the slot in a page, or what is wrong with it.
-
-    Args:
-        page: the 4096 bytes.
-        number: which of the three slots it is.
-        size: the file's length in bytes.
-    """
+def decode(page: bytes, number: int) -> Slot | str:
+    """Return slot ``number``, read from its page of 4096 bytes, or what is wrong with it."""
     if len(page) < NODE_SIZE:
         return "the file ends within it"
     if page[:8] != MAGIC:
@@ -122,8 +118,6 @@ def decode(page: bytes, number: int, size: int) -> Slot | str:
         return f"its transaction number is {transaction}"
     if not HEADER_SIZE <= length <= MAX_ADDRESS:
         return f"its length is {length}"
-    if length > size:
-        return f"it needs {length} bytes, the file has {size}"
     if height > MAX_LEVELS or (height == 0) != (values == 0) or (height == 0) != (root == 0):
         return f"its tree has {height} levels and {values} values"
     if root % NODE_SIZE or (height and not HEADER_SIZE <= root <= length - NODE_SIZE):
@@ -190,13 +184,20 @@ class Header:
         self.highest = 0
         self._before = (0, b"")
         for number in range(SLOT_COUNT):
-            found = decode(content[number * NODE_SIZE : (number + 1) * NODE_SIZE], number, size)
+            found = decode(content[number * NODE_SIZE : (number + 1) * NODE_SIZE], number)
             if isinstance(found, str):
                 self.dropped[number] = found
                 continue
             self.highest = max(self.highest, found.transaction)
             if not found.synced and found.boot != boot:
                 self.dropped[number] = "written but not synced before the machine stopped"
+            elif found.length > size:
+                if found.synced and found.digest is None:
+                    # Its length was on the disk before the slot was: no crash leaves this.
+                    raise CorruptRegionError(
+                        size, f"{found.length} bytes", "the end of the file", device.path
+                    )
+                self.dropped[number] = f"it needs {found.length} bytes, the file has {size}"
             elif found.digest is not None and self._digest(found) != found.digest:
                 self.dropped[number] = "its digest does not match"
             else:
@@ -259,6 +260,11 @@ class Header:
         self._before = (number, before)
         return slot
 
+    @property
+    def sealed(self) -> bool:
+        """Whether two slots name the newest state, so that damage to one does not lead to an older one."""
+        return len(self.valid) > 1 and self.valid[1].transaction == self.valid[0].transaction
+
     def take_back(self) -> None:
         """Restore the slot that ``write`` wrote last: its sync failed."""
         self._put_back(*self._before)
@@ -272,14 +278,22 @@ class Header:
         self.dropped.pop(slot.number, None)
         self.highest = max(self.highest, slot.transaction)
 
-    def recover(self) -> None:
+    @property
+    def last_synced(self) -> int:
+        """Number of the newest transaction that was synced, 0 if none is known."""
+        return max((slot.transaction for slot in self.valid if slot.synced), default=0)
+
+    def recover(self, unsynced: list[tuple[int, int]]) -> None:
         """Write the newest slot and every byte of its digest extents again, then sync.
+
+        Args:
+            unsynced: blocks (address, size) written by commits that were not synced: these too.
 
         What the page cache shows may never have reached the disk: the writer before was killed between
         writing and syncing, or its sync failed and the kernel marked the pages clean. Only after this may
         anything be allocated.
         """
-        for address, size in self.newest.extents:
+        for address, size in [*self.newest.extents, *unsynced]:
             self.device.write(address, self.device.read(address, size))
         self.device.write(self.newest.number * NODE_SIZE, self.newest.encode())
         self.device.sync()

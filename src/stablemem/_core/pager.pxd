@@ -8,7 +8,7 @@ from stablemem._core.node cimport (
 )
 from stablemem._core.region cimport Region
 from stablemem._core.words cimport (
-    INLINE_SIZE, NODE_SIZE, crc32c_at, dirty_t, page_t, put64, u32, u64,
+    INLINE_SIZE, NODE_SIZE, crc32c_at, dirty_t, mark, page_t, put64, u32, u64, unmark,
 )
 
 cdef enum:

@@ -43,7 +43,7 @@ if not cython.compiled:
         word0,
         word1,
     )
-    from .words import put64
+    from .words import mark, put64, unmark
 
 __all__ = ["BLOB_BUDGET", "NODE_BUDGET", "Pager"]
 
@@ -109,7 +109,7 @@ class Pager:
 
     def _dirty(self, reference: int) -> Node:
         """Return the dirty node of a reference."""
-        number = reference ^ 1 << 63
+        number = unmark(reference)
         if number < len(self._nodes):
             node = self._nodes[number]
             if node is not None:
@@ -174,7 +174,7 @@ class Pager:
 
     def _pending_blob(self, first: int) -> bytes:
         """Return a blob that was not written out yet."""
-        number = first ^ 1 << 63
+        number = unmark(first)
         if number < len(self._pending):
             blob = self._pending[number]
             if blob is not None:
@@ -204,7 +204,7 @@ class Pager:
 
     def _adopt(self, content: bytearray) -> Node:
         """Give a new dirty node its number."""
-        node = Node(1 << 63 | len(self._nodes), content, True)
+        node = Node(mark(len(self._nodes)), content, True)
         self._nodes.append(node)
         self.dirty_nodes += 1
         return node
@@ -213,7 +213,7 @@ class Pager:
         """Forget a node that nothing points to any more."""
         if reference >> 63:
             self._dirty(reference)
-            self._nodes[reference ^ 1 << 63] = None
+            self._nodes[unmark(reference)] = None
             self.dirty_nodes -= 1
         else:
             self.space.free(reference, NODE_SIZE)
@@ -222,7 +222,7 @@ class Pager:
         """Keep a blob of more than 8 bytes until it is written out; return its number, marked."""
         self._pending.append(blob)
         self.pending_bytes += len(blob)
-        return 1 << 63 | (len(self._pending) - 1)
+        return mark(len(self._pending) - 1)
 
     def release(self, first: int, second: int) -> None:
         """Free the blob of a leaf entry that is gone."""
@@ -231,7 +231,7 @@ class Pager:
             pass
         elif first >> 63:
             self._pending_blob(first)
-            self._pending[first ^ 1 << 63] = None
+            self._pending[unmark(first)] = None
             self.pending_bytes -= size
         else:
             self.space.free(first, size)
@@ -298,7 +298,7 @@ class Pager:
                 if first >> 63:
                     second = word1(page, slot)
                     if second & 0xFFFFFFFF > INLINE_SIZE:
-                        set_entry(page, slot, placed[first ^ 1 << 63], second)
+                        set_entry(page, slot, placed[unmark(first)], second)
 
     def begin_nodes(self, spare: int) -> None:
         """Reserve addresses for all dirty nodes and for ``spare`` pages behind them."""
@@ -341,7 +341,7 @@ class Pager:
         put64(page, 8, self.transaction)
         address = self.spare_page()
         out.append((address, node.bytes))
-        self._nodes[node.reference ^ 1 << 63] = None
+        self._nodes[unmark(node.reference)] = None
         self.dirty_nodes -= 1
         return address, page_checksum(node.bytes)
 

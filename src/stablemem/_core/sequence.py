@@ -78,6 +78,8 @@ class ListCore:
 
     def _encode(self, value: Any, position: int) -> bytes:
         """Return the blob of a value."""
+        if self._plain and type(value) is bytes and len(value) <= MAX_BLOB:
+            return value
         try:
             blob = self._blobify.to_blob(value)
         except BlobifyError as error:

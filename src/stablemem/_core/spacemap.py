@@ -37,7 +37,7 @@ from .freetree import FreeTree
 from .header import Slot
 from .region import Region
 
-__all__ = ["Chain", "SpaceMap", "read_chain", "replay"]
+__all__ = ["Chain", "SpaceMap", "read_chain", "replay", "written_since"]
 
 LOG_MARK = 0x474F4C
 CAPACITY = 252
@@ -229,14 +229,14 @@ class SpaceMap:
 # -- reading it back ---------------------------------------------------------------------------------
 
 
-def read_chain(region: Region, slot: Slot) -> tuple[Chain, list[list[Entry]]]:
-    """Return the log that a slot names: its chain, and each page's entries, oldest first.
+def read_chain(region: Region, slot: Slot) -> tuple[Chain, list[tuple[int, list[Entry]]]]:
+    """Return the log that a slot names: its chain, and each page's transaction and entries, oldest first.
 
     Raises:
         CorruptRegionError: a page is not the one that the page behind it, or the slot, names.
     """
     pages: list[tuple[int, int]] = []
-    contents: list[list[Entry]] = []
+    contents: list[tuple[int, list[Entry]]] = []
     address, check = slot.log_page, slot.log_check
     chain = Chain(newest_check=slot.log_check)
     for sequence in range(slot.log_newest, slot.log_oldest - 1, -1):
@@ -247,7 +247,9 @@ def read_chain(region: Region, slot: Slot) -> tuple[Chain, list[list[Entry]]]:
         if found != check:
             expected = f"log page {sequence} of checksum {check:016x}"
             raise CorruptRegionError(address, expected, f"{found:016x}", region.path)
-        mark, number, _, own, before, before_check, cursor, sweep, needed = _HEADER.unpack_from(page)
+        mark, number, transaction, own, before, before_check, cursor, sweep, needed = _HEADER.unpack_from(
+            page
+        )
         if mark != LOG_MARK or own != sequence or number > CAPACITY:
             fault = f"mark {mark:#x}, page {own}, {number} entries"
             raise CorruptRegionError(address, f"log page {sequence}", fault, region.path)
@@ -255,17 +257,28 @@ def read_chain(region: Region, slot: Slot) -> tuple[Chain, list[list[Entry]]]:
             chain.cursor, chain.sweep_from, chain.needed_from = cursor, sweep, needed
         pages.append((sequence, address))
         words = Struct(f"<{2 * number}Q").unpack_from(page, _HEADER.size)
-        contents.append(
-            [
-                (first >> 60, first >> 56 & 15, first & (1 << 56) - 1, second)
-                for first, second in zip(words[::2], words[1::2], strict=True)
-            ]
-        )
+        entries = [
+            (first >> 60, first >> 56 & 15, first & (1 << 56) - 1, second)
+            for first, second in zip(words[::2], words[1::2], strict=True)
+        ]
+        contents.append((transaction, entries))
         address, check = before, before_check
     pages.reverse()
     contents.reverse()
     chain.pages = pages
     return chain, contents
+
+
+def written_since(region: Region, slot: Slot, transaction: int) -> list[tuple[int, int]]:
+    """Return the blocks (address, size) that commits after ``transaction`` wrote, as the slot's log says."""
+    _, contents = read_chain(region, slot)
+    return [
+        (address, min(size, slot.length - address))
+        for number, entries in contents
+        if number > transaction
+        for what, _, address, size in entries
+        if what == ALLOCATED and address < slot.length
+    ]
 
 
 def replay(region: Region, slot: Slot) -> tuple[FreeSpace, Chain]:
@@ -280,7 +293,7 @@ def replay(region: Region, slot: Slot) -> tuple[FreeSpace, Chain]:
     limbo: dict[int, FreeTree] = {}
     kinds = bytearray(-(-length // REGION_PAGE))
     kinds[0] = KINDS[0]
-    for page in contents:
+    for _, page in contents:
         by = 0
         for what, kind, address, size in page:
             if what == FREED_BY:

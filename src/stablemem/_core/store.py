@@ -24,7 +24,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 
-from ..errors import BlobifyError, CorruptRegionError, ReadOnlyError, StableMemoryError
+from ..errors import BlobifyError, CorruptRegionError, ReadOnlyError, RegionFullError, StableMemoryError
 from ..layout import BLOB_PAGE, NODE_SIZE
 from . import catalog
 from .catalog import MAIN, Entry
@@ -37,7 +37,7 @@ from .latch import Latch
 from .pager import NODE_BUDGET, Pager
 from .readers import oldest_reader, register_reader
 from .region import Region
-from .spacemap import Chain, SpaceMap, replay
+from .spacemap import Chain, SpaceMap, replay, written_since
 
 __all__ = ["Store"]
 
@@ -191,8 +191,11 @@ class Store:
         """Prepare for the first change of a transaction; the caller is inside the latch."""
         self.require_writable()
         if self._space is None:
+            unsynced = []
+            if not self.slot.synced:
+                unsynced = written_since(self.region, self.slot, self.header.last_synced)
             try:
-                self.header.recover()
+                self.header.recover(unsynced)
             except OSError as error:
                 self._poison("recovery failed", error)
                 raise
@@ -210,6 +213,10 @@ class Store:
         lost = self.changes
         self._undo_all()
         self._broken = self._savepoints > 0
+        if isinstance(error, RegionFullError):
+            # What was written before the disk was full is of no use, and its room is needed to delete.
+            with suppress(OSError):
+                self._cut_tail()
         if lost:
             error.add_note(f"{lost} uncommitted changes were rolled back")
 
@@ -504,6 +511,7 @@ class Store:
                 if self.writable and not self.forked and not self.failure:
                     if commit:
                         self.commit(True)
+                    self._seal()
                     self._cut_tail()
             finally:
                 self._end(f"{self.path or 'this region'} is closed")
@@ -514,6 +522,20 @@ class Store:
         self.pager.discard()
         self.region.close()
         _OPEN.discard(self)
+
+    def _seal(self) -> None:
+        """Write the newest slot a second time, so that damage to one of the two cannot hide it."""
+        if self._space is None or self.header.sealed or not self.slot.synced:
+            return
+        try:
+            slot = self.header.write(self.slot)
+            self.region.sync()
+        except OSError:
+            # The commit itself is durable; what is missing is only its second copy.
+            with suppress(OSError):
+                self.header.take_back()
+        else:
+            self.header.published(slot)
 
     def _cut_tail(self) -> None:
         """Cut what lies behind everything that a slot or a snapshot can reach."""

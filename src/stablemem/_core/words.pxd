@@ -119,5 +119,12 @@ cdef inline void put16(dirty_t page, Py_ssize_t offset, int value) noexcept:
 cdef inline void put64(dirty_t page, Py_ssize_t offset, u64 value) noexcept:
     memcpy(page + offset, &value, 8)
 
+# A shift by 63 of a plain 1 is a Python integer to Cython; these stay in C.
+cdef inline u64 mark(u64 number) noexcept:
+    return number | (<u64> 1 << 63)
+
+cdef inline u64 unmark(u64 address) noexcept:
+    return address ^ (<u64> 1 << 63)
+
 cdef inline void move(dirty_t page, Py_ssize_t to, Py_ssize_t source, Py_ssize_t size) noexcept:
     memmove(page + to, page + source, size)

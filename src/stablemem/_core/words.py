@@ -56,6 +56,16 @@ def put64(page: bytearray, offset: int, value: int) -> None:
     _U64.pack_into(page, offset, value)
 
 
+def mark(number: int) -> int:
+    """Return the in-memory address of dirty node or pending blob ``number`` (see node.py)."""
+    return number | 1 << 63
+
+
+def unmark(address: int) -> int:
+    """Return the number in a marked address."""
+    return address ^ 1 << 63
+
+
 def move(page: bytearray, to: int, source: int, size: int) -> None:
     """Move ``size`` bytes within the page; the ranges may overlap."""
     page[to : to + size] = page[source : source + size]
