@@ -11,7 +11,7 @@ from ._core.catalog import MAIN
 from ._core.sequence import ListCore
 from ._core.verify import Report
 from .blobify import Blobify, Bytes, describe, resolve
-from .errors import StableMemoryError
+from .errors import BlobifyError, StableMemoryError
 from .memory_region import MemoryRegion, Stats
 
 __all__ = ["MemoryBuffer"]
@@ -126,20 +126,34 @@ class MemoryBuffer(ListCore, MutableSequence[T]):
                 self._region._store.close(commit=False)
             raise
 
-    def _attach(self, name: str, blobify: Any) -> None:
+    def _attach(self, name: str, blobify: Any, absent: bool = False) -> None:
         """Find the list in the region's catalog, or add it."""
         store = self._region._store
         entry = store.entries.get(name)
-        if entry is None and not store.writable:
-            if name != MAIN or store.entries:
-                raise KeyError(f"{store.path} has no list {name!r}; it has {sorted(store.entries)}")
-            chosen = resolve(blobify, None)
-            store.entries[MAIN] = store.absent(*describe(chosen))
-        else:
-            chosen = resolve(blobify, None if entry is None else (entry.blobify, entry.options))
-            if entry is None:
-                store.add(name, *describe(chosen))
+        recorded = None if entry is None or name in store.absent else (entry.blobify, entry.options)
+        chosen = resolve(blobify, recorded)
+        if entry is None and store.writable:
+            store.add(name, *describe(chosen))
+        elif entry is None and (absent or (name == MAIN and not store.entries)):
+            store.add_absent(name, *describe(chosen))
+        elif entry is None:
+            where = store.path or "this region"
+            raise KeyError(f"{where} has no list {name!r}; it has {sorted(store.entries)}")
         ListCore.__init__(self, store, name, chosen, type(chosen) is Bytes)
+        self._choice = blobify
+        self._region._attached(self)
+
+    def _renew(self) -> None:
+        """Look up the Blobify again after a refresh: the list may have been absent before."""
+        entry = self._store.entries[self.name]
+        if (entry.blobify, entry.options) != describe(self.blobify):
+            try:
+                chosen = resolve(self._choice, (entry.blobify, entry.options))
+            except BlobifyError:
+                self._detached = True
+                self.detach()
+                raise
+            self.recode(chosen, type(chosen) is Bytes)
 
     @classmethod
     def from_iterable(
@@ -264,11 +278,12 @@ class MemoryBuffer(ListCore, MutableSequence[T]):
         """Return a read-only list that stays at the last commit, whatever is written meanwhile."""
         region = self._region.snapshot()
         try:
-            other: MemoryBuffer[T] = MemoryBuffer(region, name=self.name, blobify=self.blobify)
+            other: MemoryBuffer[T] = MemoryBuffer.__new__(MemoryBuffer)
+            other._owner, other._detached, other._region = True, False, region
+            other._attach(self.name, self.blobify, absent=True)
         except BaseException:
             region.close()
             raise
-        other._owner = True
         return other
 
     def refresh(self) -> bool:

@@ -1,6 +1,7 @@
 """MemoryRegion: an open region, its transactions and snapshots, and the lists in it."""
 
 import os
+import weakref
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -91,13 +92,14 @@ class MemoryRegion:
             raise TypeError("source is a path of text, not of bytes")
         self._mode = mode
         self._sync = sync
+        self._buffers: list[weakref.ref[MemoryBuffer[Any]]] = []
         self._store = open_store(path, mode, timeout=timeout, checksums=checksums)
 
     @classmethod
     def _of(cls, store: Store, mode: str, sync: bool) -> Self:
         """Return a region on a store that is open already."""
         region = cls.__new__(cls)
-        region._mode, region._sync, region._store = mode, sync, store
+        region._mode, region._sync, region._store, region._buffers = mode, sync, store, []
         return region
 
     # -- what it is ----------------------------------------------------------------------------------
@@ -174,7 +176,18 @@ class MemoryRegion:
 
     def refresh(self) -> bool:
         """Move a read-only region to the newest commit; return whether there was one."""
-        return self._store.refresh()
+        changed = self._store.refresh()
+        if changed:
+            for reference in self._buffers:
+                buffer = reference()
+                if buffer is not None and not buffer.closed:
+                    buffer._renew()
+        return changed
+
+    def _attached(self, buffer: "MemoryBuffer[Any]") -> None:
+        """Note a list that is open on this region."""
+        self._buffers = [each for each in self._buffers if each() is not None]
+        self._buffers.append(weakref.ref(buffer))
 
     def verify(self) -> Report:
         """Prove that the last commit is whole: every byte accounted for, every value as written.

@@ -18,7 +18,7 @@ import struct
 from dataclasses import dataclass, replace
 
 from ..errors import CorruptRegionError
-from ..layout import HEADER_SIZE, MAX_LEVELS, NODE_SIZE
+from ..layout import HEADER_SIZE, MAX_ADDRESS, MAX_LEVELS, NODE_SIZE
 from .header import Tree
 
 __all__ = ["MAIN", "Entry", "decode", "encode"]
@@ -85,7 +85,12 @@ def decode(content: bytes, address: int, limit: int, path: str) -> dict[str, Ent
                 place += size
             root, check, length, height = _TREE.unpack_from(content, place)
             place += _TREE.size
-            if height > MAX_LEVELS or (height == 0) != (length == 0) or (height == 0) != (root == 0):
+            if (
+                height > MAX_LEVELS
+                or length >= MAX_ADDRESS
+                or (height == 0) != (length == 0)
+                or (height == 0) != (root == 0)
+            ):
                 raise ValueError(f"a tree of {height} levels and {length} values")
             if root % NODE_SIZE or (root and not HEADER_SIZE <= root <= limit - NODE_SIZE):
                 raise ValueError(f"a root at {root}")

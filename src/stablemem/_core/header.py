@@ -41,6 +41,8 @@ __all__ = ["MAGIC", "Header", "Slot", "boot_id"]
 
 MAGIC = b"stablmem"
 MAX_EXTENTS = 16
+MAX_DIGESTED = 1 << 20
+MAX_TRANSACTION = 1 << 48
 
 _SYNCED = 1
 _DIGEST = 2
@@ -114,11 +116,16 @@ def decode(page: bytes, number: int) -> Slot | str:
         return f"its format is {form}"
     if own_number != number:
         return f"it says it is slot {own_number}"
-    if not 0 < transaction < 1 << 62:
+    if not 0 < transaction < MAX_TRANSACTION:
         return f"its transaction number is {transaction}"
     if not HEADER_SIZE <= length <= MAX_ADDRESS:
         return f"its length is {length}"
-    if height > MAX_LEVELS or (height == 0) != (values == 0) or (height == 0) != (root == 0):
+    if (
+        height > MAX_LEVELS
+        or values >= MAX_ADDRESS
+        or (height == 0) != (values == 0)
+        or (height == 0) != (root == 0)
+    ):
         return f"its tree has {height} levels and {values} values"
     if root % NODE_SIZE or (height and not HEADER_SIZE <= root <= length - NODE_SIZE):
         return f"its root is at {root}"
@@ -136,6 +143,8 @@ def decode(page: bytes, number: int) -> Slot | str:
     extents = tuple(
         _EXTENT.unpack_from(page, _EXTENTS_AT + each * _EXTENT.size) for each in range(extent_count)
     )
+    if sum(extent for _, extent in extents) > MAX_DIGESTED:
+        return "its digest is over too much"
     if any(address < HEADER_SIZE or address + extent > length for address, extent in extents):
         return "its digest leaves the file"
     return Slot(
@@ -251,13 +260,8 @@ class Header:
         taken = {kept.number for kept in self.kept()}
         number = min(set(range(SLOT_COUNT)) - taken)
         slot = replace(slot, number=number)
-        before = self.device.read(number * NODE_SIZE, NODE_SIZE)
-        try:
-            self.device.write(number * NODE_SIZE, slot.encode())
-        except OSError:
-            self._put_back(number, before)
-            raise
-        self._before = (number, before)
+        self._before = (number, self.device.read(number * NODE_SIZE, NODE_SIZE))
+        self.device.write(number * NODE_SIZE, slot.encode())
         return slot
 
     @property
@@ -266,14 +270,14 @@ class Header:
         return len(self.valid) > 1 and self.valid[1].transaction == self.valid[0].transaction
 
     def take_back(self) -> None:
-        """Restore the slot that ``write`` wrote last: its sync failed."""
-        self._put_back(*self._before)
-
-    def _put_back(self, number: int, before: bytes) -> None:
-        self.device.write(number * NODE_SIZE, before)
+        """Restore the slot that ``write`` wrote last, or began to: it failed, or its sync did."""
+        number, before = self._before
+        if before:
+            self.device.write(number * NODE_SIZE, before)
 
     def published(self, slot: Slot) -> None:
         """Note that a slot is written, and synced if it says so."""
+        self._before = (0, b"")
         self.valid = [slot, *[each for each in self.kept() if each.number != slot.number]]
         self.dropped.pop(slot.number, None)
         self.highest = max(self.highest, slot.transaction)

@@ -105,6 +105,7 @@ class Latch:
         return before
 
     def disown(self, before: int) -> None:
-        """End a block that ``own`` began."""
-        self.owner = before
-        self.lock.release()
+        """End a block that ``own`` began; in the child of a fork there is none to end."""
+        if self.owner == get_ident():
+            self.owner = before
+            self.lock.release()

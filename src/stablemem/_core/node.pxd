@@ -3,7 +3,7 @@ from cpython.bytes cimport PyBytes_FromStringAndSize
 from libc.string cimport memcpy, memset
 
 from stablemem._core.words cimport (
-    INLINE_SIZE, INNER_CAPACITY, LEAF_CAPACITY, dirty_t, get8, get16, get32, get64, move, page_t, put8, put16, put64, u32, u64,
+    INLINE_SIZE, INNER_CAPACITY, LEAF_CAPACITY, dirty_t, get8, get16, get32, get64, low32, move, page_t, put8, put16, put64, u32, u64,
 )
 
 cdef enum:

@@ -37,7 +37,7 @@ except ModuleNotFoundError:
     from . import _cython as cython
 if not cython.compiled:
     from ..layout import INLINE_SIZE, INNER_CAPACITY, LEAF_CAPACITY
-    from .words import get8, get16, get64, move, put8, put16, put64
+    from .words import get8, get16, get64, low32, move, put8, put16, put64
 
 __all__ = ["Node"]
 
@@ -261,12 +261,12 @@ def fault_of(page: Page) -> str:
             return f"a leaf of {count} entries"
         if cython.compiled:
             for slot in range(count):
-                if word0(page, slot) >> 63 and word1(page, slot) & 0xFFFFFFFF > INLINE_SIZE:
+                if word0(page, slot) >> 63 and low32(word1(page, slot)) > INLINE_SIZE:
                     return "a leaf with a pointer out of the region"
         else:
             words = _WORDS.unpack_from(page, _ENTRIES)[: 2 * count]
             for first, second in zip(words[::2], words[1::2], strict=True):
-                if first >> 63 and second & 0xFFFFFFFF > INLINE_SIZE:
+                if first >> 63 and low32(second) > INLINE_SIZE:
                     return "a leaf with a pointer out of the region"
         return ""
     if not 0 < count <= INNER_CAPACITY:

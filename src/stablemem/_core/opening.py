@@ -69,6 +69,9 @@ def open_store(
             new_region(held, first_slot(fresh))
             held.sync()
         return Store(held, writable=mode != "r", checksums=checksums, boot=boot)
+    if os.path.islink(path):
+        # What is made or replaced is what the link names, also where that is missing still.
+        path = os.path.realpath(path)
     if mode == "r":
         opened = _local(FileDevice.open(path, writable=False))
         return Store(opened, writable=False, checksums=checksums, boot=boot)
@@ -135,7 +138,11 @@ def _lock(path: str, mode: str, timeout: float) -> FileDevice | None:
 
 def _write_new(path: str, file_id: bytes) -> FileDevice:
     """Return a new region under a temporary name, synced and locked."""
-    device = FileDevice.temporary(path)
+    try:
+        device = FileDevice.temporary(path)
+    except OSError as error:
+        error.filename = path
+        raise
     try:
         _local(device)
         lock_writer(device, 0.0)

@@ -8,7 +8,7 @@ from stablemem._core.node cimport (
 )
 from stablemem._core.region cimport Region
 from stablemem._core.words cimport (
-    INLINE_SIZE, NODE_SIZE, crc32c_at, dirty_t, mark, page_t, put64, u32, u64, unmark,
+    INLINE_SIZE, NODE_SIZE, crc32c_at, dirty_t, high32, low32, mark, page_t, put64, u32, u64, unmark,
 )
 
 cdef enum:

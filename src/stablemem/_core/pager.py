@@ -43,7 +43,7 @@ if not cython.compiled:
         word0,
         word1,
     )
-    from .words import mark, put64, unmark
+    from .words import high32, low32, mark, put64, unmark
 
 __all__ = ["BLOB_BUDGET", "NODE_BUDGET", "Pager"]
 
@@ -145,7 +145,7 @@ class Pager:
         Raises:
             CorruptRegionError: the bytes do not match the checksum in the entry.
         """
-        size = second & 0xFFFFFFFF
+        size = low32(second)
         if size <= INLINE_SIZE:
             if cython.compiled:
                 return PyBytes_FromStringAndSize(
@@ -157,12 +157,12 @@ class Pager:
             return self._pending_blob(first)
         page = self.region.at(first, size)
         if cython.compiled:
-            found = crc32c_at(page, size) if self.checksums else second >> 32
+            found = crc32c_at(page, size) if self.checksums else high32(second)
         else:
-            found = crc32c(page) if self.checksums else second >> 32
-        if found != second >> 32:
+            found = crc32c(page) if self.checksums else high32(second)
+        if found != high32(second):
             raise CorruptRegionError(
-                first, f"a blob of {size} bytes with CRC-32C {second >> 32:08x}", f"{found:08x}",
+                first, f"a blob of {size} bytes with CRC-32C {high32(second):08x}", f"{found:08x}",
                 self.region.path,
             )  # fmt: skip
         if cython.compiled:
@@ -226,7 +226,7 @@ class Pager:
 
     def release(self, first: int, second: int) -> None:
         """Free the blob of a leaf entry that is gone."""
-        size = second & 0xFFFFFFFF
+        size = low32(second)
         if size <= INLINE_SIZE:
             pass
         elif first >> 63:
@@ -297,7 +297,7 @@ class Pager:
                 first = word0(page, slot)
                 if first >> 63:
                     second = word1(page, slot)
-                    if second & 0xFFFFFFFF > INLINE_SIZE:
+                    if low32(second) > INLINE_SIZE:
                         set_entry(page, slot, placed[unmark(first)], second)
 
     def begin_nodes(self, spare: int) -> None:
@@ -385,10 +385,10 @@ class Pager:
                 page = self.page(root, check)
                 first = word0(page, slot)
                 second = word1(page, slot)
-                if second & 0xFFFFFFFF > INLINE_SIZE:
+                if low32(second) > INLINE_SIZE:
                     if verify_blobs:
                         self.blob(first, second)
-                    seen_blob(first, second & 0xFFFFFFFF)
+                    seen_blob(first, low32(second))
             return count
         total = 0
         for address, child_check, expected in children_of(page):

@@ -58,6 +58,11 @@ class ListCore:
         self._pager = store.pager
         self._latch = store.latch
 
+    def recode(self, blobify: Any, plain: bool) -> None:
+        """Take another Blobify: the list was not there yet when this handle guessed."""
+        self._blobify = blobify
+        self._plain = plain
+
     def detach(self) -> None:
         """Refuse every further call, though the region may stay open."""
         self._latch = Latch()
@@ -78,7 +83,7 @@ class ListCore:
 
     def _encode(self, value: Any, position: int) -> bytes:
         """Return the blob of a value."""
-        if self._plain and type(value) is bytes and len(value) <= MAX_BLOB:
+        if self._plain and type(value) is bytes and not len(value) >> 32:
             return value
         try:
             blob = self._blobify.to_blob(value)
@@ -94,7 +99,7 @@ class ListCore:
                     f"{type(self._blobify).__name__}.to_blob returned {type(blob).__name__}, not bytes",
                     position,
                 ) from None
-        if len(blob) > MAX_BLOB:
+        if len(blob) >> 32:
             raise BlobifyError(
                 f"a value of {len(blob)} bytes is too large: a blob has at most {MAX_BLOB} bytes; "
                 f"store it in pieces",
@@ -154,14 +159,12 @@ class ListCore:
 
     def _read_slice(self, item: slice) -> list[tuple[bytes, int]]:
         """Return the blobs of a slice, all of one state, and their positions."""
-        start, stop, step = _indices(item, len(self))
+        item = _resolved(item)
         found = []
         self._latch.enter()
         try:
-            length = self._index.length
-            for position in range(start, stop, step):
-                if position < length:
-                    found.append((self._blob(position), position))
+            for position in range(*item.indices(self._index.length)):
+                found.append((self._blob(position), position))
         finally:
             self._latch.leave()
         return found
@@ -311,8 +314,9 @@ class ListCore:
                 raise
             raise TypeError("can only assign an iterable") from None
         blobs = [self._encode(value, number) for number, value in enumerate(listed)]
+        item = _resolved(item)
         self._begin_change()
-        start, stop, step = _indices(item, self._index.length)
+        start, stop, step = item.indices(self._index.length)
         selected = range(start, stop, step)
         if step != 1 and len(selected) != len(blobs):
             self._latch.leave()
@@ -364,9 +368,10 @@ class ListCore:
 
     def _delete_slice(self, item: slice) -> None:
         """Delete a slice: one range for step 1, value by value from the end otherwise."""
+        item = _resolved(item)
         self._begin_change()
         try:
-            start, stop, step = _indices(item, self._index.length)
+            start, stop, step = item.indices(self._index.length)
             selected = range(start, stop, step)
             if step == 1:
                 self._index.delete_range(start, max(start, stop))
@@ -436,9 +441,22 @@ class ListCore:
         self._delete_slice(slice(None))
 
 
-def _indices(item: slice, length: int) -> tuple[int, int, int]:
-    """Return start, stop and step of a slice over a length, with list's words for what is no integer."""
-    return item.indices(length)
+def _resolved(item: slice) -> slice:
+    """Return a slice of integers or None, with list's errors for what is neither."""
+    step = _bound(item.step)
+    if step == 0:
+        raise ValueError("slice step cannot be zero")
+    return slice(_bound(item.start), _bound(item.stop), step)
+
+
+def _bound(value: Any) -> int | None:
+    """Return a bound of a slice as an integer."""
+    if value is None:
+        return None
+    try:
+        return as_index(value)
+    except TypeError:
+        raise TypeError("slice indices must be integers or None or have an __index__ method") from None
 
 
 class BufferIterator:
@@ -469,9 +487,10 @@ class BufferIterator:
             raise StopIteration
         if self._place >= len(self._blobs) or self._version != core.version():
             # The version first: what changes while the blobs are read makes them stale.
+            self._blobs = []
+            self._place = 0
             self._version = core.version()
             self._blobs = core.read_ahead(self._position, self._step)
-            self._place = 0
             if not self._blobs:
                 self._core = None
                 raise StopIteration

@@ -71,6 +71,7 @@ class Store:
         self.checksums = checksums
         self.indexes: dict[str, Index] = {}
         self.entries: dict[str, Entry] = {}
+        self.absent: set[str] = set()
         self.failure = ""
         self.forked = False
         self._broken = False
@@ -159,9 +160,10 @@ class Store:
         self.entries[name] = Entry(blobify, options)
         self._catalog_changed = True
 
-    def absent(self, blobify: str, options: bytes) -> Entry:
-        """Return the entry of a list that nobody has committed yet, as a snapshot sees it: empty."""
-        return Entry(blobify, options)
+    def add_absent(self, name: str, blobify: str, options: bytes) -> None:
+        """Let a snapshot show a list that nobody has committed yet: empty, until a refresh finds it."""
+        self.entries[name] = Entry(blobify, options)
+        self.absent.add(name)
 
     # -- changing ------------------------------------------------------------------------------------
 
@@ -322,21 +324,23 @@ class Store:
         )
         if sync:
             self._sync("the data of a commit could not be synced")
-        slot = self.header.write(slot)
-        if sync:
-            try:
-                self._sync("the header slot of a commit could not be synced")
-            except OSError:
-                with suppress(OSError):
-                    self.header.take_back()
-                raise
-        self.header.published(slot)
-        log.adopt(plan, length)
-        space.commit(transaction)
-        self.slot, self.entries, self._catalog_changed = slot, entries, False
-        pager.changes = 0
-        pager.ready = False
-        pager.transaction = transaction + 1
+        try:
+            slot = self.header.write(slot)
+            if sync:
+                self.region.sync()
+            self.header.published(slot)
+            log.adopt(plan, length)
+            space.commit(transaction)
+            self.slot, self.entries, self._catalog_changed = slot, entries, False
+            pager.changes = 0
+            pager.ready = False
+            pager.transaction = transaction + 1
+        except BaseException as error:
+            # From here on the slot may be on the disk or not, whatever was raised and by whom.
+            with suppress(OSError):
+                self.header.take_back()
+            self._poison("a commit was interrupted while its header slot was written", error)
+            raise
 
     def _write_catalog(self, entries: dict[str, Entry]) -> tuple[int, int, int]:
         """Write the catalog; return address, size and checksum."""
@@ -357,9 +361,9 @@ class Store:
             self._poison(what, error)
             raise
 
-    def _poison(self, what: str, error: OSError) -> None:
+    def _poison(self, what: str, error: BaseException) -> None:
         """Refuse all further changes."""
-        self.failure = f"{what} ({error.strerror})"
+        self.failure = f"{what} ({getattr(error, 'strerror', None) or repr(error)})"
 
     def rollback(self) -> None:
         """Forget the changes since the last commit."""
@@ -390,7 +394,6 @@ class Store:
     def transaction(self, sync: bool) -> Iterator[None]:
         """Commit at the end of the outermost block, or undo it; blocks within it are savepoints."""
         before = self.latch.own()
-        latch = self.latch
         depth = self._savepoints
         try:
             self.require_writable()
@@ -416,8 +419,7 @@ class Store:
                 elif self._space is not None:
                     self._space.pop()
         finally:
-            if latch is self.latch:
-                latch.disown(before)
+            self.latch.disown(before)
 
     def _savepoint(self) -> tuple[int, int, dict[str, tuple[int, int, int, int]]]:
         """Begin a savepoint: everything so far is written out, so that a root says all of it."""
@@ -485,15 +487,28 @@ class Store:
             region.set_limit(header.newest.length)
             self.pager.rebase(region)
             entries = self._read_catalog(header.newest)
-            for name, index in self.indexes.items():
-                if name not in entries:
-                    raise BlobifyError(f"the list {name!r} is no longer in {self.path}")
-                index.restore(entries[name].tree)
+            for name in self.indexes:
+                ours = self.entries[name]
+                if name not in entries and name in self.absent:
+                    entries[name] = ours
+                elif name not in entries:
+                    raise BlobifyError(f"the list {name!r} is no longer in {self.path}: open the file again")
+                elif name not in self.absent and (ours.blobify, ours.options) != (
+                    entries[name].blobify, entries[name].options,
+                ):  # fmt: skip
+                    raise BlobifyError(
+                        f"the list {name!r} was written anew with blobify {entries[name].blobify!r}, "
+                        f"not {ours.blobify!r}: open the file again"
+                    )
         except BaseException:
             self.pager.rebase(old)
             device.close()
             raise
+        before = self.entries
         self.entries, self.header, self.slot = entries, header, header.newest
+        self.absent -= {name for name in self.absent if entries[name] is not before[name]}
+        for name, index in self.indexes.items():
+            index.restore(entries[name].tree)
         old.close()
 
     # -- ending --------------------------------------------------------------------------------------

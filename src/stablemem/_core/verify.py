@@ -19,6 +19,10 @@ from .store import Store
 __all__ = ["Report", "verify", "verify_writer"]
 
 
+MOST_FAULTS = 1000
+"""Overlaps that are written down before a walk gives up."""
+
+
 @dataclass
 class Report:
     """What a verification met.
@@ -47,8 +51,9 @@ class Report:
 class _Ranges:
     """Every range met so far, with the kind of page it should be in."""
 
-    def __init__(self, report: Report) -> None:
+    def __init__(self, report: Report, path: str) -> None:
         self.report = report
+        self.path = path
         self.met = FreeTree()
         self.nodes: list[int] = []
 
@@ -56,9 +61,14 @@ class _Ranges:
         try:
             self.met.insert(address, size)
         except BlockError:
+            if len(self.report.faults) > MOST_FAULTS:
+                raise CorruptRegionError(address, "a range of its own", what, self.path) from None
             self.report.faults.append(f"{what} ({address}, {size}) overlaps something else")
 
     def node(self, address: int) -> None:
+        if self.met.overlaps(address, NODE_SIZE):
+            # Going on below a node met before could take for ever.
+            raise CorruptRegionError(address, "a node that nothing else holds", "one met before", self.path)
         self.report.nodes += 1
         self.report.node_bytes += NODE_SIZE
         self.nodes.append(address)
@@ -77,7 +87,7 @@ def verify(store: Store) -> Report:
     """
     slot = store.slot
     report = Report(slot.transaction)
-    ranges = _Ranges(report)
+    ranges = _Ranges(report, store.path)
     ranges.add("header", 0, HEADER_SIZE)
     damaged = False
     try:

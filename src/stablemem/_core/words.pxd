@@ -126,5 +126,11 @@ cdef inline u64 mark(u64 number) noexcept:
 cdef inline u64 unmark(u64 address) noexcept:
     return address ^ (<u64> 1 << 63)
 
+cdef inline u64 low32(u64 word) noexcept:
+    return <u32> word
+
+cdef inline u64 high32(u64 word) noexcept:
+    return word >> 32
+
 cdef inline void move(dirty_t page, Py_ssize_t to, Py_ssize_t source, Py_ssize_t size) noexcept:
     memmove(page + to, page + source, size)

@@ -66,6 +66,16 @@ def unmark(address: int) -> int:
     return address ^ 1 << 63
 
 
+def low32(word: int) -> int:
+    """Return the low half of a 64-bit word."""
+    return word & 0xFFFFFFFF
+
+
+def high32(word: int) -> int:
+    """Return the high half of a 64-bit word."""
+    return word >> 32
+
+
 def move(page: bytearray, to: int, source: int, size: int) -> None:
     """Move ``size`` bytes within the page; the ranges may overlap."""
     page[to : to + size] = page[source : source + size]
