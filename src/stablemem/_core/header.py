@@ -207,7 +207,7 @@ class Header:
                         size, f"{found.length} bytes", "the end of the file", device.path
                     )
                 self.dropped[number] = f"it needs {found.length} bytes, the file has {size}"
-            elif found.digest is not None and self._digest(found) != found.digest:
+            elif found.digest is not None and self.digest(found.extents) != found.digest:
                 self.dropped[number] = "its digest does not match"
             else:
                 self.valid.append(found)
@@ -215,9 +215,9 @@ class Header:
         if not self.valid:
             self._refuse(content, size)
 
-    def _digest(self, slot: Slot) -> int:
-        """Return the digest over what a slot's extents hold now."""
-        return page_checksum(b"".join(self.device.read(*extent) for extent in slot.extents))
+    def digest(self, extents: tuple[tuple[int, int], ...]) -> int:
+        """Return the XXH3-64 of what the extents hold now, one behind the other."""
+        return page_checksum(b"".join([self.device.read(*extent) for extent in extents]))
 
     def _refuse(self, content: bytes, size: int) -> None:
         """Raise for a header without a valid slot."""

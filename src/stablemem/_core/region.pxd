@@ -15,6 +15,8 @@ cdef class Region:
     cdef page_t _base
     cdef readonly u64 limit
     cdef readonly u64 mapped
+    cdef readonly u64 length
+    cdef public list written
 
     cdef object _release(self)
     cdef object _remap(self)

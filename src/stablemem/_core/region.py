@@ -16,6 +16,7 @@ Invariants:
 """
 
 from collections.abc import Sequence
+from contextlib import suppress
 from mmap import mmap
 
 from ..errors import CorruptRegionError, RegionClosedError
@@ -27,7 +28,10 @@ try:
 except ModuleNotFoundError:
     from . import _cython as cython
 
-__all__ = ["Region"]
+__all__ = ["WRITE_AHEAD", "Region"]
+
+WRITE_AHEAD = 256 << 10
+"""Bytes of zeros written behind a small run that grows the file."""
 
 
 class Region:
@@ -38,6 +42,12 @@ class Region:
         shared_lock: True makes the map hold the device's own locks, so that a view keeps the snapshot
             it was taken from alive; False gives the map a file description of its own, so that a
             view of a writer's never holds the writer lock.
+
+    Attributes:
+        limit: end of what may be read, in bytes.
+        mapped: bytes that the map covers.
+        length: bytes of the file, as far as this handle changes it.
+        written: (address, size) of every run written since somebody cleared the list.
 
     >>> from stablemem._core.device import MemoryDevice
     >>> region = Region(MemoryDevice())
@@ -50,7 +60,18 @@ class Region:
     >>> region.close()
     """
 
-    __slots__ = ("_base", "_device", "_held", "_map", "_map_device", "_view", "limit", "mapped")
+    __slots__ = (
+        "_base",
+        "_device",
+        "_held",
+        "_map",
+        "_map_device",
+        "_view",
+        "length",
+        "limit",
+        "mapped",
+        "written",
+    )
 
     def __init__(self, device: Device, shared_lock: bool = False) -> None:
         self._device = device
@@ -59,7 +80,9 @@ class Region:
         self._view = memoryview(b"")
         self._held = False
         self.mapped = 0
-        self.limit = device.size()
+        self.length = device.size()
+        self.limit = self.length
+        self.written: list[tuple[int, int]] = []
 
     def __dealloc__(self) -> None:
         """Release the map (compiled only)."""
@@ -147,13 +170,30 @@ class Region:
 
     def write(self, address: int, data: Buffer) -> None:
         """Write ``data`` at ``address``, growing the region where it reaches beyond the end."""
-        self._device.write(address, data)
-        self.limit = max(self.limit, address + len(data))
+        self.write_run(address, [data])
 
     def write_run(self, address: int, pieces: Sequence[Buffer]) -> None:
         """Write ``pieces`` one behind the other from ``address`` on."""
+        size = sum(map(len, pieces))
+        if address + size > self.length:
+            self._grow(address + size, size)
         self._device.write_run(address, pieces)
-        self.limit = max(self.limit, address + sum(map(len, pieces)))
+        self.length = max(self.length, address + size)
+        self.limit = max(self.limit, address + size)
+        self.written.append((address, size))
+
+    def _grow(self, end: int, size: int) -> None:
+        """Write zeros ahead of a small run that grows the file.
+
+        A sync after growing costs nearly twice one after overwriting, and a file extended without
+        writing costs the same at the first write of each page; zeros are paid for once in 256 KiB.
+        """
+        if size < WRITE_AHEAD:
+            ahead = max(end, self.length + WRITE_AHEAD) - self.length
+            # Where there is no room for so much, the run itself may still fit.
+            with suppress(OSError):
+                self._device.write(self.length, bytes(ahead))
+                self.length += ahead
 
     def sync(self) -> None:
         """Return once everything written survives a power cut."""
@@ -166,6 +206,7 @@ class Region:
         self._map = None
         self.limit = min(self.limit, size)
         self._device.truncate(size)
+        self.length = size
 
     def set_limit(self, limit: int) -> None:
         """Set the end of what may be read: a snapshot's is its slot's length."""

@@ -1,9 +1,9 @@
 """Store: one open region, the state it has committed, and the transaction on top of it.
 
-A commit, with two barriers:
+A commit:
 
     blobs, nodes, catalog, log pages   written where no slot that is kept and no snapshot reaches
-    fdatasync                          they are on the disk
+    fdatasync                          they are on the disk: left out if the slot has a digest of them
     slot                               the one that is neither the newest nor the last synced
     fdatasync                          the commit is durable
 
@@ -31,7 +31,7 @@ from .catalog import MAIN, Entry
 from .checksum import page_checksum
 from .device import Device
 from .freespace import FreeSpace
-from .header import Header, Slot, boot_id
+from .header import MAX_DIGESTED, MAX_EXTENTS, Header, Slot, boot_id
 from .index import Index
 from .latch import Latch
 from .pager import NODE_BUDGET, Pager
@@ -75,6 +75,7 @@ class Store:
         self.failure = ""
         self.forked = False
         self._broken = False
+        self._early = False
         self._space: FreeSpace | None = None
         self._log: SpaceMap | None = None
         self._catalog_changed = False
@@ -207,6 +208,8 @@ class Store:
             self.pager.space = space
             self.pager.transaction = self.header.highest + 2
         device = self.region.device
+        self._early = False
+        self.region.written = []
         self._space.release(self.header.floor, lambda below: oldest_reader(device, below))
         self.pager.ready = True
 
@@ -227,6 +230,7 @@ class Store:
         with self.exclusive():
             self.latch.enter()
             try:
+                self._early = True
                 self.pager.write_blobs()
                 if self.pager.dirty_nodes >= NODE_BUDGET:
                     self._write_nodes(0)
@@ -307,8 +311,7 @@ class Store:
         for address, page in plan.pages:
             self.region.write(address, page)
         length = space.used_end()
-        if self.region.device.size() < length:
-            self.region.device.truncate(length)
+        extents = self._digested() if sync else ()
         slot = Slot(
             file_id=self.slot.file_id,
             transaction=transaction,
@@ -321,8 +324,10 @@ class Store:
             log_check=plan.chain.newest_check,
             log_newest=plan.chain.pages[-1][0],
             log_oldest=plan.chain.pages[0][0],
+            extents=extents,
+            digest=self.header.digest(extents) if extents else None,
         )
-        if sync:
+        if sync and not extents:
             self._sync("the data of a commit could not be synced")
         try:
             slot = self.header.write(slot)
@@ -341,6 +346,24 @@ class Store:
                 self.header.take_back()
             self._poison("a commit was interrupted while its header slot was written", error)
             raise
+
+    def _digested(self) -> tuple[tuple[int, int], ...]:
+        """Return the extents whose digest lets slot and data be synced together; none if that may not be.
+
+        Not after an early write-out or a commit that was not synced: then data that the digest would
+        not cover could be missing behind a valid slot.
+        """
+        if self._early or not self.slot.synced:
+            return ()
+        extents: list[tuple[int, int]] = []
+        for address, size in sorted(self.region.written):
+            if extents and extents[-1][0] + extents[-1][1] == address:
+                extents[-1] = (extents[-1][0], extents[-1][1] + size)
+            else:
+                extents.append((address, size))
+        if len(extents) > MAX_EXTENTS or sum(size for _, size in extents) > MAX_DIGESTED:
+            return ()
+        return tuple(extents)
 
     def _write_catalog(self, entries: dict[str, Entry]) -> tuple[int, int, int]:
         """Write the catalog; return address, size and checksum."""
@@ -427,6 +450,7 @@ class Store:
         try:
             if not self.pager.ready:
                 self.begin()
+            self._early = True
             self.pager.write_blobs()
             self._write_nodes(0)
         except BaseException as error:
