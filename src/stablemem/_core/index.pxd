@@ -18,6 +18,7 @@ cdef class Index:
     cdef readonly u64 length
     cdef readonly u64 version
     cdef int slot
+    cdef bint _at_end
     cdef u64 _near
     cdef u64 _near_from
     cdef u64 _near_to
@@ -36,7 +37,7 @@ cdef class Index:
 
     @cython.locals(node=Node, slot=int)
     cpdef object replace(self, u64 position, u64 first, u64 second)
-    @cython.locals(node=Node, slot=int)
+    @cython.locals(node=Node, slot=int, at_end=bint)
     cpdef object insert(self, u64 position, u64 first, u64 second)
     @cython.locals(leaf=Node, slot=int, count=int, number=Py_ssize_t, kept=Py_ssize_t, at_end=bint)
     cpdef object insert_run(self, u64 position, bytes entries)
@@ -50,7 +51,7 @@ cdef class Index:
     cpdef object delete(self, u64 position)
     cpdef object delete_range(self, u64 start, u64 stop)
     @cython.locals(page=page_t, slot=int)
-    cdef object _free_below(self, u64 reference, u64 check, int level)
+    cdef object _free_below(self, u64 reference, u64 check, int level, u64 expected)
     @cython.locals(node=Node, child=Node, page=dirty_t, slot=int, first=u64, low=u64, high=u64, count=u64, address=u64, child_check=u64)
     cdef Node _delete_below(self, u64 reference, u64 check, int level, u64 start, u64 stop)
     cdef object _repair(self, u64 position)

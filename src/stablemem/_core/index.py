@@ -89,7 +89,7 @@ class Index:
     """
 
     __slots__ = (
-        "_near", "_near_from", "_near_to", "_path", "_slots", "height", "length", "pager",
+        "_at_end", "_near", "_near_from", "_near_to", "_path", "_slots", "height", "length", "pager",
         "root", "root_check", "slot", "version",
     )  # fmt: skip
 
@@ -125,6 +125,7 @@ class Index:
         self.version += 1
         self._near_to = 0
         self._near_from = 0
+        self._at_end = False
 
     def _bad_node(self, reference: int, expected: str, page: Page) -> None:
         """Raise for a node that is not what its parent says."""
@@ -220,14 +221,20 @@ class Index:
     def insert(self, position: int, first: int, second: int) -> None:
         """Insert one entry before ``position``, which may be ``length``. O(log n)."""
         if self.height:
-            node = self._own_path(position - 1 if position else 0)
-            slot = self._slots[0] + (1 if position else 0)
+            at_end = position == self.length
+            if at_end and self._at_end:
+                node = self._path[0]
+                slot = count_of(node.page)
+            else:
+                node = self._own_path(position - 1 if position else 0)
+                slot = self._slots[0] + (1 if position else 0)
             if count_of(node.page) < LEAF_CAPACITY:
                 open_entries(node.page, slot, 1)
                 set_entry(node.page, slot, first, second)
                 node.pending = True
                 self._count(1)
                 self._touch()
+                self._at_end = at_end
                 return
         self.insert_run(position, _ENTRY.pack(first, second))
 
@@ -344,7 +351,7 @@ class Index:
         if start >= stop:
             return
         if start == 0 and stop == self.length:
-            self._free_below(self.root, self.root_check, self.height - 1)
+            self._free_below(self.root, self.root_check, self.height - 1, self.length)
             self.restore((0, 0, 0, 0))
             return
         self.root = self._delete_below(self.root, self.root_check, self.height - 1, start, stop).reference
@@ -356,14 +363,14 @@ class Index:
         """Delete everything. O(n): every blob is freed."""
         self.delete_range(0, self.length)
 
-    def _free_below(self, reference: int, check: int, level: int) -> None:
-        """Free a whole subtree."""
+    def _free_below(self, reference: int, check: int, level: int, expected: int) -> None:
+        """Free a whole subtree of so many values."""
         page = self.pager.page(reference, check)
-        if level_of(page) != level:
-            self._bad_node(reference, f"a node of level {level}", page)
+        if level_of(page) != level or total_of(page) != expected:
+            self._bad_node(reference, f"a node of level {level} with {expected} values", page)
         if level:
-            for address, child_check, _ in children_of(page):
-                self._free_below(address, child_check, level - 1)
+            for address, child_check, count in children_of(page):
+                self._free_below(address, child_check, level - 1, count)
         else:
             for slot in range(count_of(page)):
                 self.pager.release(word0(page, slot), word1(page, slot))
@@ -373,8 +380,8 @@ class Index:
         """Delete positions of a subtree, of which something stays; return its owned node."""
         node = self.pager.own(reference, check)
         page = node.page
-        if level_of(page) != level:
-            self._bad_node(reference, f"a node of level {level}", page)
+        if level_of(page) != level or stop > total_of(page):
+            self._bad_node(reference, f"a node of level {level} with {stop} values or more", page)
         if level == 0:
             for slot in range(start, stop):
                 self.pager.release(word0(page, slot), word1(page, slot))
@@ -387,7 +394,7 @@ class Index:
             if low >= high:
                 kept.append((address, child_check, count))
             elif high - low == count:
-                self._free_below(address, child_check, level - 1)
+                self._free_below(address, child_check, level - 1, count)
             else:
                 child = self._delete_below(address, child_check, level - 1, low - first, high - first)
                 kept.append((child.reference, 0, count - (high - low)))
@@ -400,7 +407,7 @@ class Index:
     def _repair(self, position: int) -> None:
         """Bring the nodes left and right of a deletion back to their minimum fill."""
         if self.length == 0:
-            self._free_below(self.root, self.root_check, self.height - 1)
+            self._free_below(self.root, self.root_check, self.height - 1, 0)
             self.restore((0, 0, 0, 0))
             return
         before_it = position - 1 if position else 0
@@ -426,6 +433,8 @@ class Index:
             page = self.pager.page(reference, check)
             count = count_of(page)
             slot = slot_of(page, position)
+            if slot >= count:
+                self._bad_node(reference, f"a node with value {position}", page)
             for near in (slot, slot + 1, slot - 1):
                 edge = last and near == count - 1
                 if 0 <= near < count and self._is_under_full(child_of(page, near), level - 1, edge):
@@ -451,7 +460,7 @@ class Index:
         children = children_of(parent.page)
         if len(children) == 1:
             # Only at the right edge, with nothing below: the parent is next, empty.
-            self._free_below(children[0][0], children[0][1], level)
+            self._free_below(children[0][0], children[0][1], level, 0)
             put_children(parent, [])
             return
         left = slot if slot + 1 < len(children) else slot - 1

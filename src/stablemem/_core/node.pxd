@@ -19,6 +19,7 @@ cdef class Node:
     cdef public bint pending
 
 cdef int level_of(page_t page) noexcept
+@cython.locals(count=int)
 cdef int count_of(page_t page) noexcept
 cdef void set_count(dirty_t page, int count) noexcept
 cdef void start(dirty_t page, int level) noexcept

@@ -23,7 +23,7 @@ In memory an address may carry the mark DIRTY: then it is the number of a dirty 
 or of a pending blob (in a leaf) of the pager's. No such address is ever written out.
 
 The functions take a page (a pointer compiled; a slice of the map or a bytearray interpreted). They
-trust the count of the page, which the pager bounds before it hands a page out.
+bound the count of the page, whatever it says.
 """
 
 from bisect import bisect_right
@@ -72,8 +72,15 @@ def level_of(page: Page) -> int:
 
 
 def count_of(page: Page) -> int:
-    """Return how many entries the node has."""
-    return get16(page, 2)
+    """Return how many entries the node has, never more than there is room for.
+
+    A page of the map may be changed by another program between two looks at it; bounded here, every
+    offset that is computed from the count stays within the page.
+    """
+    count = get16(page, 2)
+    if get8(page, 0) == 0:
+        return count if count <= LEAF_CAPACITY else LEAF_CAPACITY
+    return count if count <= INNER_CAPACITY else INNER_CAPACITY
 
 
 def set_count(page: bytearray, count: int) -> None:
@@ -89,10 +96,10 @@ def start(page: bytearray, level: int) -> None:
 
 def total_of(page: Page) -> int:
     """Return how many values lie in and below the node."""
-    count = get16(page, 2)
+    count = count_of(page)
     if get8(page, 0) == 0:
         return count
-    return get64(page, _COUNTS + 8 * (count - 1))
+    return get64(page, _COUNTS + 8 * (count - 1)) if count else 0
 
 
 # -- leaves ------------------------------------------------------------------------------------------
@@ -116,7 +123,7 @@ def set_entry(page: bytearray, slot: int, first: int, second: int) -> None:
 
 def open_entries(page: bytearray, slot: int, number: int) -> None:
     """Move the entries from ``slot`` on up by ``number`` and count them in."""
-    count = get16(page, 2)
+    count = count_of(page)
     place = _ENTRIES + 16 * slot
     move(page, place + 16 * number, place, 16 * (count - slot))
     put16(page, 2, count + number)
@@ -124,7 +131,7 @@ def open_entries(page: bytearray, slot: int, number: int) -> None:
 
 def close_entries(page: bytearray, slot: int, number: int) -> None:
     """Take ``number`` entries out, and zero the room behind the last."""
-    count = get16(page, 2)
+    count = count_of(page)
     place = _ENTRIES + 16 * slot
     move(page, place, place + 16 * number, 16 * (count - slot - number))
     end = _ENTRIES + 16 * count
@@ -169,7 +176,7 @@ def slot_of(page: Page, position: int) -> int:
     Binary search for the first cumulative count above ``position``; compiled without branches on the
     data (a mispredicted one costs more than the load).
     """
-    count = get16(page, 2)
+    count = count_of(page)
     if cython.compiled:
         low = 0
         size = count
@@ -206,7 +213,7 @@ def set_child(page: bytearray, slot: int, address: int, check: int) -> None:
 
 def add_count(page: bytearray, slot: int, delta: int) -> None:
     """Add ``delta`` values to the cumulative counts from ``slot`` on."""
-    count = get16(page, 2)
+    count = count_of(page)
     if cython.compiled:
         for place in range(_COUNTS + 8 * slot, _COUNTS + 8 * count, 8):
             put64(page, place, get64(page, place) + delta)
@@ -218,7 +225,7 @@ def add_count(page: bytearray, slot: int, delta: int) -> None:
 
 def children_of(page: Page) -> list[tuple[int, int, int]]:
     """Return (address, checksum, values below) of every child."""
-    count = get16(page, 2)
+    count = count_of(page)
     children = []
     seen = 0
     for slot in range(count):

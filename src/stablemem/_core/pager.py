@@ -198,6 +198,10 @@ class Pager:
             content = PyByteArray_FromStringAndSize(cython.cast(cython.p_char, page), NODE_SIZE)
         else:
             content = bytearray(page)
+        # The page may have changed since it was verified; the copy no longer can.
+        fault = fault_of(content)
+        if fault:
+            raise CorruptRegionError(reference, "a sound node", fault, self.region.path)
         node = self._adopt(content)
         self.space.free(reference, NODE_SIZE)
         return node

@@ -12,10 +12,12 @@ cdef class ListCore:
     cdef readonly str _name
     cdef readonly object _blobify
     cdef bint _plain
+    cdef str _closed
     cdef Index _index
     cdef Pager _pager
     cdef Latch _latch
 
+    cdef object _enter(self)
     cdef object _decode(self, bytes blob, long long position)
     cdef bytes _encode(self, object value, long long position)
     cdef long long _position(self, item) except? -1

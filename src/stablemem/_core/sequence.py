@@ -13,10 +13,9 @@ from collections.abc import Iterable, Iterator
 from operator import index as as_index
 from typing import Any
 
-from ..errors import BlobifyError
+from ..errors import BlobifyError, RegionClosedError
 from ..layout import MAX_BLOB
 from .checksum import crc32c
-from .latch import Latch
 from .store import Store
 
 try:
@@ -47,7 +46,7 @@ class ListCore:
         plain: True if blobs are the values, as with ``Bytes``: decoding is left out.
     """
 
-    __slots__ = ("_blobify", "_index", "_latch", "_name", "_pager", "_plain", "_store")
+    __slots__ = ("_blobify", "_closed", "_index", "_latch", "_name", "_pager", "_plain", "_store")
 
     def __init__(self, store: Store, name: str, blobify: Any, plain: bool) -> None:
         self._store = store
@@ -57,6 +56,7 @@ class ListCore:
         self._index = store.index(name)
         self._pager = store.pager
         self._latch = store.latch
+        self._closed = ""
 
     def recode(self, blobify: Any, plain: bool) -> None:
         """Take another Blobify: the list was not there yet when this handle guessed."""
@@ -65,8 +65,13 @@ class ListCore:
 
     def detach(self) -> None:
         """Refuse every further call, though the region may stay open."""
-        self._latch = Latch()
-        self._latch.closed = f"the list {self._name!r} is closed"
+        self._closed = f"the list {self._name!r} is closed"
+
+    def _enter(self) -> None:
+        """Enter the latch for a call that reads."""
+        if self._closed:
+            raise RegionClosedError(self._closed)
+        self._latch.enter()
 
     # -- values and positions ------------------------------------------------------------------------
 
@@ -128,7 +133,7 @@ class ListCore:
     def _read(self, item: Any, message: str) -> tuple[bytes, int]:
         """Return the blob at an index and its position."""
         position = self._position(item)
-        self._latch.enter()
+        self._enter()
         try:
             length = self._index.length
             if position < 0:
@@ -143,8 +148,8 @@ class ListCore:
 
     def __len__(self) -> int:
         """Return the number of values. O(1)."""
-        if self._latch.closed:
-            self._latch.enter()
+        if self._closed or self._latch.closed:
+            raise RegionClosedError(self._closed or self._latch.closed)
         return self._index.length
 
     def __getitem__(self, item: Any) -> Any:
@@ -161,7 +166,7 @@ class ListCore:
         """Return the blobs of a slice, all of one state, and their positions."""
         item = _resolved(item)
         found = []
-        self._latch.enter()
+        self._enter()
         try:
             for position in range(*item.indices(self._index.length)):
                 found.append((self._blob(position), position))
@@ -172,7 +177,7 @@ class ListCore:
     def read_ahead(self, position: int, step: int) -> list[bytes]:
         """Return the blobs from a position on, up to the end of its leaf, upwards or downwards."""
         found: list[bytes] = []
-        self._latch.enter()
+        self._enter()
         try:
             length = self._index.length
             if not 0 <= position < length:
@@ -209,6 +214,8 @@ class ListCore:
 
     def _begin_change(self) -> None:
         """Enter the latch for a change and begin the transaction if this is its first."""
+        if self._closed:
+            raise RegionClosedError(self._closed)
         self._latch.enter_change()
         if not self._pager.ready:
             try:

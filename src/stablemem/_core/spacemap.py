@@ -21,8 +21,9 @@ which kind. When the cursor reaches the end, nothing older than the page where i
 commit frees those pages. So the log never needs compaction, no committed page is appended to, and the
 chain is at most about two sweeps long.
 
-Replay starts with the oldest page needed and applies entries in order: each sets the state of its range,
-and what no entry mentions is in use. Ranges are clipped to the length in the slot.
+Replay starts with the oldest page needed, which is the first of its commit, and applies entries in
+order: each sets the state of its range, and what no entry mentions is in use. Ranges are clipped to the
+length in the slot.
 """
 
 from collections.abc import Iterator
@@ -293,8 +294,8 @@ def replay(region: Region, slot: Slot) -> tuple[FreeSpace, Chain]:
     limbo: dict[int, FreeTree] = {}
     kinds = bytearray(-(-length // REGION_PAGE))
     kinds[0] = KINDS[0]
+    by = 0
     for _, page in contents:
-        by = 0
         for what, kind, address, size in page:
             if what == FREED_BY:
                 by = address
@@ -311,7 +312,7 @@ def replay(region: Region, slot: Slot) -> tuple[FreeSpace, Chain]:
                 blocks.discard(address, stop)
             if what == FREE:
                 free.insert(address, stop - address)
-            elif what == LIMBO:
+            elif what == LIMBO and by:
                 limbo.setdefault(by, FreeTree()).insert(address, stop - address)
             elif what not in {ALLOCATED, SWEEP}:
                 path = region.path
