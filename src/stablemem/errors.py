@@ -53,10 +53,15 @@ class CorruptRegionError(StableMemoryError):
         self.path = path
         super().__init__(address, expected, found, path)
 
+    @property
+    def fault(self) -> str:
+        """What is wrong, without the file and the advice."""
+        return f"address {self.address}: expected {self.expected}, found {self.found}"
+
     def __str__(self) -> str:
         where = self.path or "the region"
         return (
-            f"{where} is damaged at address {self.address}: expected {self.expected}, found {self.found}. "
+            f"{where} is damaged at {self.fault}. "
             f"Run `stablemem verify` on it to see how far the damage goes, and restore it from a copy"
         )
 

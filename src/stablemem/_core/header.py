@@ -225,10 +225,11 @@ class Header:
         pages = [content[start : start + NODE_SIZE] for start in range(0, len(content), NODE_SIZE)]
         with_magic = [page for page in pages if page[:8] == MAGIC]
         if not with_magic:
-            found = "is empty" if size == 0 else "starts with " + repr(content[:8])
+            if size == 0:
+                raise NotARegionError(f"{path} is not a region: it is empty. Mode 'a' or 'w' makes it one")
             raise NotARegionError(
-                f"{path} is not a region: it should start with {MAGIC!r}, it {found}. "
-                f"To make a new region, name another file or use mode='w' on an empty one"
+                f"{path} is not a region: it should start with {MAGIC!r}, it starts with {content[:8]!r}. "
+                f"Is it the right file?"
             )
         formats = {int.from_bytes(page[8:12], "little") for page in with_magic}
         if FORMAT not in formats:

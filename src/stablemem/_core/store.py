@@ -415,12 +415,12 @@ class Store:
 
     @contextmanager
     def transaction(self, sync: bool) -> Iterator[None]:
-        """Commit at the end of the outermost block, or undo it; blocks within it are savepoints."""
+        """Commit at the end of the outermost block; undo what a block did if an exception leaves it."""
         before = self.latch.own()
         depth = self._savepoints
         try:
             self.require_writable()
-            mark = self._savepoint() if depth else None
+            mark = self._savepoint() if depth or self.changes else None
             self._savepoints = depth + 1
             try:
                 yield
@@ -429,18 +429,18 @@ class Store:
             except BaseException:
                 if not self.forked:
                     self._savepoints = depth
+                    self._broken = self._broken and depth > 0
                     if mark is None:
-                        self._broken = False
                         self.rollback()
                     else:
                         self._undo_to(mark)
                 raise
             if not self.forked:
                 self._savepoints = depth
-                if mark is None:
-                    self.commit(sync)
-                elif self._space is not None:
+                if mark is not None and self._space is not None:
                     self._space.pop()
+                if depth == 0:
+                    self.commit(sync)
         finally:
             self.latch.disown(before)
 
@@ -567,7 +567,9 @@ class Store:
         if self._space is None or self.header.sealed or not self.slot.synced:
             return
         try:
-            slot = self.header.write(self.slot)
+            # Without a digest: what the first copy's covers is on the disk by now, and if it is damaged
+            # later, that must be met as damage, not pass for a commit that a power cut undid.
+            slot = self.header.write(replace(self.slot, extents=(), digest=None))
             self.region.sync()
         except OSError:
             # The commit itself is durable; what is missing is only its second copy.

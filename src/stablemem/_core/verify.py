@@ -31,7 +31,8 @@ class Report:
         transaction: number of the state that was verified.
         lists: values in each list, by name.
         nodes, blobs: how many were read and checked.
-        header_bytes, log_bytes, node_bytes, blob_bytes, free_bytes, limbo_bytes: where every byte is.
+        header_bytes, log_bytes, catalog_bytes, node_bytes, blob_bytes, free_bytes, limbo_bytes: where
+            every byte is.
         faults: a sentence for everything that is wrong; empty if nothing is.
     """
 
@@ -41,6 +42,7 @@ class Report:
     blobs: int = 0
     header_bytes: int = HEADER_SIZE
     log_bytes: int = 0
+    catalog_bytes: int = 0
     node_bytes: int = 0
     blob_bytes: int = 0
     free_bytes: int = 0
@@ -91,8 +93,9 @@ def verify(store: Store) -> Report:
     ranges.add("header", 0, HEADER_SIZE)
     damaged = False
     try:
-        for address, size in [slot.catalog[:2]] if slot.catalog[1] else []:
-            ranges.blob(address, size)
+        if slot.catalog[1]:
+            report.catalog_bytes = slot.catalog[1]
+            ranges.add("catalog", *slot.catalog[:2])
         for name, entry in store.entries.items():
             index = Index(Pager(store.region, FreeSpace(), True), *entry.tree)
             report.lists[name] = index.length
@@ -101,10 +104,10 @@ def verify(store: Store) -> Report:
                 report.faults += [f"list {name!r}: {fault}" for fault in index.check()]
             except CorruptRegionError as error:
                 damaged = True
-                report.faults.append(f"list {name!r}: {error}")
+                report.faults.append(f"list {name!r}: {error.fault}")
         space, chain = replay(store.region, slot)
     except CorruptRegionError as error:
-        report.faults.append(str(error))
+        report.faults.append(error.fault)
         return report
     for _, address in chain.pages:
         report.log_bytes += NODE_SIZE

@@ -1,0 +1,79 @@
+"""The README's examples do what the README says.
+
+Its Python blocks run in order, in one namespace: those with prompts as a doctest, the others as a program.
+Its console block runs through the command line.
+"""
+
+import doctest
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from stablemem.cli import run
+
+README = Path(__file__).parents[1] / "README.md"
+NOTES = b"one value per line\nthey may be longer than this\nthe last one"
+
+# How the engine lays out its bytes may change without the README being wrong.
+MEASURED = re.compile(r"(\w+_bytes|nodes|free_blocks|largest_free|transaction)=\d+")
+
+
+class _Checker(doctest.OutputChecker):
+    """Compares with figures of the engine's own left out."""
+
+    def check_output(self, want: str, got: str, optionflags: int) -> bool:
+        want, got = MEASURED.sub(r"\1=N", want), MEASURED.sub(r"\1=N", got)
+        return super().check_output(want, got, optionflags)
+
+
+def blocks(language: str) -> list[tuple[int, str]]:
+    """Return the fenced blocks of a language, with the lines they begin in."""
+    text = README.read_text(encoding="utf-8")
+    found = re.finditer(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    return [(text.count("\n", 0, match.start(1)), match.group(1)) for match in found]
+
+
+def test_python_examples(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    flags = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
+    runner = doctest.DocTestRunner(_Checker(), verbose=False, optionflags=flags)
+    names: dict[str, object] = {}
+    found = blocks("python")
+    assert found
+    for line, block in found:
+        if not block.startswith(">>>"):
+            exec(compile(block, "README.md", "exec"), names)
+            continue
+        example = doctest.DocTestParser().get_doctest(block, names, "README.md", str(README), line)
+        report: list[str] = []
+        runner.run(example, out=report.append, clear_globs=False)
+        names.update(example.globs)
+        assert not report, "".join(report)
+
+
+def test_console_examples(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("notes.txt").write_bytes(NOTES)
+    ((_, block),) = blocks("console")
+    commands = block.split("$ stablemem ")[1:]
+    assert len(commands) == 3
+    for command in commands:
+        arguments, expected = command.split("\n", 1)
+        assert run(shlex.split(arguments)) == 0
+        assert _figures(capsys.readouterr().out) == _figures(expected)
+
+
+def _figures(output: str) -> str:
+    """Return output without the byte counts and times of the run."""
+    return re.sub(r"commit \d+|[\d,]+ bytes|\d+\.\d+ s|  +", "N", output)
+
+
+def test_what_must_be_in_it() -> None:
+    text = README.read_text(encoding="utf-8")
+    assert "Nothing is kept before `commit()`, the end of `with`, or `close()`." in text
+    assert "make demo" in text
+    assert "make test" in text
