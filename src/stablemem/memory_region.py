@@ -208,17 +208,23 @@ class MemoryRegion:
     def _verify(self) -> Report:
         with self._snapshot_store() as store:
             report = verify(store)
-        if self._store.writable:
-            report.faults += verify_writer(self._store)
+        if self._store.writable and not report.faults:
+            with self._store.exclusive():
+                self._store.latch.enter()
+                try:
+                    report.faults += verify_writer(self._store)
+                finally:
+                    self._store.latch.leave()
         return report
 
     @contextmanager
     def _snapshot_store(self) -> Iterator[Store]:
         """Give a store that nothing changes: this one if it is a snapshot, else a new one."""
         if not self._store.writable:
-            self._store.latch.enter()
-            self._store.latch.leave()
-            yield self._store
+            with self._store.exclusive():
+                self._store.latch.enter()
+                self._store.latch.leave()
+                yield self._store
             return
         store = self._store.snapshot()
         try:

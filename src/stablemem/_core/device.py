@@ -131,8 +131,16 @@ class Device:
 
     def reopen(self) -> "Device":
         """Return a read-only device on the same file, with a file description of its own."""
-        descriptor = os.open(f"/proc/self/fd/{self.descriptor}", os.O_RDONLY | os.O_CLOEXEC)
-        return Device(descriptor, self.path)
+        flags = os.O_RDONLY | os.O_CLOEXEC
+        try:
+            return Device(os.open(f"/proc/self/fd/{self.descriptor}", flags), self.path)
+        except FileNotFoundError:
+            # Without /proc there is only the name, which may be another file's by now.
+            device = Device(os.open(self.path, flags), self.path)
+            if device.identity() != self.identity():
+                device.close()
+                raise
+            return device
 
     def close(self) -> None:
         """Close the descriptor; locks taken through it end with the last copy of it."""

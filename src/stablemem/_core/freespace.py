@@ -344,35 +344,34 @@ class FreeSpace:
     # -- rebuilding ----------------------------------------------------------------------------------
 
     def rebuild(
-        self, end: int, kinds: bytearray, free: FreeTree, limbo: list[Limbo]
+        self, end: int, areas: list[FreeTree], free: FreeTree, limbo: list[Limbo]
     ) -> None:  # fmt: skip
         """Take over a state read from the space map.
 
         Args:
             end: bytes of the region; rounded up to region pages here, the rest being free.
-            kinds: the kind of each region page.
+            areas: for each kind, its region pages as byte ranges.
             free: the free bytes below ``end``.
             limbo: what is in limbo, oldest first.
         """
         self._pool = FreeTree()
         self._trees = [FreeTree() for _ in KIND_NAMES]
-        self.areas = [FreeTree() for _ in KIND_NAMES]
+        self.areas = areas
         self.layers = [Layer()]
         self.given = FreeTree()
         self.limbo = limbo
         pages = max(1, (end + REGION_PAGE - 1) // REGION_PAGE)
         self.end = pages * REGION_PAGE
-        self._kinds = kinds[:pages] + bytearray(max(0, pages - len(kinds)))
+        if any(sum(tree.last() or ()) > self.end for tree in areas):
+            raise BlockError("a region page lies behind the end")
+        self._kinds = bytearray(pages)
+        for kind in KINDS:
+            for address, size in areas[kind].blocks():
+                first = address // REGION_PAGE
+                self._kinds[first : first + size // REGION_PAGE] = bytes([kind]) * (size // REGION_PAGE)
         if end < self.end:
             free.discard(end, self.end)
             free.insert(end, self.end - end)
-        begin = 0
-        for page in range(1, pages + 1):
-            if page == pages or self._kinds[page] != self._kinds[begin]:
-                if self._kinds[begin]:
-                    size = (page - begin) * REGION_PAGE
-                    self.areas[self._kinds[begin]].insert(begin * REGION_PAGE, size)
-                begin = page
         for address, size in free.blocks():
             self.reuse(address, size)
         misplaced = self._trees[0].blocks() or free.blocks(0, HEADER_SIZE)

@@ -29,6 +29,7 @@ Invariants:
 * The number of a transaction that may have been seen is never used again.
 """
 
+import os
 from dataclasses import dataclass, field, replace
 from struct import Struct
 
@@ -57,9 +58,15 @@ Tree = tuple[int, int, int, int]
 
 
 def boot_id() -> bytes:
-    """Return the 16 bytes that name this boot of the machine."""
-    with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
-        return bytes.fromhex(file.read().strip().replace("-", ""))
+    """Return the 16 bytes that name this boot of the machine.
+
+    Where the kernel does not tell, random ones: then no handle counts another's unsynced commits.
+    """
+    try:
+        with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
+            return bytes.fromhex(file.read().strip().replace("-", ""))
+    except (OSError, ValueError):
+        return os.urandom(16)
 
 
 @dataclass(frozen=True)
@@ -299,7 +306,9 @@ class Header:
         anything be allocated.
         """
         for address, size in [*self.newest.extents, *unsynced]:
-            self.device.write(address, self.device.read(address, size))
+            for begin in range(address, address + size, MAX_DIGESTED):
+                piece = self.device.read(begin, min(MAX_DIGESTED, address + size - begin))
+                self.device.write(begin, piece)
         self.device.write(self.newest.number * NODE_SIZE, self.newest.encode())
         self.device.sync()
 

@@ -30,7 +30,7 @@ cdef class Index:
     @cython.locals(page=page_t, reference=u64, left=u64, level=int, slot=int, count=int)
     cdef page_t leaf(self, u64 position) except NULL
     cdef u64 leaf_end(self) noexcept
-    @cython.locals(node=Node, page=dirty_t, reference=u64, level=int, slot=int)
+    @cython.locals(node=Node, page=dirty_t, reference=u64, level=int, slot=int, expected=u64)
     cdef Node _own_path(self, u64 position)
     @cython.locals(node=Node, level=int)
     cdef object _count(self, long long delta)

@@ -178,10 +178,11 @@ class Index:
         node = self.pager.own(self.root, self.root_check)
         self.root = node.reference
         level = self.height - 1
+        expected = self.length
         while True:
             page = node.page
-            if level_of(page) != level:
-                self._bad_node(0, f"a node of level {level}", page)
+            if level_of(page) != level or total_of(page) != expected:
+                self._bad_node(0, f"a node of level {level} with {expected} values", page)
             self._path[level] = node
             if level == 0:
                 break
@@ -189,6 +190,7 @@ class Index:
             if slot >= count_of(page):
                 self._bad_node(0, f"a node with value {position}", page)
             self._slots[level] = slot
+            expected = before(page, slot + 1) - before(page, slot)
             position -= before(page, slot)
             reference = child_of(page, slot)
             node = self.pager.own(reference, check_of(page, slot))

@@ -36,7 +36,7 @@ cdef class Pager:
     cdef Node _dirty(self, u64 reference)
     @cython.locals(content=bytes, found=u64, number=u64)
     cdef object _verify(self, u64 reference, u64 check)
-    @cython.locals(size=u64, page=page_t, found=u32)
+    @cython.locals(size=u64, blob=bytes, found=u32)
     cpdef bytes blob(self, u64 first, u64 second)
     @cython.locals(number=u64)
     cdef bytes _pending_blob(self, u64 first)
@@ -50,6 +50,7 @@ cdef class Pager:
     cdef u64 hold(self, bytes blob) except 0
     @cython.locals(size=u64)
     cdef object release(self, u64 first, u64 second)
+    cdef object _free(self, u64 address, u64 size)
     cpdef bint is_full(self)
     cpdef object rebase(self, Region region)
 

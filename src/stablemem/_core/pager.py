@@ -17,8 +17,8 @@ Invariants:
 
 from collections.abc import Callable
 
-from ..errors import CorruptRegionError
-from ..layout import BLOB_PAGE, NODE_PAGE
+from ..errors import BlockError, CorruptRegionError
+from ..layout import BLOB_PAGE, HEADER_SIZE, NODE_PAGE
 from .checksum import crc32c, page_checksum
 from .freespace import FreeSpace
 from .node import Node
@@ -52,6 +52,9 @@ BLOB_BUDGET = 4 << 20
 
 NODE_BUDGET = 8192
 """Dirty nodes (32 MiB) that cause an early write-out: random inserts gain from a large one."""
+
+VERIFIED_LIMIT = 64 << 20
+"""Bytes of the bits that say which pages were verified; pages behind 2 TiB are verified at every touch."""
 
 if not cython.compiled:
     _BLOB_BUDGET = BLOB_BUDGET
@@ -87,7 +90,7 @@ class Pager:
         self.transaction = 0
         self.pending_bytes = 0
         self.dirty_nodes = 0
-        self._verified = bytearray((region.limit >> 15) + 1)
+        self._verified = bytearray()
         self._nodes: list[Node | None] = []
         self._pending: list[bytes | None] = []
         self._spare: list[tuple[int, int]] = []
@@ -131,13 +134,15 @@ class Pager:
             raise CorruptRegionError(reference, "a sound node", fault, self.region.path)
         number = reference >> 12
         if number >> 3 >= len(self._verified):
-            self._verified.extend(bytes((self.region.limit >> 15) + 1 - len(self._verified)))
+            if number >> 3 >= VERIFIED_LIMIT:
+                return
+            self._verified.extend(bytes((number >> 3) + 4096 - len(self._verified)))
         self._verified[number >> 3] |= 1 << (number & 7)
 
     def rebase(self, region: Region) -> None:
         """Read from another region from now on; every page is verified anew on its next touch."""
         self.region = region
-        self._verified = bytearray((region.limit >> 15) + 1)
+        self._verified = bytearray()
 
     def blob(self, first: int, second: int) -> bytes:
         """Return the blob of a leaf entry, given its two words.
@@ -155,22 +160,20 @@ class Pager:
                 return first.to_bytes(8, "little")[:size]
         if first >> 63:
             return self._pending_blob(first)
-        page = self.region.at(first, size)
+        # Copied before it is checked: the map may change in between, the copy no longer.
+        blob = self.region.load(first, size)
+        if not self.checksums:
+            return blob
         if cython.compiled:
-            found = crc32c_at(page, size) if self.checksums else high32(second)
+            found = crc32c_at(blob, size)
         else:
-            found = crc32c(page) if self.checksums else high32(second)
+            found = crc32c(blob)
         if found != high32(second):
             raise CorruptRegionError(
                 first, f"a blob of {size} bytes with CRC-32C {high32(second):08x}", f"{found:08x}",
                 self.region.path,
             )  # fmt: skip
-        if cython.compiled:
-            return PyBytes_FromStringAndSize(
-                cython.cast(cython.p_char, page), cython.cast(cython.Py_ssize_t, size)
-            )
-        else:
-            return bytes(page)
+        return blob
 
     def _pending_blob(self, first: int) -> bytes:
         """Return a blob that was not written out yet."""
@@ -203,7 +206,7 @@ class Pager:
         if fault:
             raise CorruptRegionError(reference, "a sound node", fault, self.region.path)
         node = self._adopt(content)
-        self.space.free(reference, NODE_SIZE)
+        self._free(reference, NODE_SIZE)
         return node
 
     def _adopt(self, content: bytearray) -> Node:
@@ -220,7 +223,7 @@ class Pager:
             self._nodes[unmark(reference)] = None
             self.dirty_nodes -= 1
         else:
-            self.space.free(reference, NODE_SIZE)
+            self._free(reference, NODE_SIZE)
 
     def hold(self, blob: bytes) -> int:
         """Keep a blob of more than 8 bytes until it is written out; return its number, marked."""
@@ -238,7 +241,17 @@ class Pager:
             self._pending[unmark(first)] = None
             self.pending_bytes -= size
         else:
-            self.space.free(first, size)
+            self._free(first, size)
+
+    def _free(self, address: int, size: int) -> None:
+        """Free what a node or an entry pointed to."""
+        try:
+            if address < HEADER_SIZE:
+                raise BlockError(f"address {address} is in the header")
+            self.space.free(address, size)
+        except BlockError as error:
+            # A caller's mistake in a raw block, but here the tree's: two of its pointers share a block.
+            raise CorruptRegionError(address, "a block of its own", str(error), self.region.path) from error
 
     def is_full(self) -> bool:
         """Return whether an early write-out is due."""
@@ -382,8 +395,8 @@ class Pager:
         if level_of(page) != level:
             found = f"one of level {level_of(page)}"
             raise CorruptRegionError(root, f"a node of level {level}", found, self.region.path)
-        seen_node(root)
         count = count_of(page)
+        seen_node(root)
         if level == 0:
             for slot in range(count):
                 page = self.page(root, check)
@@ -395,7 +408,7 @@ class Pager:
                     seen_blob(first, low32(second))
             return count
         total = 0
-        for address, child_check, expected in children_of(page):
+        for address, child_check, expected in children_of(self.page(root, check)):
             found_below = self.walk(address, child_check, level - 1, seen_node, seen_blob, verify_blobs)
             if found_below != expected:
                 raise CorruptRegionError(

@@ -18,8 +18,9 @@ Every commit writes one whole log page or more; pages form a chain from the newe
 A commit's own entries come first: growth as FREE, new kinds, ALLOCATED, LIMBO. The room left in its last
 page restates, from a cursor that sweeps over the region, what is free and in limbo and which pages have
 which kind. When the cursor reaches the end, nothing older than the page where it began is needed: the next
-commit frees those pages. So the log never needs compaction, no committed page is appended to, and the
-chain is at most about two sweeps long.
+commit frees those pages (not those of commits that were not synced, which recovery asks for what they
+wrote). So the log never needs compaction, no committed page is appended to, and the chain is at most about
+two sweeps long: a commit restates at least as much as it adds.
 
 Replay starts with the oldest page needed, which is the first of its commit, and applies entries in
 order: each sets the state of its range, and what no entry mentions is in use. Ranges are clipped to the
@@ -43,7 +44,7 @@ __all__ = ["Chain", "SpaceMap", "read_chain", "replay", "written_since"]
 LOG_MARK = 0x474F4C
 CAPACITY = 252
 SWEEP_LEAST = 16
-"""Entries restated by a commit at the least, even if its own fill whole pages."""
+"""Entries restated by a commit at the least; as many as its own if those are more."""
 
 _HEADER = Struct("<IIQQQQQQQ")
 _ENTRY = Struct("<QQ")
@@ -87,17 +88,29 @@ class SpaceMap:
         space: the free space it describes.
         chain: the log as it is now.
         length: length in the slot that the chain belongs to.
+
+    Attributes:
+        unsynced_from: sequence number of the first page written since the last synced commit; None if
+            there is none.
     """
 
     def __init__(self, space: FreeSpace, chain: Chain, length: int) -> None:
         self.space = space
         self.chain = chain
         self.length = length
+        self.unsynced_from: int | None = None
+
+    @property
+    def keep_from(self) -> int:
+        """Sequence number of the oldest page that must stay: for replay, or for recovery (Header.recover)."""
+        needed = self.chain.needed_from
+        return needed if self.unsynced_from is None else min(needed, self.unsynced_from)
 
     def drop_unneeded(self) -> None:
         """Free the pages that a finished sweep has made unnecessary; the plan then forgets them."""
+        keep_from = self.keep_from
         for sequence, address in self.chain.pages:
-            if sequence >= self.chain.needed_from:
+            if sequence >= keep_from:
                 break
             self.space.free(address, NODE_SIZE)
 
@@ -111,7 +124,7 @@ class SpaceMap:
         addresses = [first_page]
         while True:
             own = self._own_entries(transaction)
-            restated = max(SWEEP_LEAST, min(len(own), 64 * CAPACITY))
+            restated = max(SWEEP_LEAST, len(own))
             needed = -(-(len(own) + restated) // CAPACITY)
             if needed <= len(addresses):
                 break
@@ -197,7 +210,7 @@ class SpaceMap:
     ) -> Plan:
         """Return the plan: pages filled with entries, chained, and the chain afterwards."""
         old = self.chain
-        kept = [page for page in old.pages if page[0] >= old.needed_from]
+        kept = [page for page in old.pages if page[0] >= self.keep_from]
         sequence = kept[-1][0] if kept else 0
         sweep_from, needed_from = old.sweep_from, old.needed_from
         before = (kept[-1][1], old.newest_check) if kept else (0, 0)
@@ -221,8 +234,12 @@ class SpaceMap:
         chain = Chain(kept, before[1], cursor, sweep_from, needed_from)
         return Plan(pages, chain)
 
-    def adopt(self, plan: Plan, length: int) -> None:
+    def adopt(self, plan: Plan, length: int, synced: bool) -> None:
         """Note that the plan was committed."""
+        if synced:
+            self.unsynced_from = None
+        elif self.unsynced_from is None:
+            self.unsynced_from = plan.chain.pages[-len(plan.pages)][0]
         self.chain = plan.chain
         self.length = length
 
@@ -270,20 +287,32 @@ def read_chain(region: Region, slot: Slot) -> tuple[Chain, list[tuple[int, list[
     return chain, contents
 
 
-def written_since(region: Region, slot: Slot, transaction: int) -> list[tuple[int, int]]:
-    """Return the blocks (address, size) that commits after ``transaction`` wrote, as the slot's log says."""
-    _, contents = read_chain(region, slot)
-    return [
-        (address, min(size, slot.length - address))
-        for number, entries in contents
-        if number > transaction
-        for what, _, address, size in entries
-        if what == ALLOCATED and address < slot.length
-    ]
+def written_since(
+    region: Region, slot: Slot, transaction: int
+) -> tuple[list[tuple[int, int]], int | None]:  # fmt: skip
+    """Return what commits after ``transaction`` wrote, as the slot's log says.
+
+    Returns:
+        Blocks (address, size), and the sequence number of the first log page of those commits.
+    """
+    chain, contents = read_chain(region, slot)
+    first = None
+    blocks = []
+    for (sequence, _), (number, entries) in zip(chain.pages, contents, strict=True):
+        if number <= transaction:
+            continue
+        if first is None:
+            first = sequence
+        for what, _, address, size in entries:
+            if what == ALLOCATED and address < slot.length:
+                blocks.append((address, min(size, slot.length - address)))
+    return blocks, first
 
 
 def replay(region: Region, slot: Slot) -> tuple[FreeSpace, Chain]:
-    """Return the free space, as of a slot, that the log describes. O(entries in the log).
+    """Return the free space, as of a slot, that the log describes. O(k log k) for k entries in the log.
+
+    Works from the newest entry back: what a later entry has decided, an earlier one no longer changes.
 
     Raises:
         CorruptRegionError: the log is damaged.
@@ -292,35 +321,63 @@ def replay(region: Region, slot: Slot) -> tuple[FreeSpace, Chain]:
     length = slot.length
     free = FreeTree()
     limbo: dict[int, FreeTree] = {}
-    kinds = bytearray(-(-length // REGION_PAGE))
-    kinds[0] = KINDS[0]
-    by = 0
-    for _, page in contents:
-        for what, kind, address, size in page:
-            if what == FREED_BY:
-                by = address
-                continue
-            stop = min(address + size, length)
-            if stop <= address:
-                continue
-            if what == KIND:
-                first, last = address // REGION_PAGE, -(-stop // REGION_PAGE)
-                kinds[first:last] = bytes([kind if kind in KINDS else 0]) * (last - first)
-                continue
-            free.discard(address, stop)
-            for blocks in limbo.values():
-                blocks.discard(address, stop)
+    areas = [FreeTree() for _ in range(max(KINDS) + 1)]
+    decided, decided_pages = FreeTree(), FreeTree()
+    for what, kind, address, size, by in _backwards(contents):
+        if what == KIND:
+            stop = min(-(-(address + size) // REGION_PAGE), -(-length // REGION_PAGE)) * REGION_PAGE
+            for low, high in _undecided(decided_pages, address // REGION_PAGE * REGION_PAGE, stop):
+                areas[kind if kind in KINDS else 0].insert(low, high - low)
+            continue
+        if what not in {ALLOCATED, FREE, LIMBO, SWEEP} or (what == LIMBO and not by):
+            raise CorruptRegionError(address, "an entry of the space map", f"type {what}", region.path)
+        for low, high in _undecided(decided, address, min(address + size, length)):
             if what == FREE:
-                free.insert(address, stop - address)
-            elif what == LIMBO and by:
-                limbo.setdefault(by, FreeTree()).insert(address, stop - address)
-            elif what not in {ALLOCATED, SWEEP}:
-                path = region.path
-                raise CorruptRegionError(address, "an entry of the space map", f"type {what}", path)
+                free.insert(low, high - low)
+            elif what == LIMBO:
+                limbo.setdefault(by, FreeTree()).insert(low, high - low)
+    for low, high in _undecided(decided_pages, 0, REGION_PAGE):
+        areas[KINDS[0]].insert(low, high - low)
     space = FreeSpace()
     kept = [Limbo(by, blocks) for by, blocks in sorted(limbo.items()) if blocks.count]
     try:
-        space.rebuild(length, kinds, free, kept)
+        space.rebuild(length, areas, free, kept)
     except BlockError as error:
         raise CorruptRegionError(slot.log_page, "a space map", str(error), region.path) from error
     return space, chain
+
+
+def _backwards(contents: list[tuple[int, list[Entry]]]) -> Iterator[tuple[int, int, int, int, int]]:
+    """Yield (what, kind, address, size, freed by) of all entries, the newest first."""
+    # FREED_BY speaks of what follows it, and may do so in the next page of its commit.
+    named = []
+    by = 0
+    for _, page in contents:
+        named.append(by)
+        for what, _, address, _ in page:
+            if what == FREED_BY:
+                by = address
+    for start, (_, page) in zip(reversed(named), reversed(contents), strict=True):
+        by = start
+        resolved = []
+        for what, kind, address, size in page:
+            if what == FREED_BY:
+                by = address
+            else:
+                resolved.append((what, kind, address, size, by))
+        yield from reversed(resolved)
+
+
+def _undecided(decided: FreeTree, start: int, stop: int) -> list[tuple[int, int]]:
+    """Return the parts (begin, end) of a range that are not decided yet, and decide them."""
+    parts = []
+    place = start
+    for address, size in decided.blocks(start, stop) if start < stop else []:
+        if address > place:
+            parts.append((place, address))
+        place = max(place, address + size)
+    if place < stop:
+        parts.append((place, stop))
+    for low, high in parts:
+        decided.insert(low, high - low)
+    return parts

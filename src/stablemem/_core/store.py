@@ -41,6 +41,9 @@ from .spacemap import Chain, SpaceMap, replay, written_since
 
 __all__ = ["Store"]
 
+UNSYNCED_LIMBO = 64 << 20
+"""Bytes in limbo at which a commit is synced though it need not be."""
+
 _OPEN: "weakref.WeakSet[Store]" = weakref.WeakSet()
 
 
@@ -194,19 +197,23 @@ class Store:
         """Prepare for the first change of a transaction; the caller is inside the latch."""
         self.require_writable()
         if self._space is None:
-            unsynced = []
+            unsynced: list[tuple[int, int]] = []
+            unsynced_from = None
             if not self.slot.synced:
-                unsynced = written_since(self.region, self.slot, self.header.last_synced)
+                unsynced, unsynced_from = written_since(self.region, self.slot, self.header.last_synced)
             try:
                 self.header.recover(unsynced)
             except OSError as error:
                 self._poison("recovery failed", error)
                 raise
             space, chain = replay(self.region, self.slot)
-            self._space = space
-            self._log = SpaceMap(space, chain, self.slot.length)
+            log = SpaceMap(space, chain, self.slot.length)
+            log.unsynced_from = unsynced_from
             self.pager.space = space
             self.pager.transaction = self.header.highest + 2
+            self._log = log
+            # Last: with it the handle counts as recovered.
+            self._space = space
         device = self.region.device
         self._early = False
         self.region.written = []
@@ -216,6 +223,9 @@ class Store:
     def failed(self, error: BaseException) -> None:
         """Undo the whole transaction after an error inside a change; the caller is inside the latch."""
         lost = self.changes
+        if not isinstance(error, Exception):
+            # An interrupt may have hit the free space half changed: it is read anew from the log.
+            self._space = self._log = None
         self._undo_all()
         self._broken = self._savepoints > 0
         if isinstance(error, RegionFullError):
@@ -283,12 +293,17 @@ class Store:
                 try:
                     if not self.pager.ready:
                         self.begin()
-                    self._commit(sync)
+                    self._commit(sync or self._must_sync())
                 except BaseException as error:
                     self.failed(error)
                     raise
             finally:
                 self.latch.leave()
+
+    def _must_sync(self) -> bool:
+        """Return whether limbo has grown so far that only a synced commit can give it back."""
+        assert self._space is not None
+        return self._space.limbo_bytes > max(UNSYNCED_LIMBO, self.slot.length // 4)
 
     def _commit(self, sync: bool) -> None:
         """Write everything out, then the slot."""
@@ -334,7 +349,7 @@ class Store:
             if sync:
                 self.region.sync()
             self.header.published(slot)
-            log.adopt(plan, length)
+            log.adopt(plan, length, sync)
             space.commit(transaction)
             self.slot, self.entries, self._catalog_changed = slot, entries, False
             pager.changes = 0
@@ -467,8 +482,7 @@ class Store:
         """Return to a savepoint."""
         layers, changes, states = mark
         space = self._space
-        assert space is not None
-        if len(space.layers) < layers:
+        if space is None or len(space.layers) < layers:
             return  # an error has undone the whole transaction already
         self.pager.discard()
         space.undo()
@@ -627,6 +641,8 @@ class Store:
         old = self.region
         self.pager.discard()
         self.pager.ready = False
+        if self._catalog_changed:
+            self.absent |= self.entries.keys() - self._read_catalog(self.slot).keys()
         try:
             device, header = _acquire(old.device.reopen(), self.boot, 0)
             self._adopt(device, header)
