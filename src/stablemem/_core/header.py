@@ -172,6 +172,13 @@ def decode(page: bytes, number: int) -> Slot | str:
     )
 
 
+def newest_number(device: Device) -> int:
+    """Return the highest transaction number that a slot names now, whether it counts or not."""
+    content = device.read(0, HEADER_SIZE)
+    slots = [decode(content[n * NODE_SIZE : (n + 1) * NODE_SIZE], n) for n in range(SLOT_COUNT)]
+    return max((slot.transaction for slot in slots if isinstance(slot, Slot)), default=0)
+
+
 class Header:
     """The three slots of a device, read once.
 
@@ -180,7 +187,8 @@ class Header:
         boot: this boot's id.
 
     Attributes:
-        valid: the slots that may count, newest first.
+        valid: the slots that may count, newest first; a digest is checked only where it decides.
+        content: the bytes of the header as they were read.
         dropped: what is wrong with each of the others, by slot number.
         highest: the highest transaction number in any slot whose checksum holds.
 
@@ -193,8 +201,9 @@ class Header:
     def __init__(self, device: Device, boot: bytes) -> None:
         self.device = device
         self.boot = boot
-        size = device.size()
         content = device.read(0, HEADER_SIZE)
+        size = device.size()
+        self.content = content
         self.valid: list[Slot] = []
         self.dropped: dict[int, str] = {}
         self.highest = 0
@@ -214,13 +223,18 @@ class Header:
                         size, f"{found.length} bytes", "the end of the file", device.path
                     )
                 self.dropped[number] = f"it needs {found.length} bytes, the file has {size}"
-            elif found.digest is not None and self.digest(found.extents) != found.digest:
-                self.dropped[number] = "its digest does not match"
             else:
                 self.valid.append(found)
-        self.valid.sort(key=lambda slot: slot.transaction, reverse=True)
+        # Of two slots of one transaction the one without a digest, which needs no look at the data.
+        self.valid.sort(key=lambda slot: (slot.transaction, slot.digest is None), reverse=True)
+        while self.valid and not self._digest_holds(self.valid[0]):
+            self.dropped[self.valid.pop(0).number] = "its digest does not match"
         if not self.valid:
             self._refuse(content, size)
+
+    def _digest_holds(self, slot: Slot) -> bool:
+        """Return whether a slot has no digest, or what it covers is there."""
+        return slot.digest is None or self.digest(slot.extents) == slot.digest
 
     def digest(self, extents: tuple[tuple[int, int], ...]) -> int:
         """Return the XXH3-64 of what the extents hold now, one behind the other."""

@@ -25,13 +25,13 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 
 from ..errors import BlobifyError, CorruptRegionError, ReadOnlyError, RegionFullError, StableMemoryError
-from ..layout import BLOB_PAGE, NODE_SIZE
+from ..layout import BLOB_PAGE, HEADER_SIZE, NODE_SIZE
 from . import catalog
 from .catalog import MAIN, Entry
 from .checksum import page_checksum
 from .device import Device
 from .freespace import FreeSpace
-from .header import MAX_DIGESTED, MAX_EXTENTS, Header, Slot, boot_id
+from .header import MAX_DIGESTED, MAX_EXTENTS, Header, Slot, boot_id, newest_number
 from .index import Index
 from .latch import Latch
 from .pager import NODE_BUDGET, Pager
@@ -228,7 +228,7 @@ class Store:
             self._space = self._log = None
         self._undo_all()
         self._broken = self._savepoints > 0
-        if isinstance(error, RegionFullError):
+        if isinstance(error, RegionFullError) and not self.failure:
             # What was written before the disk was full is of no use, and its room is needed to delete.
             with suppress(OSError):
                 self._cut_tail()
@@ -508,8 +508,9 @@ class Store:
             try:
                 if self.writable:
                     return False
-                newest = Header(self.region.device, self.boot).newest
-                if newest.transaction <= self.slot.transaction:
+                if newest_number(self.region.device) <= self.slot.transaction:
+                    return False
+                if _look(self.region.device, self.boot).newest.transaction <= self.slot.transaction:
                     return False
                 device, header = _acquire(self.region.device.reopen(), self.boot, self.slot.transaction)
                 self._adopt(device, header)
@@ -564,6 +565,8 @@ class Store:
                 if self.writable and not self.forked and not self.failure:
                     if commit:
                         self.commit(True)
+                    else:
+                        self.rollback()
                     self._seal()
                     self._cut_tail()
             finally:
@@ -651,6 +654,24 @@ class Store:
             self.latch.closed = f"the region could not be read again after a fork: {error}"
 
 
+def _look(device: Device, boot: bytes) -> Header:
+    """Return the header of a region that somebody may be writing to meanwhile.
+
+    What a digest covers may be reused while a slow reader looks at it: if the slots changed as well, the
+    mismatch says nothing, and the reader looks again.
+    """
+    while True:
+        before = device.read(0, HEADER_SIZE)
+        try:
+            header = Header(device, boot)
+        except CorruptRegionError:
+            if device.read(0, HEADER_SIZE) == before:
+                raise
+            continue
+        if not header.dropped or device.read(0, HEADER_SIZE) == header.content:
+            return header
+
+
 def _acquire(device: Device, boot: bytes, least: int) -> tuple[Device, Header]:
     """Register as a reader of the newest commit; return the registered device and its header.
 
@@ -659,10 +680,10 @@ def _acquire(device: Device, boot: bytes, least: int) -> tuple[Device, Header]:
     """
     while True:
         try:
-            header = Header(device, boot)
+            header = _look(device, boot)
             newest = header.newest.transaction
             register_reader(device, newest)
-            if newest >= least and Header(device, boot).newest.transaction == newest:
+            if newest >= least and _look(device, boot).newest.transaction == newest:
                 return device, header
             fresh = device.reopen()
         except BaseException:
