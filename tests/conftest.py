@@ -1,0 +1,109 @@
+"""Fixtures of all tests, and the check that every region left behind by a test is whole."""
+
+import contextlib
+import gc
+import os
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+from stablemem import COMPILED, MemoryBuffer
+from stablemem._core import store as engine
+from stablemem._core.opening import open_store
+from stablemem._core.verify import verify, verify_writer
+from support import LONG
+
+_COMMON = {
+    "deadline": None,
+    "print_blob": True,
+    "suppress_health_check": [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much],
+}
+settings.register_profile("default", max_examples=60 if COMPILED else 30, **_COMMON)
+settings.register_profile("ci", max_examples=25, **_COMMON)
+settings.register_profile("long", max_examples=2000, **_COMMON)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "long" if LONG else "default"))
+
+
+class Watch:
+    """Verifies every writer of a test when it ends, and every file that the test leaves.
+
+    Attributes:
+        damaged: True for a test that breaks its regions on purpose.
+        faults: what was wrong with any of them.
+    """
+
+    def __init__(self):
+        self.damaged = False
+        self.faults = []
+
+    def look_at(self, store):
+        """Verify an open store's newest commit and, of a writer, its structures in memory."""
+        if self.damaged or store.forked:
+            return
+        try:
+            snapshot = store.snapshot()
+            try:
+                self.faults += verify(snapshot).faults
+            finally:
+                snapshot.close()
+            # With changes that are being dropped, what was written early may have been cut off already.
+            if store.writable and not store.failure and not store.changes:
+                self.faults += verify_writer(store)
+        except Exception as error:  # noqa: BLE001 - the store has to be closed all the same
+            self.faults.append(f"verifying raised {error!r}")
+
+
+@pytest.fixture(autouse=True)
+def watch(request, monkeypatch):
+    """Prove at the end of every test that every region it opened or left in tmp_path is sound."""
+    seen = Watch()
+    end = engine.Store._end
+    process = os.getpid()
+
+    def watched_end(store, why):
+        if os.getpid() == process and "dropped" not in why and store.writable:
+            seen.look_at(store)
+        end(store, why)
+
+    monkeypatch.setattr(engine.Store, "_end", watched_end)
+    before = set(engine._OPEN)
+    folder = request.getfixturevalue("tmp_path") if "tmp_path" in request.fixturenames else None
+    yield seen
+    for store in set(engine._OPEN) - before:
+        if not store.closed:
+            seen.look_at(store)
+            end(store, "the test is over")
+    if folder is not None and not seen.damaged:
+        for file in sorted(folder.rglob("*.smem")):
+            if not file.is_file() or file.stat().st_size == 0:
+                continue
+            store = open_store(str(file), "r")
+            try:
+                seen.faults += [f"{file.name}: {fault}" for fault in verify(store).faults]
+            finally:
+                store.close()
+        litter = [file.name for file in folder.rglob("*.new")]
+        assert not litter, f"temporary files were left: {litter}"
+    gc.collect(0)
+    assert not seen.faults, "\n".join(seen.faults)
+
+
+@pytest.fixture
+def damaged(watch):
+    """Say that this test breaks its regions on purpose: they are not verified at the end."""
+    watch.damaged = True
+
+
+@pytest.fixture
+def path(tmp_path):
+    """Return the path of a region that is not there yet."""
+    return str(tmp_path / "list.smem")
+
+
+@pytest.fixture
+def buffer():
+    """Return a list of bytes in memory."""
+    made = MemoryBuffer(blobify="bytes")
+    yield made
+    with contextlib.suppress(Exception):
+        made.close()

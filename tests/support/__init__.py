@@ -1,0 +1,48 @@
+"""What several tests share."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from stablemem import COMPILED
+
+__all__ = ["LONG", "TESTS", "environment", "run_python", "scaled"]
+
+LONG = os.environ.get("STABLEMEM_LONG", "0") not in {"", "0"}
+"""Whether the long versions of the random tests run."""
+
+TESTS = Path(__file__).resolve().parent.parent
+
+
+def scaled(compiled: int, interpreted: int | None = None, long: int | None = None) -> int:
+    """Return how often to do something: the interpreted form gets a quarter, a long run 20 times."""
+    if LONG:
+        return long or 20 * compiled
+    if COMPILED:
+        return compiled
+    return interpreted or max(1, compiled // 4)
+
+
+def environment(**extra: str) -> dict[str, str]:
+    """Return the environment for a child process that imports this stablemem and these tests."""
+    import stablemem
+
+    source = str(Path(stablemem.__file__).resolve().parent.parent)
+    known = dict(os.environ)
+    known["PYTHONPATH"] = os.pathsep.join([source, str(TESTS)])
+    known["STABLEMEM_PURE"] = "0" if COMPILED else "1"
+    known["PYTHONDEVMODE"] = "0"
+    return known | extra
+
+
+def run_python(
+    code: str, *arguments: str, timeout: float = 60, check: bool = True, **extra: str
+) -> subprocess.CompletedProcess[str]:
+    """Run Python code in a new process, in the mode of this one, and return what came of it."""
+    done = subprocess.run(
+        [sys.executable, "-c", code, *arguments],
+        env=environment(**extra), capture_output=True, text=True, timeout=timeout, check=False,
+    )  # fmt: skip
+    assert not check or done.returncode == 0, f"exit {done.returncode}\n{done.stdout}\n{done.stderr}"
+    return done
