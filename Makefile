@@ -50,6 +50,7 @@ lint: build
 
 bench: build
 	@echo '==> benchmarks'
+	@$(VENV_PYTHON) -c 'import lmdb' 2>/dev/null || $(VENV_PYTHON) -m pip install --quiet --editable '.[bench]'
 	@$(VENV_PYTHON) benchmarks/run.py $(ARGS)
 
 clean:
