@@ -15,7 +15,7 @@ cdef class Index:
     cdef readonly u64 root
     cdef readonly u64 root_check
     cdef readonly int height
-    cdef readonly u64 length
+    cdef readonly long long length
     cdef readonly u64 version
     cdef int slot
     cdef bint _at_end

@@ -216,7 +216,8 @@ def add_count(page: bytearray, slot: int, delta: int) -> None:
     count = count_of(page)
     if cython.compiled:
         for place in range(_COUNTS + 8 * slot, _COUNTS + 8 * count, 8):
-            put64(page, place, get64(page, place) + delta)
+            # Signed, as delta is: a build with overflow checks minds a wrap.
+            put64(page, place, cython.cast(cython.longlong, get64(page, place)) + delta)
     else:
         counts = memoryview(page)[_COUNTS + 8 * slot : _COUNTS + 8 * count].cast("Q")
         for number, value in enumerate(counts.tolist()):
