@@ -53,6 +53,9 @@ BLOB_BUDGET = 4 << 20
 NODE_BUDGET = 8192
 """Dirty nodes (32 MiB) that cause an early write-out: random inserts gain from a large one."""
 
+WRITE_SIZE = 128 << 10
+"""Bytes of blobs that are joined for one write."""
+
 VERIFIED_LIMIT = 64 << 20
 """Bytes of the bits that say which pages were verified; pages behind 2 TiB are verified at every touch."""
 
@@ -298,8 +301,17 @@ class Pager:
         """Write the pieces of a run and give back what it did not need."""
         if end > place:
             self.space.free(place, end - place)
-        if pieces:
-            self.region.write(begin, pieces[0] if len(pieces) == 1 else b"".join(pieces))
+        first = 0
+        while first < len(pieces):
+            # Joined in parts that stay in the cache until the kernel has copied them.
+            stop = first
+            size = 0
+            while stop < len(pieces) and size < WRITE_SIZE:
+                size += len(pieces[stop])
+                stop += 1
+            self.region.write(begin, pieces[first] if stop - first == 1 else b"".join(pieces[first:stop]))
+            begin += size
+            first = stop
 
     def _patch_leaves(self, placed: list[int]) -> None:
         """Replace the numbers of pending blobs by their addresses in all dirty leaves."""
