@@ -27,7 +27,7 @@ import stablemem
 
 SIZE = 100
 GETS = 100_000
-INSERTS = 300
+INSERTS = 10_000
 COMMITS = 100
 
 Measured = dict[str, dict[str, list[float]]]

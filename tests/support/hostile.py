@@ -95,8 +95,8 @@ class Builder:
         }  # fmt: skip
         self.extents = b""
         self.size = 3 * 65536
+        self.has_log = False
         self.set_catalog(catalog([MAIN]))
-        self.set_log([log([(FREE, 0, 2 * 65536, 65536), (KIND, 2, 65536, 65536)])])
 
     def put(self, address, data):
         """Put bytes at an address."""
@@ -128,6 +128,7 @@ class Builder:
 
     def set_log(self, pages):
         """Put log pages, the newest last, each already chained."""
+        self.has_log = True
         at = 15 * PAGE
         for page in pages:
             self.put(at, page)
@@ -144,8 +145,24 @@ class Builder:
         page[504:512] = digest(bytes(page[:504])).to_bytes(8, "little")
         return bytes(page)
 
+    def honest_log(self):
+        """Put a log page that says the truth."""
+        self.pages[15 * PAGE] = bytes(PAGE)
+        entries = [(KIND, 2, 65536, 65536)]
+        end = HEADER
+        for address, data in sorted(self.pages.items()):
+            if address > end:
+                entries.append((FREE, 0, end, address - end))
+            end = max(end, address + len(data))
+            if address >= 131072:
+                entries.append((KIND, 1, address, len(data)))
+        entries.append((FREE, 0, end, self.slot["length"] - end))
+        self.set_log([log(entries)])
+
     def pieces(self):
         """Return (address, bytes) of everything, and the file's length."""
+        if not self.has_log:
+            self.honest_log()
         found = {0: self.slot_page(), **self.pages}
         return sorted(found.items()), self.size
 
@@ -311,6 +328,7 @@ def blobs_overlap(made):
 
 def slot_field(made, value):
     sound(made)
+    made.honest_log()
     made.slot |= value
 
 
@@ -455,6 +473,7 @@ def log_of_many_generations(made):
     made.size += -made.size % 65536
     made.slot |= {"length": made.size}
     at = made.size - 126 * pages * 16 - 65536
+    made.has_log = True
     before = (0, 0)
     by = 0
     for number in range(1, pages + 1):

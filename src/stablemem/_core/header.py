@@ -30,7 +30,7 @@ Invariants:
 """
 
 import os
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from struct import Struct
 
 from ..errors import CorruptRegionError, NotARegionError, VersionError
@@ -69,7 +69,7 @@ def boot_id() -> bytes:
         return os.urandom(16)
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Slot:
     """One committed state, as a slot of the header names it."""
 
@@ -277,14 +277,12 @@ class Header:
         """The oldest transaction whose state must stay whole through the next commit."""
         return min(slot.transaction for slot in self.kept())
 
-    def write(self, slot: Slot) -> Slot:
-        """Write a slot where no kept one is; returns it with its number. The caller syncs."""
+    def write(self, slot: Slot) -> None:
+        """Write a slot where no kept one is, which gives it its number. The caller syncs."""
         taken = {kept.number for kept in self.kept()}
-        number = min(set(range(SLOT_COUNT)) - taken)
-        slot = replace(slot, number=number)
+        number = slot.number = min(set(range(SLOT_COUNT)) - taken)
         self._before = (number, self.device.read(number * NODE_SIZE, NODE_SIZE))
         self.device.write(number * NODE_SIZE, slot.encode())
-        return slot
 
     @property
     def sealed(self) -> bool:

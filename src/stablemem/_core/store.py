@@ -345,7 +345,7 @@ class Store:
         if sync and not extents:
             self._sync("the data of a commit could not be synced")
         try:
-            slot = self.header.write(slot)
+            self.header.write(slot)
             if sync:
                 self.region.sync()
             self.header.published(slot)
@@ -586,7 +586,8 @@ class Store:
         try:
             # Without a digest: what the first copy's covers is on the disk by now, and if it is damaged
             # later, that must be met as damage, not pass for a commit that a power cut undid.
-            slot = self.header.write(replace(self.slot, extents=(), digest=None))
+            slot = replace(self.slot, extents=(), digest=None)
+            self.header.write(slot)
             self.region.sync()
         except OSError:
             # The commit itself is durable; what is missing is only its second copy.

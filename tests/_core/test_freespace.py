@@ -1,0 +1,240 @@
+import os
+import random
+
+import pytest
+
+from stablemem import BlockError
+from stablemem._core.freespace import LIMBO_GENERATIONS, FreeSpace
+from stablemem.layout import BLOB_PAGE, HEADER_SIZE, NODE_PAGE, NODE_SIZE, RAW_PAGE, REGION_PAGE
+from support import scaled
+
+SEED = int(os.environ.get("STABLEMEM_SEED", random.randrange(1 << 32)))
+
+
+def sound(space):
+    assert space.check() == []
+
+
+def nobody(below):
+    return None
+
+
+def test_a_new_region():
+    space = FreeSpace()
+    sound(space)
+    assert space.free_blocks() == [(HEADER_SIZE, REGION_PAGE - HEADER_SIZE)]
+    assert space.free_bytes == REGION_PAGE - HEADER_SIZE
+    assert space.kind_at(0) == NODE_PAGE
+    assert space.kind_at(1 << 40) == 0
+    assert space.used_end() == HEADER_SIZE
+
+
+def test_kinds_have_pages_of_their_own():
+    space = FreeSpace()
+    node = space.allocate(NODE_PAGE, NODE_SIZE)
+    blob = space.allocate(BLOB_PAGE, 10)
+    raw = space.allocate(RAW_PAGE, 10)
+    assert (node, blob, raw) == (HEADER_SIZE, REGION_PAGE, 2 * REGION_PAGE)
+    assert [space.kind_at(each) for each in (node, blob, raw)] == [NODE_PAGE, BLOB_PAGE, RAW_PAGE]
+    space.free(blob, 10)
+    assert space.kind_at(blob) == 0, "a page that is wholly free has no kind"
+    assert space.allocate(RAW_PAGE, REGION_PAGE) == REGION_PAGE
+    sound(space)
+
+
+def test_nodes_are_aligned():
+    space = FreeSpace()
+    addresses = [space.allocate(NODE_PAGE, NODE_SIZE) for _ in range(60)]
+    assert all(address % NODE_SIZE == 0 for address in addresses)
+    assert len(set(addresses)) == 60
+    sound(space)
+
+
+def test_blocks_larger_than_pages():
+    space = FreeSpace()
+    one = space.allocate(BLOB_PAGE, 3 * REGION_PAGE + 5)
+    two = space.allocate(BLOB_PAGE, 100)
+    assert two == one + 3 * REGION_PAGE + 5
+    space.free(one, 3 * REGION_PAGE + 5)
+    sound(space)
+    assert space.kind_at(one) == 0
+    assert space.kind_at(two) == BLOB_PAGE
+    assert space.allocate(NODE_PAGE, NODE_SIZE) == HEADER_SIZE
+    assert space.allocate(RAW_PAGE, 2 * REGION_PAGE) == one
+
+
+def test_merging_with_the_free_tail_before_new_pages():
+    space = FreeSpace()
+    space.allocate(BLOB_PAGE, 4096)
+    hole = space.allocate(RAW_PAGE, 2 * REGION_PAGE)
+    space.allocate(RAW_PAGE, REGION_PAGE)
+    space.free(hole, 2 * REGION_PAGE)
+    space.allocate(BLOB_PAGE, 100 * 1024)
+    sound(space)
+
+
+def test_what_an_older_transaction_allocated_waits():
+    space = FreeSpace()
+    one = space.allocate(BLOB_PAGE, 100)
+    space.allocate(BLOB_PAGE, 100)
+    space.commit(5)
+    space.free(one, 100)
+    assert space.allocate(BLOB_PAGE, 100) != one
+    space.commit(6)
+    assert space.limbo_bytes == 100
+    space.release(5, nobody)
+    assert space.limbo_bytes == 100
+    asked = []
+    space.release(6, lambda below: asked.append(below) or 5)
+    assert space.limbo_bytes == 100
+    assert asked == [6], "the snapshots that count are those older than what freed it"
+    space.release(6, nobody)
+    assert space.limbo_bytes == 0
+    assert space.allocate(BLOB_PAGE, 100) == one
+    sound(space)
+
+
+def test_rollback_and_double_free():
+    space = FreeSpace()
+    one = space.allocate(BLOB_PAGE, 100)
+    space.commit(5)
+    before = space.free_blocks()
+    space.free(one, 100)
+    for bad in ((one, 100), (one + 50, 100), (one, 1)):
+        with pytest.raises(BlockError):
+            space.free(*bad)
+    with pytest.raises(BlockError):
+        space.free(1 << 50, 10)
+    two = space.allocate(BLOB_PAGE, 500_000)
+    space.undo()
+    assert space.free_bytes == sum(size for _, size in space.free_blocks())
+    assert two
+    sound(space)
+    assert [block for block in space.free_blocks() if block[0] < before[-1][0] + before[-1][1]]
+    space.free(one, 100)
+    space.commit(6)
+    sound(space)
+
+
+def test_savepoints():
+    space = FreeSpace()
+    old = space.allocate(BLOB_PAGE, 100)
+    space.commit(5)
+    outer = space.allocate(BLOB_PAGE, 100)
+    space.push()
+    inner = space.allocate(BLOB_PAGE, 100)
+    space.free(inner, 100)
+    assert space.allocate(BLOB_PAGE, 100) == inner, "the innermost layer's own is free at once"
+    space.free(outer, 100)
+    assert space.allocate(BLOB_PAGE, 100) not in {outer, inner, old}
+    space.free(old, 100)
+    space.pop()
+    assert space.allocate(BLOB_PAGE, 100) == outer, "the savepoint has ended well"
+    space.push()
+    gone = space.allocate(BLOB_PAGE, 100)
+    space.free(outer, 100)
+    space.undo()
+    space.layers.pop()
+    assert space.allocate(BLOB_PAGE, 100) == gone
+    space.commit(6)
+    assert space.limbo_bytes == 100
+    sound(space)
+
+
+def test_generations_are_bounded():
+    space = FreeSpace()
+    blocks = [space.allocate(BLOB_PAGE, 10) for _ in range(3 * LIMBO_GENERATIONS)]
+    space.commit(1)
+    for number, address in enumerate(blocks):
+        space.free(address, 10)
+        space.commit(2 + number)
+    assert len(space.limbo) <= LIMBO_GENERATIONS
+    assert space.limbo_bytes == 30 * LIMBO_GENERATIONS
+    assert space.limbo[0].transaction > 2
+    sound(space)
+    space.release(1 << 40, nobody)
+    assert space.limbo_bytes == 0
+    sound(space)
+
+
+def test_runs_are_contiguous():
+    space = FreeSpace()
+    address, size = space.take_run(BLOB_PAGE, 1_000_000, 100)
+    assert size == 1_000_000
+    assert space.take_run(BLOB_PAGE, 50, 50) == (address + size, 50)
+    space.commit(1)
+    sound(space)
+
+
+def test_holes_are_used_before_the_file_grows_without_end():
+    space = FreeSpace()
+    blocks = [space.allocate(BLOB_PAGE, 1000) for _ in range(5000)]
+    space.commit(1)
+    for address in blocks[::2]:
+        space.free(address, 1000)
+    space.commit(2)
+    space.release(2, nobody)
+    end = space.end
+    left = 1_500_000
+    while left:
+        _, size = space.take_run(BLOB_PAGE, left, 1000)
+        left -= size
+    assert space.end == end
+    sound(space)
+
+
+def test_a_region_is_never_larger_than_addresses_are():
+    with pytest.raises(BlockError, match="largest address"):
+        FreeSpace().allocate(RAW_PAGE, 1 << 56)
+
+
+def test_random_work():
+    """Nothing is handed out twice; what is not allocated is free or in limbo."""
+    print(f"STABLEMEM_SEED={SEED}")
+    rng = random.Random(SEED)
+    for _ in range(scaled(20, 8)):
+        space = FreeSpace()
+        held, kept, layers = {}, {}, []
+        transaction = 1
+        for step in range(300):
+            what = rng.random()
+            if what < 0.45:
+                kind = rng.choice([NODE_PAGE, BLOB_PAGE, BLOB_PAGE, RAW_PAGE])
+                size = NODE_SIZE if kind == NODE_PAGE else rng.choice([1, 9, 300, 5000, 70_000, 65_536, 200_000])
+                if rng.random() < 0.3:
+                    wanted = size * rng.randrange(1, 9)
+                    address, size = space.take_run(kind, wanted, size)
+                    assert size <= wanted
+                else:
+                    address = space.allocate(kind, size)
+                for other, other_size in held.items():
+                    assert address + size <= other or other + other_size <= address
+                held[address] = size
+            elif what < 0.8 and held:
+                address = rng.choice(list(held))
+                space.free(address, held.pop(address))
+            elif what < 0.86:
+                space.push()
+                layers.append(dict(held))
+            elif what < 0.92 and layers:
+                if rng.random() < 0.5:
+                    space.pop()
+                    layers.pop()
+                else:
+                    space.undo()
+                    space.layers.pop()
+                    held = layers.pop()
+            elif not layers:
+                if rng.random() < 0.6:
+                    space.commit(transaction)
+                    kept = dict(held)
+                    transaction += 1
+                    space.release(rng.randrange(transaction), lambda below: rng.choice([None, None, 1]))
+                else:
+                    space.undo()
+                    held = dict(kept)
+            if step % 10 == 0:
+                assert space.check() == [], f"seed {SEED}, step {step}"
+        free = sum(size for _, size in space.free_blocks()) + space.limbo_bytes
+        waiting = sum(layer.freed.total for layer in space.layers)
+        assert free + waiting + sum(held.values()) + HEADER_SIZE == space.end, f"seed {SEED}"

@@ -1,0 +1,61 @@
+"""What the package exports; a change here is a change for users."""
+
+import inspect
+
+import stablemem
+from stablemem import MemoryBuffer, MemoryRegion, blobify
+
+NAMES = [
+    "COMPILED", "BlobifyError", "BlockError", "CorruptRegionError", "MemoryBuffer", "MemoryRegion",
+    "NotARegionError", "ReadOnlyError", "RegionClosedError", "RegionFullError", "RegionLockedError",
+    "StableMemoryError", "Stats", "VersionError", "blobify",
+]  # fmt: skip
+
+BUFFER = [
+    "append", "blobify", "clear", "close", "closed", "commit", "count", "extend", "from_iterable", "index",
+    "insert", "mode", "name", "path", "pop", "refresh", "region", "remove", "reverse", "rollback", "snapshot",
+    "stats", "transaction", "verify",
+]  # fmt: skip
+
+REGION = [
+    "buffer", "close", "closed", "commit", "mode", "names", "path", "refresh", "rollback", "snapshot", "stats",
+    "transaction", "transaction_number", "verify",
+]  # fmt: skip
+
+
+def public(kind):
+    return sorted(name for name in dir(kind) if not name.startswith("_"))
+
+
+def test_package():
+    assert sorted(stablemem.__all__) == sorted(NAMES)
+    for name in NAMES:
+        assert hasattr(stablemem, name)
+    assert stablemem.__version__.count(".") == 2
+
+
+def test_memory_buffer():
+    internal = {"detach", "version", "read_ahead", "recode"}
+    assert [name for name in public(MemoryBuffer) if name not in internal] == BUFFER
+    assert str(inspect.signature(MemoryBuffer).replace(return_annotation=inspect.Signature.empty)).count("=") >= 7
+    parameters = inspect.signature(MemoryBuffer).parameters
+    assert list(parameters) == ["source", "mode", "name", "blobify", "sync", "checksums", "timeout"]
+    assert [each.name for each in parameters.values() if each.kind is each.KEYWORD_ONLY] == list(parameters)[2:]
+    assert [parameters[name].default for name in ("mode", "name", "sync", "timeout")] == ["a", "main", True, 0.0]
+
+
+def test_memory_region():
+    assert public(MemoryRegion) == REGION
+    assert list(inspect.signature(MemoryRegion).parameters) == ["source", "mode", "timeout", "sync", "checksums"]
+
+
+def test_blobify():
+    assert {"Blobify", "Bytes", "Text", "Msgpack"} <= set(blobify.__all__)
+
+
+def test_everything_public_is_documented():
+    for kind in (MemoryBuffer, MemoryRegion, stablemem.Stats):
+        for name in public(kind):
+            member = inspect.getattr_static(kind, name)
+            if callable(member) or isinstance(member, property | classmethod):
+                assert inspect.getdoc(getattr(kind, name)), f"{kind.__name__}.{name}"

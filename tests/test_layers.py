@@ -1,0 +1,160 @@
+"""Imports point down only, each module stands alone, and the build compiles what has types."""
+
+import ast
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+import stablemem
+from support import environment
+
+PACKAGE = Path(stablemem.__file__).resolve().parent
+
+LAYERS = [
+    {"errors", "layout", "_core", "_core._cython"},
+    {"_core.words", "_core.checksum"},
+    {"_core.device", "_core.region", "_core.node", "_core.freetree"},
+    {"_core.freespace"},
+    {"_core.pager"},
+    {"_core.index"},
+    {"_core.header", "_core.readers", "_core.catalog", "_core.spacemap"},
+    {"_core.latch", "_core.store"},
+    {"_core.opening", "_core.verify", "_core.sequence"},
+    {"blobify", "blobify.protocol", "blobify.plain", "blobify.msgpack", "blobify.registry"},
+    {"memory_region"},
+    {"memory_buffer"},
+    {""},
+    {"cli"},
+    {"__main__"},
+]
+"""From the bottom up; within a layer imports may go one way."""
+
+LEVEL = {module: level for level, layer in enumerate(LAYERS) for module in layer}
+LEAVES = {"blobify", "blobify.protocol", "blobify.plain", "blobify.msgpack", "blobify.registry"}
+
+
+def modules():
+    """Return every module of the package with its file."""
+    found = {}
+    for file in sorted(PACKAGE.rglob("*.py")):
+        parts = list(file.relative_to(PACKAGE).with_suffix("").parts)
+        if parts[-1] == "__init__":
+            parts.pop()
+        found[".".join(parts)] = file
+    return found
+
+
+MODULES = modules()
+
+
+def imported(name, file):
+    """Yield the modules of the package that a module imports when it is loaded."""
+    package = name.split(".") if file.name == "__init__.py" and name else name.split(".")[:-1]
+    package = [part for part in package if part]
+    todo = list(ast.parse(file.read_text()).body)
+    while todo:
+        node = todo.pop()
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+            todo += node.orelse
+        elif isinstance(node, ast.If | ast.Try | ast.With | ast.ClassDef):
+            for field in ("body", "orelse", "finalbody"):
+                todo += getattr(node, field, [])
+            for handler in getattr(node, "handlers", []):
+                todo += handler.body
+        elif isinstance(node, ast.Import):
+            for alias in node.names:
+                if alias.name.split(".")[0] == "stablemem":
+                    yield alias.name.partition(".")[2]
+        elif isinstance(node, ast.ImportFrom):
+            if node.level:
+                base = package[: len(package) - node.level + 1]
+            elif node.module and node.module.split(".")[0] == "stablemem":
+                base = []
+            else:
+                continue
+            rest = (node.module or "").split(".") if node.module else []
+            if not node.level:
+                rest = rest[1:]
+            target = ".".join([*base, *rest])
+            for alias in node.names:
+                below = f"{target}.{alias.name}".lstrip(".")
+                yield below if below in MODULES else target
+
+
+def test_every_module_has_its_layer():
+    assert set(MODULES) == set(LEVEL), "add new modules to LAYERS in this test"
+
+
+@pytest.mark.parametrize("name", MODULES, ids=lambda name: name or "stablemem")
+def test_imports_point_down(name):
+    for other in imported(name, MODULES[name]):
+        assert other in LEVEL, f"{name} imports {other}, which is no module"
+        assert LEVEL[other] <= LEVEL[name], f"{name} imports {other}, which lies above it"
+        if name in LEAVES:
+            assert other in LEAVES | {"errors"}, f"{name} imports {other}: a leaf imports errors only"
+
+
+def test_there_are_no_cycles():
+    edges = {name: set(imported(name, file)) - {name} for name, file in MODULES.items()}
+    while edges:
+        free = [name for name, others in edges.items() if not others & edges.keys()]
+        assert free, f"these import each other: {sorted(edges)}"
+        for name in free:
+            del edges[name]
+
+
+def test_only_the_device_does_input_and_output():
+    """Reading and writing the file is asked of the kernel in one module."""
+    calls = {"pread", "pwrite", "preadv", "pwritev", "ftruncate", "fdatasync", "mmap", "memfd_create"}
+    for name, file in MODULES.items():
+        if name == "_core.device":
+            continue
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+                assert not (node.value.id in {"os", "mmap"} and node.attr in calls), f"{name}: {ast.unparse(node)}"
+
+
+def test_each_module_imports_alone():
+    def load(name):
+        done = subprocess.run(
+            [sys.executable, "-W", "error", "-c", f"import stablemem{'.' if name else ''}{name}"],
+            env=environment(), capture_output=True, text=True, timeout=60, check=False,
+        )  # fmt: skip
+        return name, done.returncode, done.stderr
+
+    with ThreadPoolExecutor(2) as pool:
+        failed = [done for done in pool.map(load, [name for name in MODULES if name != "__main__"]) if done[1]]
+    assert not failed, failed
+
+
+def test_the_build_compiles_what_has_types(tmp_path, monkeypatch):
+    """setup.py makes an extension of every module with a .pxd, words apart, which is a header."""
+    root = PACKAGE.parent.parent
+    if not (root / "setup.py").exists():
+        pytest.skip("the sources are not beside the package")
+    text = (root / "setup.py").read_text()
+    tree = ast.parse(text)
+    wanted = next(
+        node for node in tree.body if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "MODULES"
+    )
+    monkeypatch.chdir(root)
+    space = {"Path": Path, "CORE": Path("src/stablemem/_core"), "sorted": sorted}
+    exec(compile(ast.Module([wanted], []), "setup.py", "exec"), space)
+    typed = {file.stem for file in (PACKAGE / "_core").glob("*.pxd")} - {"words"}
+    assert set(space["MODULES"]) == typed
+    for name in typed:
+        assert (PACKAGE / "_core" / f"{name}.py").exists(), f"{name}.pxd has no module"
+
+
+def test_the_mode_is_the_one_asked_for():
+    import stablemem._core.index
+
+    compiled = not stablemem._core.index.__file__.endswith(".py")
+    assert compiled == stablemem.COMPILED
+    for file in (PACKAGE / "_core").glob("*.pxd"):
+        if file.stem != "words":
+            module = __import__(f"stablemem._core.{file.stem}", fromlist=["x"])
+            assert module.__file__.endswith(".so") == stablemem.COMPILED, f"{file.stem} is of another form"

@@ -1,0 +1,97 @@
+"""What mypy says of the main calls; test_typing.py runs it. Nothing here is ever executed."""
+
+from collections.abc import Iterator
+from typing import Any, assert_type
+
+from stablemem import CorruptRegionError, MemoryBuffer, MemoryRegion, RegionLockedError, Stats
+from stablemem.blobify import Blobify, Bytes, Msgpack, Text
+
+
+class Words:
+    """A Blobify of one's own, without a base class."""
+
+    def to_blob(self, value: list[str], /) -> bytes:
+        return " ".join(value).encode()
+
+    def from_blob(self, blob: bytes, /) -> list[str]:
+        return blob.decode().split(" ")
+
+
+def lists() -> None:
+    texts = MemoryBuffer("x", blobify=Text)
+    assert_type(texts, MemoryBuffer[str])
+    assert_type(MemoryBuffer("x", blobify=Text()), MemoryBuffer[str])
+    assert_type(MemoryBuffer("x", "r", blobify=Bytes), MemoryBuffer[bytes])
+    assert_type(MemoryBuffer(blobify=Words()), MemoryBuffer[list[str]])
+    assert_type(MemoryBuffer("x"), MemoryBuffer[Any])
+    assert_type(MemoryBuffer("x", blobify="text"), MemoryBuffer[Any])
+    assert_type(MemoryBuffer("x", blobify=Msgpack()), MemoryBuffer[Any])
+    assert_type(MemoryBuffer.from_iterable([1, 2]), MemoryBuffer[int])
+    assert_type(MemoryBuffer.from_iterable("ab", "x", "w", blobify=Text), MemoryBuffer[str])
+
+
+def values(texts: MemoryBuffer[str]) -> None:
+    assert_type(texts[0], str)
+    assert_type(texts[1:2], list[str])
+    assert_type(texts[::-1], list[str])
+    assert_type(texts.pop(), str)
+    assert_type(texts.pop(0), str)
+    assert_type(len(texts), int)
+    assert_type(iter(texts), Iterator[str])
+    assert_type(reversed(texts), Iterator[str])
+    assert_type(list(texts), list[str])
+    assert_type("a" in texts, bool)
+    assert_type(texts.index("a"), int)
+    assert_type(texts.count("a"), int)
+    for text in texts:
+        assert_type(text, str)
+    texts.append("x")
+    texts.extend(["x"])
+    texts += ["x"]
+    texts.insert(0, "x")
+    texts[0] = "x"
+    texts[0:1] = ["x", "y"]
+    del texts[0], texts[0:1]
+    texts.append(1)  # type: ignore[arg-type]
+    texts[0] = b"x"  # type: ignore[call-overload]
+    texts["a"]  # type: ignore[call-overload]
+    MemoryBuffer([1, 2])  # type: ignore[call-overload]
+
+
+def state(texts: MemoryBuffer[str]) -> None:
+    texts.commit()
+    texts.commit(sync=False)
+    texts.rollback()
+    assert_type(texts.snapshot(), MemoryBuffer[str])
+    assert_type(texts.refresh(), bool)
+    assert_type(texts.stats(), Stats)
+    assert_type(texts.stats().lists, dict[str, int])
+    assert_type(texts.region, MemoryRegion)
+    assert_type(texts.path, str)
+    assert_type(texts.mode, str)
+    assert_type(texts.name, str)
+    assert_type(texts.closed, bool)
+    assert_type(texts.blobify, Blobify[str])
+    with texts as same:
+        assert_type(same, MemoryBuffer[str])
+    with texts.transaction() as nothing:
+        assert_type(nothing, None)  # type: ignore[func-returns-value, unused-ignore]
+    texts.verify()
+
+
+def regions() -> None:
+    with MemoryRegion("x", "r+", timeout=1.5) as region:
+        assert_type(region, MemoryRegion)
+        assert_type(region.buffer("a"), MemoryBuffer[Any])
+        assert_type(MemoryBuffer(region, name="a", blobify=Text), MemoryBuffer[str])
+        assert_type(region.names(), list[str])
+        assert_type(region.snapshot(), MemoryRegion)
+        assert_type(region.stats(), Stats)
+        assert_type(region.transaction_number, int)
+        assert_type(region.stats().file_bytes, int)
+
+
+def errors(locked: RegionLockedError, corrupt: CorruptRegionError) -> None:
+    assert_type(locked.pid, int | None)
+    assert_type(corrupt.address, int)
+    assert_type(corrupt.expected, object)
