@@ -2,7 +2,8 @@ cimport cython
 
 from stablemem._core.node cimport (
     Node, add_count, before, check_of, child_of, children_of, close_entries, count_of, entries_of, level_of,
-    open_entries, put_children, put_entries, set_child, set_count, set_entry, slot_of, total_of, word0, word1,
+    open_entries, put_children, put_entries, set_child, set_count, set_entry, slot_of, split_child,
+    total_of, word0, word1,
 )
 from stablemem._core.pager cimport Pager
 from stablemem._core.words cimport (

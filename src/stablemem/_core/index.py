@@ -49,6 +49,7 @@ if not cython.compiled:
         set_count,
         set_entry,
         slot_of,
+        split_child,
         total_of,
         word0,
         word1,
@@ -293,6 +294,10 @@ class Index:
             slot = self._slots[above]
             if not made:
                 add_count(node.page, slot, delta)
+                continue
+            if len(made) == 1 and count_of(node.page) < INNER_CAPACITY:
+                split_child(node.page, slot, changed[0][2], made[0][0], made[0][2])
+                made = []
                 continue
             children = children_of(node.page)
             at_end = slot == len(children) - 1 and self._at_right_edge(above)

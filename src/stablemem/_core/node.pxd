@@ -46,6 +46,8 @@ cdef u64 check_of(page_t page, int slot) noexcept
 cdef void set_child(dirty_t page, int slot, u64 address, u64 check) noexcept
 @cython.locals(count=int, place=int)
 cdef void add_count(dirty_t page, int slot, long long delta) noexcept
+@cython.locals(count=int, below=u64, delta=cython.longlong)
+cdef void split_child(dirty_t page, int slot, u64 values, u64 address, u64 more) noexcept
 @cython.locals(count=int, slot=int, seen=u64, total=u64)
 cdef list children_of(page_t page)
 @cython.locals(content=bytearray, page=dirty_t, total=u64, slot=int, address=u64, check=u64, values=u64)

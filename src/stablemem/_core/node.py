@@ -224,6 +224,23 @@ def add_count(page: bytearray, slot: int, delta: int) -> None:
             counts[number] = value + delta
 
 
+def split_child(page: bytearray, slot: int, values: int, address: int, more: int) -> None:
+    """Note that child ``slot`` has ``values`` values now, and a dirty right neighbour with ``more``.
+
+    The node has room for it.
+    """
+    count = count_of(page)
+    below = before(page, slot)
+    delta = values + more - (get64(page, _COUNTS + 8 * slot) - below)
+    move(page, _COUNTS + 8 * (slot + 2), _COUNTS + 8 * (slot + 1), 8 * (count - slot - 1))
+    move(page, _CHILDREN + 16 * (slot + 2), _CHILDREN + 16 * (slot + 1), 16 * (count - slot - 1))
+    put16(page, 2, count + 1)
+    put64(page, _COUNTS + 8 * slot, below + values)
+    put64(page, _COUNTS + 8 * (slot + 1), below + values + more)
+    set_child(page, slot + 1, address, 0)
+    add_count(page, slot + 2, delta)
+
+
 def children_of(page: Page) -> list[tuple[int, int, int]]:
     """Return (address, checksum, values below) of every child."""
     count = count_of(page)
