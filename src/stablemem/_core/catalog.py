@@ -94,6 +94,8 @@ def decode(content: bytes, address: int, limit: int, path: str) -> dict[str, Ent
                 raise ValueError(f"a tree of {height} levels and {length} values")
             if root % NODE_SIZE or (root and not HEADER_SIZE <= root <= limit - NODE_SIZE):
                 raise ValueError(f"a root at {root}")
+            if texts[0].decode() in entries:
+                raise ValueError(f"the list {texts[0].decode()!r} twice")
             entries[texts[0].decode()] = Entry(texts[1].decode(), texts[2], (root, check, height, length))
         if place != len(content):
             raise ValueError(f"{len(content) - place} bytes too many")

@@ -15,8 +15,8 @@ import errno
 import mmap
 import os
 import stat
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from fcntl import F_DUPFD_CLOEXEC, fcntl
 
 from ..errors import RegionFullError
@@ -35,6 +35,19 @@ def _above_standard_streams(descriptor: int) -> int:
     moved = fcntl(descriptor, F_DUPFD_CLOEXEC, 3)
     os.close(descriptor)
     return moved
+
+
+@contextmanager
+def _standard_streams_taken() -> Iterator[None]:
+    """Keep what is opened within above the standard streams, where some of those are closed."""
+    taken = [os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)]
+    try:
+        while taken[-1] < 3:
+            taken.append(os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC))
+        yield
+    finally:
+        for descriptor in taken:
+            os.close(descriptor)
 
 
 class Device:
@@ -127,7 +140,8 @@ class Device:
 
         A map keeps a duplicate of the descriptor it is made from, and with it that descriptor's locks.
         """
-        return mmap.mmap(self.descriptor, size, flags=mmap.MAP_SHARED, prot=mmap.PROT_READ)
+        with _standard_streams_taken():
+            return mmap.mmap(self.descriptor, size, flags=mmap.MAP_SHARED, prot=mmap.PROT_READ)
 
     def reopen(self) -> "Device":
         """Return a read-only device on the same file, with a file description of its own."""

@@ -20,7 +20,7 @@ cdef class Region:
 
     cdef object _release(self)
     cdef object _remap(self)
-    cdef page_t at(self, u64 address, u64 size) except NULL
+    cdef page_t at(self, u64 address, u64 size) except? NULL
     cdef object _out_of_bounds(self, u64 address, u64 size)
     @cython.locals(page=page_t)
     cpdef bytes load(self, u64 address, u64 size)

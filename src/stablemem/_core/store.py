@@ -31,7 +31,7 @@ from .catalog import MAIN, Entry
 from .checksum import page_checksum
 from .device import Device
 from .freespace import FreeSpace
-from .header import MAX_DIGESTED, MAX_EXTENTS, Header, Slot, boot_id, newest_number
+from .header import MAX_DIGESTED, MAX_EXTENTS, MAX_TRANSACTION, Header, Slot, boot_id, newest_number
 from .index import Index
 from .latch import Latch
 from .pager import NODE_BUDGET, Pager
@@ -215,6 +215,8 @@ class Store:
             # Last: with it the handle counts as recovered.
             self._space = space
         device = self.region.device
+        if self.pager.transaction >= MAX_TRANSACTION:
+            raise StableMemoryError(f"{self.path} has used up its transaction numbers: copy it to a new file")
         self._early = False
         self.region.written = []
         self._space.release(self.header.floor, lambda below: oldest_reader(device, below))
@@ -223,7 +225,7 @@ class Store:
     def failed(self, error: BaseException) -> None:
         """Undo the whole transaction after an error inside a change; the caller is inside the latch."""
         lost = self.changes
-        if not isinstance(error, Exception):
+        if isinstance(error, MemoryError) or not isinstance(error, Exception):
             # An interrupt may have hit the free space half changed: it is read anew from the log.
             self._space = self._log = None
         self._undo_all()
@@ -645,9 +647,9 @@ class Store:
         old = self.region
         self.pager.discard()
         self.pager.ready = False
-        if self._catalog_changed:
-            self.absent |= self.entries.keys() - self._read_catalog(self.slot).keys()
         try:
+            if self._catalog_changed:
+                self.absent |= self.entries.keys() - self._read_catalog(self.slot).keys()
             device, header = _acquire(old.device.reopen(), self.boot, 0)
             self._adopt(device, header)
         except BaseException as error:  # noqa: BLE001 - nobody is there to catch it in a fork hook
