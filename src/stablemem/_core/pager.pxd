@@ -34,8 +34,10 @@ cdef class Pager:
     cdef page_t page(self, u64 reference, u64 check) except NULL
     @cython.locals(number=u64)
     cdef Node _dirty(self, u64 reference)
-    @cython.locals(content=bytes, found=u64, number=u64)
+    @cython.locals(number=u64)
     cdef object _verify(self, u64 reference, u64 check)
+    @cython.locals(found=u64)
+    cdef object _check(self, content, u64 reference, u64 check)
     @cython.locals(size=u64, blob=bytes, found=u32)
     cpdef bytes blob(self, u64 first, u64 second)
     @cython.locals(number=u64)

@@ -124,9 +124,18 @@ class Pager:
 
     def _verify(self, reference: int, check: int) -> None:
         """Check a page against what points to it, and remember that it was."""
+        self._check(self.region.load(reference, NODE_SIZE), reference, check)
+        number = reference >> 12
+        if number >> 3 >= len(self._verified):
+            if number >> 3 >= VERIFIED_LIMIT:
+                return
+            self._verified.extend(bytes((number >> 3) + 4096 - len(self._verified)))
+        self._verified[number >> 3] |= 1 << (number & 7)
+
+    def _check(self, content: bytes | bytearray, reference: int, check: int) -> None:
+        """Raise unless a copy of a page is what the pointer to it says."""
         if reference & 4095:
             raise CorruptRegionError(reference, "a node at a multiple of 4096", "another", self.region.path)
-        content = self.region.load(reference, NODE_SIZE)
         found = page_checksum(content)
         if found != check:
             raise CorruptRegionError(
@@ -135,12 +144,6 @@ class Pager:
         fault = fault_of(content)
         if fault:
             raise CorruptRegionError(reference, "a sound node", fault, self.region.path)
-        number = reference >> 12
-        if number >> 3 >= len(self._verified):
-            if number >> 3 >= VERIFIED_LIMIT:
-                return
-            self._verified.extend(bytes((number >> 3) + 4096 - len(self._verified)))
-        self._verified[number >> 3] |= 1 << (number & 7)
 
     def rebase(self, region: Region) -> None:
         """Read from another region from now on; every page is verified anew on its next touch."""
@@ -199,15 +202,13 @@ class Pager:
         """Return the dirty node of a reference; a clean one is copied and its page freed."""
         if reference >> 63:
             return self._dirty(reference)
-        page = self.page(reference, check)
+        page = self.region.at(reference, NODE_SIZE)
         if cython.compiled:
             content = PyByteArray_FromStringAndSize(cython.cast(cython.p_char, page), NODE_SIZE)
         else:
             content = bytearray(page)
-        # The page may have changed since it was verified; the copy no longer can.
-        fault = fault_of(content)
-        if fault:
-            raise CorruptRegionError(reference, "a sound node", fault, self.region.path)
+        # Whether verified before or not: the page may have changed since, the copy no longer can.
+        self._check(content, reference, check)
         node = self._adopt(content)
         self._free(reference, NODE_SIZE)
         return node
