@@ -52,6 +52,8 @@ _EXTENT = Struct("<QI")
 _EXTENTS_AT = 160
 _CHECK_AT = 504
 _NO_BOOT = bytes(16)
+_EMPTY = "empty"
+_UNSYNCED = "written but not synced before the machine stopped"
 
 Tree = tuple[int, int, int, int]
 """(root, checksum, height, length) of an index."""
@@ -111,7 +113,7 @@ def decode(page: bytes, number: int) -> Slot | str:
     if len(page) < NODE_SIZE:
         return "the file ends within it"
     if page[:8] != MAGIC:
-        return "empty" if not any(page) else "no magic"
+        return _EMPTY if not any(page) else "no magic"
     if int.from_bytes(page[_CHECK_AT : _CHECK_AT + 8], "little") != page_checksum(page[:_CHECK_AT]):
         return "its checksum does not match"
     (
@@ -215,7 +217,7 @@ class Header:
                 continue
             self.highest = max(self.highest, found.transaction)
             if not found.synced and found.boot != boot:
-                self.dropped[number] = "written but not synced before the machine stopped"
+                self.dropped[number] = _UNSYNCED
             elif found.length > size:
                 if found.synced and found.digest is None:
                     # Its length was on the disk before the slot was: no crash leaves this.
@@ -321,6 +323,11 @@ class Header:
             for begin in range(address, address + size, MAX_DIGESTED):
                 piece = self.device.read(begin, min(MAX_DIGESTED, address + size - begin))
                 self.device.write(begin, piece)
+        # A slot that lost to an older one must not win later: the next transaction may write, to the same
+        # free space, the very bytes that its digest waits for.
+        for number, fault in sorted(self.dropped.items()):
+            if fault not in {_EMPTY, _UNSYNCED}:
+                self.device.write(number * NODE_SIZE, bytes(NODE_SIZE))
         self.device.write(self.newest.number * NODE_SIZE, self.newest.encode())
         self.device.sync()
 

@@ -476,7 +476,13 @@ class Index:
         fill = last and left + 2 == len(children)
         pair: Children = []
         if level:
-            below = children_of(one.page) + children_of(two.page)
+            # An emptied child goes now: kept, it could make a pair that evens out to itself for ever.
+            below = []
+            for address, check, values in children_of(one.page) + children_of(two.page):
+                if values:
+                    below.append((address, check, values))
+                else:
+                    self._free_below(address, check, level - 1, 0)
             for piece in cut(len(below), INNER_CAPACITY, fill):
                 home = two if pair else one
                 put_children(home, below[:piece])
