@@ -132,6 +132,16 @@ class SpaceMap:
             addresses += range(run, run + size, NODE_SIZE)
         length = self.space.used_end()
         sweep, cursor = self._sweep(len(addresses) * CAPACITY - len(own), length, transaction)
+        # A page given back may split a run of the commit's own, and so make one entry more.
+        spare = len(addresses) - -(-(len(own) + len(sweep) + len(addresses)) // CAPACITY)
+        if spare > 0:
+            # The sweep has reached the end of the region before it filled them.
+            for address in addresses[-spare:]:
+                self.space.free(address, NODE_SIZE)
+            del addresses[-spare:]
+            own = self._own_entries(transaction)
+            length = self.space.used_end()
+            sweep, cursor = self._sweep(len(addresses) * CAPACITY - len(own), length, transaction)
         return self._write(transaction, addresses, own + sweep, cursor, length)
 
     def _own_entries(self, transaction: int) -> list[Entry]:
@@ -162,6 +172,8 @@ class SpaceMap:
         """Return the entries that restate the region from the cursor on, and the new cursor."""
         start = self.chain.cursor if self.chain.cursor < length else 0
         budget = room - 1
+        if budget < 4:
+            return [], start
         items: list[tuple[int, int, int, int, int]] = []
         stop = length
         sources: list[tuple[int, int, int, Iterator[tuple[int, int]]]] = [
