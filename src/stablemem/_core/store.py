@@ -569,10 +569,16 @@ class Store:
                         self.commit(True)
                     else:
                         self.rollback()
-                    self._seal()
-                    self._cut_tail()
             finally:
-                self._end(f"{self.path or 'this region'} is closed")
+                self.latch.enter()
+                try:
+                    # Within the latch: a reader of another thread may be mapping the file just now.
+                    if self.writable and not self.forked and not self.failure:
+                        self._seal()
+                        self._cut_tail()
+                finally:
+                    self._end(f"{self.path or 'this region'} is closed")
+                    self.latch.leave()
 
     def _end(self, why: str) -> None:
         """Let go of everything."""
