@@ -18,6 +18,9 @@ A slot is a 4 KiB page; its 512 bytes in use fit one sector:
     104       checksum               u64
     112  newest log page             u64
 
+In a page whose slot was taken back, bytes 512 to 520 hold the number of the transaction that was in it, and
+520 to 528 the XXH3-64 of those 8 bytes.
+
 Invariants:
 
 * A commit writes the slot that is neither the newest valid one nor the last synced one; what the
@@ -51,6 +54,7 @@ _SLOT = Struct("<8sII16sQQ16sQQQIIQQQQQQIIQ")
 _EXTENT = Struct("<QI")
 _EXTENTS_AT = 160
 _CHECK_AT = 504
+_BURNED_AT = 512
 _NO_BOOT = bytes(16)
 _EMPTY = "empty"
 _UNSYNCED = "written but not synced before the machine stopped"
@@ -113,7 +117,7 @@ def decode(page: bytes, number: int) -> Slot | str:
     if len(page) < NODE_SIZE:
         return "the file ends within it"
     if page[:8] != MAGIC:
-        return _EMPTY if not any(page) else "no magic"
+        return _EMPTY if not any(page[: _CHECK_AT + 8]) else "no magic"
     if int.from_bytes(page[_CHECK_AT : _CHECK_AT + 8], "little") != page_checksum(page[:_CHECK_AT]):
         return "its checksum does not match"
     (
@@ -174,6 +178,24 @@ def decode(page: bytes, number: int) -> Slot | str:
     )
 
 
+def _burn(page: bytes, transaction: int) -> bytes:
+    """Return a slot's page with the number of a transaction that was taken back from it.
+
+    A snapshot may still stand on that transaction: whoever counts on must not use its number again.
+    """
+    number = transaction.to_bytes(8, "little")
+    check = page_checksum(number).to_bytes(8, "little")
+    return page[:_BURNED_AT] + number + check + page[_BURNED_AT + 16 :]
+
+
+def _burned(page: bytes) -> int:
+    """Return the number that ``_burn`` put into a page, 0 for none."""
+    number = page[_BURNED_AT : _BURNED_AT + 8]
+    found = int.from_bytes(number, "little")
+    check = int.from_bytes(page[_BURNED_AT + 8 : _BURNED_AT + 16], "little")
+    return found if 0 < found < MAX_TRANSACTION and check == page_checksum(number) else 0
+
+
 def newest_number(device: Device) -> int:
     """Return the highest transaction number that a slot names now, whether it counts or not."""
     content = device.read(0, HEADER_SIZE)
@@ -192,7 +214,7 @@ class Header:
         valid: the slots that may count, newest first; a digest is checked only where it decides.
         content: the bytes of the header as they were read.
         dropped: what is wrong with each of the others, by slot number.
-        highest: the highest transaction number in any slot whose checksum holds.
+        highest: the highest transaction number in any slot whose checksum holds, or taken back from one.
 
     Raises:
         NotARegionError: no slot has the magic.
@@ -210,8 +232,11 @@ class Header:
         self.dropped: dict[int, str] = {}
         self.highest = 0
         self._before = (0, b"")
+        self._number = 0
         for number in range(SLOT_COUNT):
-            found = decode(content[number * NODE_SIZE : (number + 1) * NODE_SIZE], number)
+            page = content[number * NODE_SIZE : (number + 1) * NODE_SIZE]
+            self.highest = max(self.highest, _burned(page))
+            found = decode(page, number)
             if isinstance(found, str):
                 self.dropped[number] = found
                 continue
@@ -284,6 +309,7 @@ class Header:
         taken = {kept.number for kept in self.kept()}
         number = slot.number = min(set(range(SLOT_COUNT)) - taken)
         self._before = (number, self.device.read(number * NODE_SIZE, NODE_SIZE))
+        self._number = slot.transaction
         self.device.write(number * NODE_SIZE, slot.encode())
 
     @property
@@ -295,7 +321,7 @@ class Header:
         """Restore the slot that ``write`` wrote last, or began to: it failed, or its sync did."""
         number, before = self._before
         if before:
-            self.device.write(number * NODE_SIZE, before)
+            self.device.write(number * NODE_SIZE, _burn(before, self._number))
 
     def published(self, slot: Slot) -> None:
         """Note that a slot is written, and synced if it says so."""
@@ -327,7 +353,7 @@ class Header:
         # free space, the very bytes that its digest waits for.
         for number, fault in sorted(self.dropped.items()):
             if fault not in {_EMPTY, _UNSYNCED}:
-                self.device.write(number * NODE_SIZE, bytes(NODE_SIZE))
+                self.device.write(number * NODE_SIZE, _burn(bytes(NODE_SIZE), self.highest))
         self.device.write(self.newest.number * NODE_SIZE, self.newest.encode())
         self.device.sync()
 
