@@ -188,7 +188,7 @@ class List:
 
     name = "list"
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, _: Path) -> None:
         self.values: list[bytes] = []
 
     def open(self, write: bool) -> None:

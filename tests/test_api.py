@@ -6,21 +6,66 @@ import stablemem
 from stablemem import MemoryBuffer, MemoryRegion, blobify
 
 NAMES = [
-    "COMPILED", "BlobifyError", "BlockError", "CorruptRegionError", "MemoryBuffer", "MemoryRegion",
-    "NotARegionError", "ReadOnlyError", "RegionClosedError", "RegionFullError", "RegionLockedError",
-    "StableMemoryError", "Stats", "VersionError", "blobify",
-]  # fmt: skip
+    "COMPILED",
+    "BlobifyError",
+    "BlockError",
+    "CorruptRegionError",
+    "MemoryBuffer",
+    "MemoryRegion",
+    "NotARegionError",
+    "ReadOnlyError",
+    "RegionClosedError",
+    "RegionFullError",
+    "RegionLockedError",
+    "StableMemoryError",
+    "Stats",
+    "VersionError",
+    "blobify",
+]
 
 BUFFER = [
-    "append", "blobify", "clear", "close", "closed", "commit", "count", "extend", "from_iterable", "index",
-    "insert", "mode", "name", "path", "pop", "refresh", "region", "remove", "reverse", "rollback", "snapshot",
-    "stats", "transaction", "verify",
-]  # fmt: skip
+    "append",
+    "blobify",
+    "clear",
+    "close",
+    "closed",
+    "commit",
+    "count",
+    "extend",
+    "from_iterable",
+    "index",
+    "insert",
+    "mode",
+    "name",
+    "path",
+    "pop",
+    "refresh",
+    "region",
+    "remove",
+    "reverse",
+    "rollback",
+    "snapshot",
+    "stats",
+    "transaction",
+    "verify",
+]
 
 REGION = [
-    "buffer", "close", "closed", "commit", "mode", "names", "path", "refresh", "rollback", "snapshot", "stats",
-    "transaction", "transaction_number", "verify",
-]  # fmt: skip
+    "buffer",
+    "close",
+    "closed",
+    "commit",
+    "mode",
+    "names",
+    "path",
+    "refresh",
+    "rollback",
+    "snapshot",
+    "stats",
+    "transaction",
+    "transaction_number",
+    "verify",
+]
 
 
 def public(kind):
@@ -37,16 +82,32 @@ def test_package():
 def test_memory_buffer():
     internal = {"detach", "version", "read_ahead", "recode"}
     assert [name for name in public(MemoryBuffer) if name not in internal] == BUFFER
-    assert str(inspect.signature(MemoryBuffer).replace(return_annotation=inspect.Signature.empty)).count("=") >= 7
+    assert (
+        str(inspect.signature(MemoryBuffer).replace(return_annotation=inspect.Signature.empty)).count("=")
+        >= 7
+    )
     parameters = inspect.signature(MemoryBuffer).parameters
     assert list(parameters) == ["source", "mode", "name", "blobify", "sync", "checksums", "timeout"]
-    assert [each.name for each in parameters.values() if each.kind is each.KEYWORD_ONLY] == list(parameters)[2:]
-    assert [parameters[name].default for name in ("mode", "name", "sync", "timeout")] == ["a", "main", True, 0.0]
+    assert [each.name for each in parameters.values() if each.kind is each.KEYWORD_ONLY] == list(parameters)[
+        2:
+    ]
+    assert [parameters[name].default for name in ("mode", "name", "sync", "timeout")] == [
+        "a",
+        "main",
+        True,
+        0.0,
+    ]
 
 
 def test_memory_region():
     assert public(MemoryRegion) == REGION
-    assert list(inspect.signature(MemoryRegion).parameters) == ["source", "mode", "timeout", "sync", "checksums"]
+    assert list(inspect.signature(MemoryRegion).parameters) == [
+        "source",
+        "mode",
+        "timeout",
+        "sync",
+        "checksums",
+    ]
 
 
 def test_blobify():

@@ -120,7 +120,7 @@ def test_snapshots_outlive_thousands_of_commits(path):
         first, then = region.snapshot(), values[:]
         held = []
         sizes = []
-        for number in range(scaled(3000, 600)):
+        for number in range(scaled(1500, 500)):
             for _ in range(3):
                 values[rng.randrange(500)] = b"%d" % number * rng.randrange(60)
             region.commit(sync=number % 3 == 0)
@@ -385,7 +385,9 @@ def test_the_child_of_a_snapshot_reads_on(path):
         store = values._store
         values[0] = b"newer"
         values.commit()
-        assert oldest_reader(store.region.device, store.slot.transaction) == snapshot.region.transaction_number
+        assert (
+            oldest_reader(store.region.device, store.slot.transaction) == snapshot.region.transaction_number
+        )
         assert snapshot[0] == b"x" * 100
         snapshot.close()
         assert oldest_reader(store.region.device, store.slot.transaction) is None

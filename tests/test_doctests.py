@@ -10,7 +10,9 @@ from test_layers import MODULES
 FLAGS = doctest.ELLIPSIS | doctest.IGNORE_EXCEPTION_DETAIL
 
 
-@pytest.mark.parametrize("name", [name for name in MODULES if name != "__main__"], ids=lambda n: n or "stablemem")
+@pytest.mark.parametrize(
+    "name", [name for name in MODULES if name != "__main__"], ids=lambda n: n or "stablemem"
+)
 def test_examples(name, capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     module = importlib.import_module(f"stablemem.{name}".rstrip("."))

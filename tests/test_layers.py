@@ -114,7 +114,9 @@ def test_only_the_device_does_input_and_output():
             continue
         for node in ast.walk(ast.parse(file.read_text())):
             if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
-                assert not (node.value.id in {"os", "mmap"} and node.attr in calls), f"{name}: {ast.unparse(node)}"
+                assert not (node.value.id in {"os", "mmap"} and node.attr in calls), (
+                    f"{name}: {ast.unparse(node)}"
+                )
 
 
 def test_each_module_imports_alone():
@@ -126,7 +128,9 @@ def test_each_module_imports_alone():
         return name, done.returncode, done.stderr
 
     with ThreadPoolExecutor(2) as pool:
-        failed = [done for done in pool.map(load, [name for name in MODULES if name != "__main__"]) if done[1]]
+        failed = [
+            done for done in pool.map(load, [name for name in MODULES if name != "__main__"]) if done[1]
+        ]
     assert not failed, failed
 
 
@@ -138,7 +142,9 @@ def test_the_build_compiles_what_has_types(tmp_path, monkeypatch):
     text = (root / "setup.py").read_text()
     tree = ast.parse(text)
     wanted = next(
-        node for node in tree.body if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "MODULES"
+        node
+        for node in tree.body
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "MODULES"
     )
     monkeypatch.chdir(root)
     space = {"Path": Path, "CORE": Path("src/stablemem/_core"), "sorted": sorted}

@@ -1,4 +1,4 @@
-"""A region against plain lists: hypothesis looks for short counterexamples, long seeded runs for deep ones."""
+"""A region against plain lists: hypothesis finds short counterexamples, long seeded runs deep ones."""
 
 import contextlib
 import os
@@ -38,7 +38,7 @@ BOUNDS = st.none() | st.integers(-12, 12)
 SLICES = st.builds(slice, BOUNDS, BOUNDS, st.sampled_from([None, 1, -1, 2, -2, 3]))
 
 
-class Undo(Exception):
+class Undo(Exception):  # noqa: N818 - it is no error
     """Leaves a transaction block."""
 
 

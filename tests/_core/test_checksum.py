@@ -46,7 +46,9 @@ def test_one_flipped_bit_is_always_seen():
 def test_page_checksum_is_xxh3():
     assert page_checksum(b"") == 0x2D06800538D394C2
     assert page_checksum(b"a") == 0xE6C632B61E964E1F
-    assert page_checksum(bytes(4096)) == page_checksum(bytearray(4096)) == page_checksum(memoryview(bytes(4096)))
+    assert (
+        page_checksum(bytes(4096)) == page_checksum(bytearray(4096)) == page_checksum(memoryview(bytes(4096)))
+    )
 
 
 @pytest.mark.skipif(not COMPILED, reason="there is nothing to compare with")

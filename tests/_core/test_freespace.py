@@ -175,7 +175,7 @@ def test_holes_are_used_before_the_file_grows_without_end():
     space.commit(2)
     space.release(2, nobody)
     end = space.end
-    left = 1_500_000
+    left = 1_000_000
     while left:
         _, size = space.take_run(BLOB_PAGE, left, 1000)
         left -= size
@@ -200,7 +200,9 @@ def test_random_work():
             what = rng.random()
             if what < 0.45:
                 kind = rng.choice([NODE_PAGE, BLOB_PAGE, BLOB_PAGE, RAW_PAGE])
-                size = NODE_SIZE if kind == NODE_PAGE else rng.choice([1, 9, 300, 5000, 70_000, 65_536, 200_000])
+                size = (
+                    NODE_SIZE if kind == NODE_PAGE else rng.choice([1, 9, 300, 5000, 70_000, 65_536, 200_000])
+                )
                 if rng.random() < 0.3:
                     wanted = size * rng.randrange(1, 9)
                     address, size = space.take_run(kind, wanted, size)

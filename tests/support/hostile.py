@@ -21,10 +21,28 @@ HEADER = 3 * PAGE
 BIG = 1 << 63
 ALLOCATED, FREE, LIMBO, FREED_BY, KIND, SWEEP = range(1, 7)
 SLOT_FIELDS = (
-    "magic", "form", "flags", "file_id", "transaction", "length", "boot", "root", "root_check", "values",
-    "height", "catalog_size", "catalog", "catalog_check", "log_page", "log_check", "log_newest", "log_oldest",
-    "number", "extent_count", "digest",
-)  # fmt: skip
+    "magic",
+    "form",
+    "flags",
+    "file_id",
+    "transaction",
+    "length",
+    "boot",
+    "root",
+    "root_check",
+    "values",
+    "height",
+    "catalog_size",
+    "catalog",
+    "catalog_check",
+    "log_page",
+    "log_check",
+    "log_newest",
+    "log_oldest",
+    "number",
+    "extent_count",
+    "digest",
+)
 
 
 def crc32c(data):
@@ -57,7 +75,15 @@ def inner(level, children, count=None, counts=None):
 def log(entries, sequence=1, before=(0, 0), cursor=0, sweep=1, needed=1, count=None, mark=0x474F4C):
     """Return a log page; entries are (what, kind, address, size)."""
     head = struct.pack(
-        "<IIQQQQQQQ", mark, len(entries) if count is None else count, 2, sequence, *before, cursor, sweep, needed
+        "<IIQQQQQQQ",
+        mark,
+        len(entries) if count is None else count,
+        2,
+        sequence,
+        *before,
+        cursor,
+        sweep,
+        needed,
     )
     body = b"".join(
         struct.pack("<QQ", what << 60 | kind << 56 | address, size) for what, kind, address, size in entries
@@ -88,11 +114,28 @@ class Builder:
         self.next_node = HEADER
         self.next_blob = 65536 + PAGE
         self.slot = {
-            "magic": b"stablmem", "form": 0, "flags": 1, "file_id": b"\1" * 16, "transaction": 2,
-            "length": 3 * 65536, "boot": bytes(16), "root": 0, "root_check": 0, "values": 0, "height": 0,
-            "catalog_size": 0, "catalog": 0, "catalog_check": 0, "log_page": 0, "log_check": 0,
-            "log_newest": 0, "log_oldest": 1, "number": 0, "extent_count": 0, "digest": 0,
-        }  # fmt: skip
+            "magic": b"stablmem",
+            "form": 0,
+            "flags": 1,
+            "file_id": b"\1" * 16,
+            "transaction": 2,
+            "length": 3 * 65536,
+            "boot": bytes(16),
+            "root": 0,
+            "root_check": 0,
+            "values": 0,
+            "height": 0,
+            "catalog_size": 0,
+            "catalog": 0,
+            "catalog_check": 0,
+            "log_page": 0,
+            "log_check": 0,
+            "log_newest": 0,
+            "log_oldest": 1,
+            "number": 0,
+            "extent_count": 0,
+            "digest": 0,
+        }
         self.extents = b""
         self.size = 3 * 65536
         self.has_log = False
@@ -119,7 +162,11 @@ class Builder:
 
     def set_catalog(self, data):
         """Put the catalog and point to it."""
-        self.slot |= {"catalog": self.put(65536, data), "catalog_size": len(data), "catalog_check": digest(data)}
+        self.slot |= {
+            "catalog": self.put(65536, data),
+            "catalog_size": len(data),
+            "catalog_check": digest(data),
+        }
 
     def set_root(self, page, height, values, node=True):
         """Make a page the root of main."""
@@ -219,9 +266,18 @@ def inner_counts(made, value):
 
 
 variants(
-    "inner_counts", inner_counts, zero=[0, 0], falling=[200, 100], equal=[200, 200], huge=[200, 1 << 62],
-    marked=[200, BIG | 5], top=[1, (1 << 64) - 1], fewer=[10, 20], more=[500, 900], shifted=[100, 250],
-)  # fmt: skip
+    "inner_counts",
+    inner_counts,
+    zero=[0, 0],
+    falling=[200, 100],
+    equal=[200, 200],
+    huge=[200, 1 << 62],
+    marked=[200, BIG | 5],
+    top=[1, (1 << 64) - 1],
+    fewer=[10, 20],
+    more=[500, 900],
+    shifted=[100, 250],
+)
 
 
 def child_address(made, value):
@@ -230,10 +286,21 @@ def child_address(made, value):
 
 
 variants(
-    "child_address", child_address, zero=0, header=PAGE, odd=HEADER + 8, end=3 * 65536, beyond=1 << 40,
-    far=(1 << 56) - PAGE, dirty=BIG, dirty_one=BIG | 1, top=(1 << 64) - 1, nearly=3 * 65536 - 8, blob=65536,
+    "child_address",
+    child_address,
+    zero=0,
+    header=PAGE,
+    odd=HEADER + 8,
+    end=3 * 65536,
+    beyond=1 << 40,
+    far=(1 << 56) - PAGE,
+    dirty=BIG,
+    dirty_one=BIG | 1,
+    top=(1 << 64) - 1,
+    nearly=3 * 65536 - 8,
+    blob=65536,
     log=15 * PAGE,
-)  # fmt: skip
+)
 
 
 @case
@@ -293,10 +360,19 @@ def pointer(made, value):
 
 
 variants(
-    "pointer", pointer, beyond=(1 << 40, 100, 0), dirty=(BIG, 100, 0), dirty_far=(BIG | 77, 9, 0),
-    huge=(65536, 0xFFFFFFFF, 0), top=((1 << 64) - 1, 100, 0), wraps=((1 << 63) - 8, 100, 0),
-    end=(3 * 65536 - 4, 9, 0), header=(0, 100, 0), zero=(0, 9, 0), inline_padding=((1 << 64) - 1, 3, 7),
-)  # fmt: skip
+    "pointer",
+    pointer,
+    beyond=(1 << 40, 100, 0),
+    dirty=(BIG, 100, 0),
+    dirty_far=(BIG | 77, 9, 0),
+    huge=(65536, 0xFFFFFFFF, 0),
+    top=((1 << 64) - 1, 100, 0),
+    wraps=((1 << 63) - 8, 100, 0),
+    end=(3 * 65536 - 4, 9, 0),
+    header=(0, 100, 0),
+    zero=(0, 9, 0),
+    inline_padding=((1 << 64) - 1, 3, 7),
+)
 
 
 @case
@@ -322,7 +398,9 @@ def blob_is_a_node(made):
 def blobs_overlap(made):
     address, _, _ = made.blob(b"0123456789abcdefghij")
     made.set_root(
-        leaf([*words(3), (address, 12, crc32c(b"0123456789ab")), (address + 4, 12, crc32c(b"456789abcdef"))]), 1, 5
+        leaf([*words(3), (address, 12, crc32c(b"0123456789ab")), (address + 4, 12, crc32c(b"456789abcdef"))]),
+        1,
+        5,
     )
 
 
@@ -333,30 +411,61 @@ def slot_field(made, value):
 
 
 variants(
-    "slot", slot_field,
-    values_less={"values": 3}, values_more={"values": 300}, values_huge={"values": 1 << 62},
-    values_top={"values": (1 << 64) - 1}, values_none={"values": 0}, height_none={"height": 0},
-    height_thirteen={"height": 13}, height_twelve={"height": 12}, height_top={"height": (1 << 32) - 1},
-    root_zero={"root": 0}, root_odd={"root": HEADER + 1}, root_header={"root": 4096},
-    root_beyond={"root": 1 << 30}, root_dirty={"root": BIG}, root_top={"root": (1 << 64) - PAGE},
-    length_zero={"length": 0}, length_header={"length": HEADER}, length_odd={"length": 3 * 65536 - 7},
-    length_more={"length": 1 << 40}, length_top={"length": (1 << 64) - 1}, length_most={"length": 1 << 56},
-    transaction_zero={"transaction": 0}, transaction_big={"transaction": 1 << 61},
-    transaction_top={"transaction": (1 << 64) - 1}, transaction_most={"transaction": (1 << 48) - 1},
+    "slot",
+    slot_field,
+    values_less={"values": 3},
+    values_more={"values": 300},
+    values_huge={"values": 1 << 62},
+    values_top={"values": (1 << 64) - 1},
+    values_none={"values": 0},
+    height_none={"height": 0},
+    height_thirteen={"height": 13},
+    height_twelve={"height": 12},
+    height_top={"height": (1 << 32) - 1},
+    root_zero={"root": 0},
+    root_odd={"root": HEADER + 1},
+    root_header={"root": 4096},
+    root_beyond={"root": 1 << 30},
+    root_dirty={"root": BIG},
+    root_top={"root": (1 << 64) - PAGE},
+    length_zero={"length": 0},
+    length_header={"length": HEADER},
+    length_odd={"length": 3 * 65536 - 7},
+    length_more={"length": 1 << 40},
+    length_top={"length": (1 << 64) - 1},
+    length_most={"length": 1 << 56},
+    transaction_zero={"transaction": 0},
+    transaction_big={"transaction": 1 << 61},
+    transaction_top={"transaction": (1 << 64) - 1},
+    transaction_most={"transaction": (1 << 48) - 1},
     transaction_almost={"transaction": (1 << 48) - 4},
-    flags_all={"flags": 0xFFFFFFFF}, unsynced={"flags": 0, "boot": b"another machine."},
-    digest_of_nothing={"flags": 3, "digest": digest(b"")}, digest_wrong={"flags": 3, "digest": 5},
-    extents_many={"extent_count": 17}, extents_top={"extent_count": 0xFFFFFFFF},
-    number={"number": 1}, number_top={"number": 0xFFFFFFFF},
-    format_next={"form": 1}, format_top={"form": 0xFFFFFFFF},
-    catalog_none={"catalog_size": 0}, catalog_odd={"catalog": 65537}, catalog_zero={"catalog": 0},
-    catalog_huge={"catalog_size": 0xFFFFFFFF}, catalog_beyond={"catalog": 1 << 50},
-    catalog_top={"catalog": (1 << 64) - 5}, log_none={"log_newest": 0}, log_zero={"log_page": 0},
-    log_odd={"log_page": 15 * PAGE + 8}, log_beyond={"log_page": 1 << 40}, log_top={"log_page": BIG},
-    log_long={"log_newest": 40}, log_longest={"log_newest": (1 << 64) - 1, "log_oldest": 1},
-    log_backwards={"log_newest": 1, "log_oldest": 9}, log_later={"log_newest": 9, "log_oldest": 9},
+    flags_all={"flags": 0xFFFFFFFF},
+    unsynced={"flags": 0, "boot": b"another machine."},
+    digest_of_nothing={"flags": 3, "digest": digest(b"")},
+    digest_wrong={"flags": 3, "digest": 5},
+    extents_many={"extent_count": 17},
+    extents_top={"extent_count": 0xFFFFFFFF},
+    number={"number": 1},
+    number_top={"number": 0xFFFFFFFF},
+    format_next={"form": 1},
+    format_top={"form": 0xFFFFFFFF},
+    catalog_none={"catalog_size": 0},
+    catalog_odd={"catalog": 65537},
+    catalog_zero={"catalog": 0},
+    catalog_huge={"catalog_size": 0xFFFFFFFF},
+    catalog_beyond={"catalog": 1 << 50},
+    catalog_top={"catalog": (1 << 64) - 5},
+    log_none={"log_newest": 0},
+    log_zero={"log_page": 0},
+    log_odd={"log_page": 15 * PAGE + 8},
+    log_beyond={"log_page": 1 << 40},
+    log_top={"log_page": BIG},
+    log_long={"log_newest": 40},
+    log_longest={"log_newest": (1 << 64) - 1, "log_oldest": 1},
+    log_backwards={"log_newest": 1, "log_oldest": 9},
+    log_later={"log_newest": 9, "log_oldest": 9},
     log_oldest_zero={"log_oldest": 0},
-)  # fmt: skip
+)
 
 
 def digest_extents(made, value):
@@ -367,11 +476,15 @@ def digest_extents(made, value):
 
 
 variants(
-    "digest", digest_extents,
-    four_gib=([(HEADER, 0xFFFFFFFF)], 6 << 30), sixteen=([(HEADER, 0xFFFFFFFF)] * 16, 6 << 30),
-    beyond=([(1 << 40, 10)], 3 * 65536), top=([((1 << 64) - 1, 10)], 3 * 65536), header=([(0, 100)], 3 * 65536),
+    "digest",
+    digest_extents,
+    four_gib=([(HEADER, 0xFFFFFFFF)], 6 << 30),
+    sixteen=([(HEADER, 0xFFFFFFFF)] * 16, 6 << 30),
+    beyond=([(1 << 40, 10)], 3 * 65536),
+    top=([((1 << 64) - 1, 10)], 3 * 65536),
+    header=([(0, 100)], 3 * 65536),
     empty=([(HEADER, 0)] * 16, 3 * 65536),
-)  # fmt: skip
+)
 
 
 @case
@@ -388,12 +501,20 @@ def catalog_bytes(made, value):
 
 ROOT = HEADER
 variants(
-    "catalog", catalog_bytes,
-    short=b"\1", number=catalog([MAIN], number=2), number_top=catalog([MAIN], number=0xFFFFFFFF),
-    none=catalog([], number=0), longer=catalog([MAIN]) + b"more", utf8=catalog([MAIN, (b"\xff\xfe", b"bytes", b"", 0, 0, 0, 0)]),
-    blobify_utf8=catalog([(b"main", b"\xff", b"", 0, 0, 0, 0)]), blobify=catalog([(b"main", b"nobody.knows", b"", 0, 0, 0, 0)]),
-    options=catalog([(b"main", b"bytes", b"xyz", 0, 0, 0, 0)]), twice=catalog([MAIN, MAIN]),
-    other=catalog([(b"other", b"bytes", b"", 0, 0, 0, 0)]), empty_name=catalog([MAIN, (b"", b"bytes", b"", 0, 0, 0, 0)]),
+    "catalog",
+    catalog_bytes,
+    short=b"\1",
+    number=catalog([MAIN], number=2),
+    number_top=catalog([MAIN], number=0xFFFFFFFF),
+    none=catalog([], number=0),
+    longer=catalog([MAIN]) + b"more",
+    utf8=catalog([MAIN, (b"\xff\xfe", b"bytes", b"", 0, 0, 0, 0)]),
+    blobify_utf8=catalog([(b"main", b"\xff", b"", 0, 0, 0, 0)]),
+    blobify=catalog([(b"main", b"nobody.knows", b"", 0, 0, 0, 0)]),
+    options=catalog([(b"main", b"bytes", b"xyz", 0, 0, 0, 0)]),
+    twice=catalog([MAIN, MAIN]),
+    other=catalog([(b"other", b"bytes", b"", 0, 0, 0, 0)]),
+    empty_name=catalog([MAIN, (b"", b"bytes", b"", 0, 0, 0, 0)]),
     root_shared=catalog([MAIN, (b"other", b"bytes", b"", ROOT, 1, 5, 1)]),
     root_dirty=catalog([MAIN, (b"other", b"bytes", b"", BIG, 1, 5, 1)]),
     root_odd=catalog([MAIN, (b"other", b"bytes", b"", 8, 1, 5, 1)]),
@@ -401,8 +522,9 @@ variants(
     values_top=catalog([MAIN, (b"other", b"bytes", b"", ROOT, 1, (1 << 64) - 1, 1)]),
     height_top=catalog([MAIN, (b"other", b"bytes", b"", ROOT, 1, 5, 0xFFFFFFFF)]),
     height_none=catalog([MAIN, (b"other", b"bytes", b"", ROOT, 1, 5, 0)]),
-    text_long=struct.pack("<IHHI", 1, 65535, 65535, 0xFFFFFFFF), msgpack=catalog([(b"main", b"msgpack", b"", 0, 0, 0, 0)]),
-)  # fmt: skip
+    text_long=struct.pack("<IHHI", 1, 65535, 65535, 0xFFFFFFFF),
+    msgpack=catalog([(b"main", b"msgpack", b"", 0, 0, 0, 0)]),
+)
 
 
 def log_entries(made, value):
@@ -413,21 +535,33 @@ def log_entries(made, value):
 GROWN = (FREE, 0, 2 * 65536, 65536)
 BLOBS = (KIND, 2, 65536, 65536)
 variants(
-    "log", log_entries,
-    none=[], free_header=[(FREE, 0, 0, 65536)], free_all=[(FREE, 0, 0, (1 << 64) - 1)],
-    free_live=[BLOBS, GROWN, (FREE, 0, HEADER, 5 * PAGE)], free_catalog=[BLOBS, GROWN, (FREE, 0, 65536, PAGE)],
-    free_log=[BLOBS, GROWN, (FREE, 0, 15 * PAGE, PAGE)], free_everything_else=[BLOBS, (FREE, 0, HEADER, 3 * 65536)],
-    free_far=[(FREE, 0, (1 << 56) - 1, 5)], limbo_header=[(FREED_BY, 0, 1, 0), (LIMBO, 0, 0, 4096)],
+    "log",
+    log_entries,
+    none=[],
+    free_header=[(FREE, 0, 0, 65536)],
+    free_all=[(FREE, 0, 0, (1 << 64) - 1)],
+    free_live=[BLOBS, GROWN, (FREE, 0, HEADER, 5 * PAGE)],
+    free_catalog=[BLOBS, GROWN, (FREE, 0, 65536, PAGE)],
+    free_log=[BLOBS, GROWN, (FREE, 0, 15 * PAGE, PAGE)],
+    free_everything_else=[BLOBS, (FREE, 0, HEADER, 3 * 65536)],
+    free_far=[(FREE, 0, (1 << 56) - 1, 5)],
+    limbo_header=[(FREED_BY, 0, 1, 0), (LIMBO, 0, 0, 4096)],
     limbo_by_nobody=[BLOBS, GROWN, (LIMBO, 0, 65536 + 2 * PAGE, PAGE)],
     limbo_of_the_future=[BLOBS, GROWN, (FREED_BY, 0, (1 << 56) - 1, 0), (LIMBO, 0, 65536 + 2 * PAGE, PAGE)],
     limbo_of_live=[BLOBS, GROWN, (FREED_BY, 0, 1, 0), (LIMBO, 0, HEADER, PAGE)],
-    type_zero=[(0, 0, 0, 10)], type_seven=[BLOBS, GROWN, (7, 0, HEADER, 10)], type_fifteen=[(15, 15, HEADER, 10)],
-    kind_fifteen=[(KIND, 15, 0, 3 * 65536), GROWN], kind_of_header=[(KIND, 2, 0, 65536), GROWN],
-    kind_none=[(KIND, 0, 0, 3 * 65536), (FREE, 0, HEADER + PAGE, PAGE)], kind_odd=[(KIND, 3, 65537, 3), GROWN],
-    kind_of_pool=[(KIND, 1, 0, 3 * 65536), GROWN], odd_free=[BLOBS, GROWN, (FREE, 0, 65536 + 2 * PAGE + 3, 1)],
-    node_free_odd=[BLOBS, GROWN, (FREE, 0, 13 * PAGE + 1, PAGE)], sweep_all=[GROWN, BLOBS, (SWEEP, 0, 0, 3 * 65536)],
+    type_zero=[(0, 0, 0, 10)],
+    type_seven=[BLOBS, GROWN, (7, 0, HEADER, 10)],
+    type_fifteen=[(15, 15, HEADER, 10)],
+    kind_fifteen=[(KIND, 15, 0, 3 * 65536), GROWN],
+    kind_of_header=[(KIND, 2, 0, 65536), GROWN],
+    kind_none=[(KIND, 0, 0, 3 * 65536), (FREE, 0, HEADER + PAGE, PAGE)],
+    kind_odd=[(KIND, 3, 65537, 3), GROWN],
+    kind_of_pool=[(KIND, 1, 0, 3 * 65536), GROWN],
+    odd_free=[BLOBS, GROWN, (FREE, 0, 65536 + 2 * PAGE + 3, 1)],
+    node_free_odd=[BLOBS, GROWN, (FREE, 0, 13 * PAGE + 1, PAGE)],
+    sweep_all=[GROWN, BLOBS, (SWEEP, 0, 0, 3 * 65536)],
     raw=[(KIND, 3, 65536, 65536), GROWN],
-)  # fmt: skip
+)
 
 
 def log_page(made, value):
@@ -436,13 +570,23 @@ def log_page(made, value):
 
 
 variants(
-    "log_page", log_page,
-    count=dict(count=253), count_top=dict(count=0xFFFFFFFF), count_more=dict(count=252), mark=dict(mark=1),
-    sequence=dict(sequence=5), sequence_top=dict(sequence=(1 << 64) - 1), cursor=dict(cursor=(1 << 64) - 1),
-    cursor_odd=dict(cursor=77777), sweep=dict(sweep=(1 << 64) - 1), sweep_zero=dict(sweep=0),
-    needed=dict(needed=(1 << 64) - 1), needed_zero=dict(needed=0), needed_next=dict(needed=2),
-    before=dict(before=(1 << 63, 5)),
-)  # fmt: skip
+    "log_page",
+    log_page,
+    count={"count": 253},
+    count_top={"count": 0xFFFFFFFF},
+    count_more={"count": 252},
+    mark={"mark": 1},
+    sequence={"sequence": 5},
+    sequence_top={"sequence": (1 << 64) - 1},
+    cursor={"cursor": (1 << 64) - 1},
+    cursor_odd={"cursor": 77777},
+    sweep={"sweep": (1 << 64) - 1},
+    sweep_zero={"sweep": 0},
+    needed={"needed": (1 << 64) - 1},
+    needed_zero={"needed": 0},
+    needed_next={"needed": 2},
+    before={"before": (1 << 63, 5)},
+)
 
 
 @case
@@ -589,7 +733,7 @@ def main():
             outcomes = []
             try:
                 use(name, mode, outcomes)
-            except BaseException as error:
+            except BaseException as error:  # noqa: BLE001 - whatever is not typed is what is looked for
                 outcomes.append(f"BAD {type(error).__name__}: {error}")
                 import traceback
 

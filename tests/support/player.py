@@ -39,9 +39,7 @@ class Player:
         committed: what they should hold after a rollback.
     """
 
-    def __init__(
-        self, seed, region=None, names=("main", "second"), start=None, largest=3 * 4096, most=2000
-    ):
+    def __init__(self, seed, region=None, names=("main", "second"), start=None, largest=3 * 4096, most=2000):
         self.seed = seed
         self.random = random.Random(seed)
         self.region = region

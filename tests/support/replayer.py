@@ -1,6 +1,6 @@
 """A deterministic life of a region in a file, the same bytes in every mode.
 
-    python -m support.replayer PATH SEED WORKLOAD
+python -m support.replayer PATH SEED WORKLOAD
 """
 
 import sys

@@ -310,7 +310,11 @@ class Header:
         number = slot.number = min(set(range(SLOT_COUNT)) - taken)
         self._before = (number, self.device.read(number * NODE_SIZE, NODE_SIZE))
         self._number = slot.transaction
-        self.device.write(number * NODE_SIZE, slot.encode())
+        page = slot.encode()
+        if self.highest > slot.transaction:
+            # A second copy of an old state may take the page that held a number taken back.
+            page = _burn(page, self.highest)
+        self.device.write(number * NODE_SIZE, page)
 
     @property
     def sealed(self) -> bool:
@@ -336,7 +340,7 @@ class Header:
         return max((slot.transaction for slot in self.valid if slot.synced), default=0)
 
     def recover(self, unsynced: list[tuple[int, int]]) -> None:
-        """Write the newest slot and every byte of its digest extents again, then sync.
+        """Write the slots and every byte of the newest one's digest extents again, then sync.
 
         Args:
             unsynced: blocks (address, size) written by commits that were not synced: these too.
@@ -349,12 +353,15 @@ class Header:
             for begin in range(address, address + size, MAX_DIGESTED):
                 piece = self.device.read(begin, min(MAX_DIGESTED, address + size - begin))
                 self.device.write(begin, piece)
+        content = self.device.read(0, HEADER_SIZE)
         # A slot that lost to an older one must not win later: the next transaction may write, to the same
         # free space, the very bytes that its digest waits for.
-        for number, fault in sorted(self.dropped.items()):
-            if fault not in {_EMPTY, _UNSYNCED}:
-                self.device.write(number * NODE_SIZE, _burn(bytes(NODE_SIZE), self.highest))
-        self.device.write(self.newest.number * NODE_SIZE, self.newest.encode())
+        # The others are written as they are: one may have been put back by a handle whose syncs failed.
+        for number in range(SLOT_COUNT):
+            page = content[number * NODE_SIZE : (number + 1) * NODE_SIZE]
+            if self.dropped.get(number, _EMPTY) not in {_EMPTY, _UNSYNCED}:
+                page = _burn(bytes(NODE_SIZE), self.highest)
+            self.device.write(number * NODE_SIZE, page)
         self.device.sync()
 
 

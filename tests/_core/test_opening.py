@@ -1,0 +1,268 @@
+"""The table of modes in opening.py, row by row."""
+
+import errno
+import os
+import threading
+
+import pytest
+
+from stablemem import MemoryBuffer, NotARegionError, RegionLockedError
+from stablemem._core import opening
+from stablemem._core.device import FileDevice
+from stablemem._core.opening import MODES, open_store
+
+
+def make(path, kind):
+    """Put what a row of the table speaks of at a path."""
+    if kind == "empty":
+        open(path, "wb").close()
+    elif kind == "region":
+        with MemoryBuffer(path) as values:
+            values.append("was here")
+    elif kind == "other":
+        with open(path, "wb") as file:
+            file.write(b"something else altogether")
+
+
+def outcome(path, mode):
+    """Return what opening gives: "new", "old" with "w" or "r", or the error."""
+    try:
+        store = open_store(path, mode)
+    except (OSError, NotARegionError) as error:
+        return type(error)
+    found = "old" if store.slot.transaction > 1 else "new"
+    writable = store.writable
+    store.close()
+    return found, "writer" if writable else "snapshot"
+
+
+NEW, OLD = ("new", "writer"), ("old", "writer")
+TABLE = {
+    ("r", "missing"): FileNotFoundError,
+    ("r", "empty"): NotARegionError,
+    ("r", "region"): ("old", "snapshot"),
+    ("r", "other"): NotARegionError,
+    ("r+", "missing"): FileNotFoundError,
+    ("r+", "empty"): NotARegionError,
+    ("r+", "region"): OLD,
+    ("r+", "other"): NotARegionError,
+    ("a", "missing"): NEW,
+    ("a", "empty"): NEW,
+    ("a", "region"): OLD,
+    ("a", "other"): NotARegionError,
+    ("x", "missing"): NEW,
+    ("x", "empty"): FileExistsError,
+    ("x", "region"): FileExistsError,
+    ("x", "other"): FileExistsError,
+    ("w", "missing"): NEW,
+    ("w", "empty"): NEW,
+    ("w", "region"): NEW,
+    ("w", "other"): NotARegionError,
+}
+
+
+@pytest.mark.parametrize(("mode", "kind"), TABLE)
+def test_table(tmp_path, mode, kind):
+    path = str(tmp_path / "file")
+    make(path, kind)
+    before = None if kind == "missing" else open_bytes(path)
+    expected = TABLE[mode, kind]
+    assert outcome(path, mode) == expected
+    if isinstance(expected, type):
+        assert (None if kind == "missing" else open_bytes(path)) == before, "a refused file is not touched"
+        assert os.path.exists(path) == (kind != "missing")
+    elif expected[0] == "new":
+        assert open_bytes(path)[:8] == b"stablmem"
+        assert outcome(path, "r") == ("new", "snapshot")
+    assert os.listdir(tmp_path) == [] if not os.path.exists(path) else ["file"]
+
+
+def open_bytes(path):
+    with open(path, "rb") as file:
+        return file.read()
+
+
+def test_the_table_is_complete():
+    assert {mode for mode, _ in TABLE} == set(MODES)
+    assert len(TABLE) == 4 * len(MODES)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_directory(tmp_path, mode):
+    with pytest.raises((IsADirectoryError, FileExistsError)) as caught:
+        open_store(str(tmp_path), mode)
+    assert isinstance(caught.value, IsADirectoryError) or mode == "x"
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_fifo(tmp_path, mode):
+    """Opening one must not wait for somebody at its other end."""
+    path = str(tmp_path / "fifo")
+    os.mkfifo(path)
+    with pytest.raises(OSError, match=r"regular file|File exists"):
+        open_store(path, mode)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_missing_folder(tmp_path, mode):
+    path = str(tmp_path / "nowhere" / "x.smem")
+    with pytest.raises(FileNotFoundError) as caught:
+        open_store(path, mode)
+    assert caught.value.filename == path
+
+
+@pytest.mark.parametrize("mode", ["a", "x", "w"])
+def test_a_symlink_to_nothing(tmp_path, mode):
+    """What it names is made, as open() does; nothing loops."""
+    os.symlink(tmp_path / "target.smem", tmp_path / "link")
+    done = []
+    thread = threading.Thread(
+        target=lambda: done.append(open_store(str(tmp_path / "link"), mode)), daemon=True
+    )
+    thread.start()
+    thread.join(10)
+    assert done, "it hangs"
+    done[0].close()
+    assert os.path.islink(tmp_path / "link")
+    assert open_bytes(tmp_path / "target.smem")[:8] == b"stablmem"
+
+
+@pytest.mark.parametrize("mode", ["a", "w"])
+def test_a_symlink_to_a_region(tmp_path, mode):
+    make(str(tmp_path / "target.smem"), "region")
+    os.symlink("target.smem", tmp_path / "link")
+    open_store(str(tmp_path / "link"), mode).close()
+    assert os.path.islink(tmp_path / "link")
+    assert outcome(str(tmp_path / "target.smem"), "r") == ("old" if mode == "a" else "new", "snapshot")
+
+
+def test_a_locked_region_is_not_replaced(path):
+    with MemoryBuffer(path) as values:
+        values.append(1)
+        values.commit()
+        for mode in ("w", "a", "r+"):
+            with pytest.raises(RegionLockedError):
+                open_store(path, mode)
+        with pytest.raises(FileExistsError):
+            open_store(path, "x")
+    assert outcome(path, "r") == ("old", "snapshot")
+
+
+def test_permissions_of_a_replaced_region_are_kept(path):
+    make(path, "region")
+    os.chmod(path, 0o640)
+    open_store(path, "w").close()
+    assert os.stat(path).st_mode & 0o777 == 0o640
+
+
+def test_the_umask_counts_for_a_new_region(path):
+    before = os.umask(0o027)
+    try:
+        open_store(path, "a").close()
+    finally:
+        os.umask(before)
+    assert os.stat(path).st_mode & 0o777 == 0o640
+
+
+def test_created_files_are_synced_before_they_have_their_name(path, monkeypatch):
+    order = []
+    for name in ("fsync", "link", "unlink"):
+        real = getattr(os, name)
+
+        def noted(*arguments, name=name, real=real):
+            order.append(name)
+            return real(*arguments)
+
+        monkeypatch.setattr(os, name, noted)
+    open_store(path, "a").close()
+    assert order == ["fsync", "link", "fsync", "unlink"]
+
+
+@pytest.mark.parametrize("failing", ["fsync", "link", "rename", "fdatasync"])
+@pytest.mark.parametrize("mode", ["a", "w"])
+def test_a_failure_while_creating_leaves_nothing(tmp_path, monkeypatch, failing, mode):
+    path = str(tmp_path / "x.smem")
+    if mode == "w":
+        make(path, "region")
+    before = open_bytes(path) if mode == "w" else None
+
+    def fail(*arguments):
+        raise OSError(errno.EIO, "failed")
+
+    monkeypatch.setattr(os, failing, fail)
+    try:
+        open_store(path, mode).close()
+    except OSError:
+        monkeypatch.undo()
+        assert os.listdir(tmp_path) in ([], ["x.smem"])
+        if mode == "w" and failing != "fsync":
+            assert open_bytes(path) == before
+    monkeypatch.undo()
+    open_store(path, "a").close()
+    assert os.listdir(tmp_path) == ["x.smem"]
+
+
+def test_somebody_else_is_first(path, monkeypatch):
+    """Theirs is opened, and the one prepared goes."""
+    real = os.link
+
+    def late(source, target):
+        monkeypatch.setattr(os, "link", real)
+        make(path, "region")
+        return real(source, target)
+
+    monkeypatch.setattr(os, "link", late)
+    store = open_store(path, "a")
+    assert store.slot.transaction > 1
+    store.close()
+    assert os.listdir(os.path.dirname(path)) == ["list.smem"]
+
+
+def test_replaced_between_opening_and_locking(path, monkeypatch):
+    make(path, "region")
+    real = FileDevice.open.__func__
+    count = []
+
+    def slow(cls, name, writable):
+        device = real(cls, name, writable)
+        if not count:
+            count.append(1)
+            os.rename(path, path + ".old")
+            with MemoryBuffer(path) as values:
+                values.extend(["the", "new", "one"])
+        return device
+
+    monkeypatch.setattr(FileDevice, "open", classmethod(slow))
+    with MemoryBuffer(path, "r+") as values:
+        assert values[:] == ["the", "new", "one"]
+
+
+@pytest.mark.parametrize("mode", ["r", "r+", "a", "w"])
+def test_network_file_systems_are_refused(path, monkeypatch, mode):
+    make(path, "region")
+    monkeypatch.setattr(opening, "_file_system", lambda device: 0x6969)
+    with pytest.raises(OSError, match=r"network file system \(NFS\).*local disk") as caught:
+        open_store(path, mode)
+    assert caught.value.errno == errno.EOPNOTSUPP
+    monkeypatch.undo()
+    assert outcome(path, "r") == ("old", "snapshot")
+
+
+def test_the_file_system_is_known(tmp_path):
+    make(str(tmp_path / "x.smem"), "region")
+    device = FileDevice.open(str(tmp_path / "x.smem"), writable=False)
+    assert opening._file_system(device) not in {0, *opening._NETWORK}
+    device.close()
+
+
+def test_a_wrong_mode():
+    for mode in ("", "rb", "R", "+", None, 5):
+        with pytest.raises(ValueError, match="mode"):
+            open_store(None, mode)
+
+
+def test_in_memory():
+    store = open_store(None, "a")
+    assert store.path == ""
+    assert store.writable
+    store.close()

@@ -1,0 +1,136 @@
+import struct
+
+import pytest
+
+from stablemem import CorruptRegionError, MemoryBuffer
+from stablemem._core import pager as module
+from stablemem._core.checksum import crc32c
+from stablemem._core.device import MemoryDevice
+from stablemem._core.freespace import FreeSpace
+from stablemem._core.pager import BLOB_BUDGET, NODE_BUDGET, Pager
+from stablemem._core.region import Region
+from support.recorded import Recorder, region_on
+
+
+@pytest.fixture
+def pager():
+    region = Region(MemoryDevice())
+    region.write(0, bytes(65536) + b"a blob of the region")
+    yield Pager(region, FreeSpace(), True)
+    region.close()
+
+
+def words(data, address=65536):
+    return address, len(data) | crc32c(data) << 32
+
+
+def test_blobs_by_address(pager):
+    assert pager.blob(*words(b"a blob of the region")) == b"a blob of the region"
+    assert pager.blob(*words(b"blob of the", 65538)) == b"blob of the"
+
+
+@pytest.mark.parametrize("size", range(9))
+def test_inline_blobs(pager, size):
+    data = bytes(range(0xF0, 0xF0 + size))
+    assert pager.blob(int.from_bytes(data, "little"), size) == data
+
+
+def test_a_blob_with_the_wrong_checksum(pager):
+    first, second = words(b"a blob of the region")
+    with pytest.raises(CorruptRegionError, match="CRC-32C") as caught:
+        pager.blob(first, second ^ 1 << 40)
+    assert caught.value.address == first
+    pager.checksums = False
+    assert pager.blob(first, second ^ 1 << 40) == b"a blob of the region"
+
+
+@pytest.mark.parametrize("address", [1 << 40, 65536 + 15, (1 << 63) - 1, 1 << 63, (1 << 64) - 1])
+def test_a_blob_out_of_the_region(pager, address):
+    with pytest.raises(CorruptRegionError):
+        pager.blob(address, 20)
+
+
+def test_nodes_out_of_the_region(pager):
+    for root in (65536, 12289, 1 << 40, 1 << 63, (1 << 64) - 4096):
+        with pytest.raises(CorruptRegionError):
+            pager.walk(root, 0, 0, lambda node: None, lambda address, size: None, False)
+
+
+def test_budgets():
+    assert not Pager(Region(MemoryDevice()), FreeSpace(), True).is_full()
+    with MemoryBuffer(blobify="bytes") as values:
+        pager = values._store.pager
+        size = 100_000
+        number = 0
+        while number == 0 or pager.pending_bytes:
+            assert pager.pending_bytes < BLOB_BUDGET + size
+            values.append(bytes(size))
+            number += 1
+            assert number < 100
+        assert number == -(-BLOB_BUDGET // size)
+        assert values[-1] == bytes(size)
+
+
+def test_many_dirty_nodes_go_out_early():
+    with MemoryBuffer(blobify="bytes") as values:
+        pager = values._store.pager
+        values.extend(b"%d" % number for number in range(300_000))
+        assert pager.dirty_nodes > 1000
+        count = 8_300 * 255
+        values._store.index("main").insert_run(0, struct.pack("<QQ", 7, 1) * count)
+        assert pager.is_full()
+        values.append(b"x")
+        assert pager.dirty_nodes < NODE_BUDGET
+        assert len(values) == 300_001 + count
+        assert values[0] == b"\7"
+        assert values[count] == b"0"
+        values.rollback()
+        assert len(values) == 0
+        assert module.NODE_BUDGET == NODE_BUDGET
+
+
+def test_a_commit_is_written_in_few_runs():
+    device = Recorder()
+    with region_on(device) as region:
+        values = region.buffer("main", "bytes")
+        values.extend([bytes(100)] * 3000)
+        region.commit()
+        begin = len(device.events)
+        for number in range(0, 3000, 40):
+            values[number] = b"%d" % number * 30
+        region.commit()
+        writes = [event for event in device.events[begin:] if event[0] == "write"]
+        blobs = [event for event in writes if len(event[2]) > 4096 and b"40" * 30 in event[2]]
+        assert len(blobs) == 1, "the blobs go out in one run"
+        assert len(writes) <= 8
+
+
+def test_committed_bytes_are_never_written_to():
+    device = Recorder()
+    with region_on(device) as region:
+        values = region.buffer("main", "bytes")
+        values.extend([b"%d" % number * 20 for number in range(600)])
+        region.commit()
+        snapshot = region.snapshot()
+        # What this state does not use: free, or freed by it and reachable only from older ones.
+        space = snapshot._store.space
+        length = snapshot._store.slot.length
+        unused = bytearray(length) + b"\1" * (len(device.bytes()) - length)
+        blocks = space.free_blocks(0, len(unused))
+        for each in space.limbo:
+            blocks += each.blocks.blocks()
+        for address, size in blocks:
+            end = min(address + size, len(unused))
+            unused[address:end] = b"\1" * (end - address)
+        begin = len(device.events)
+        for number in range(50):
+            values[number * 3] = b"another value of another size"
+            del values[number]
+            region.commit()
+        for event in device.events[begin:]:
+            if event[0] == "write" and event[1] >= 12288:
+                touched = unused[event[1] : event[1] + len(event[2])]
+                assert all(touched), f"committed bytes at {event[1]} were written to"
+        assert snapshot.buffer("main")[5] == b"5" * 20
+        snapshot.verify()
+        snapshot.close()

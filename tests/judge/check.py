@@ -1,0 +1,184 @@
+"""The verdict: one state of a region, and all that is wrong with it (2.7)."""
+
+from bisect import bisect_right
+from dataclasses import dataclass, field
+
+from judge.common import (
+    HEADER,
+    KIND_BLOB,
+    KIND_NODE,
+    KIND_RAW,
+    PAGE,
+    REGION_PAGE,
+    Faults,
+    Range,
+    minus,
+    union,
+)
+from judge.log import SpaceMap, read_log
+from judge.slots import Found, Slot, kept, read_header
+from judge.tree import Reached, Walk, read_catalog
+
+CLASSES = ("header", "log", "node", "blob", "catalog", "raw", "free", "limbo")
+
+
+@dataclass
+class Verdict:
+    """What a region holds, as one of its slots says.
+
+    Attributes:
+        transaction: number of the state; 0 if there is none.
+        synced: whether that state survives a power cut.
+        lists: the blobs of every list, in order.
+        blobify: codec and options of every list.
+        bytes: how many bytes are of each class.
+        faults: what is wrong; empty if nothing.
+        slots: what became of each slot.
+        slot: the number of the slot that counts; -1 if there is none.
+        length: where the state ends.
+        ranges: which bytes are of each class.
+    """
+
+    transaction: int = 0
+    synced: bool = False
+    lists: dict[str, list[bytes]] = field(default_factory=dict)
+    blobify: dict[str, tuple[str, bytes]] = field(default_factory=dict)
+    bytes: dict[str, int] = field(default_factory=lambda: dict.fromkeys(CLASSES, 0))
+    faults: Faults = field(default_factory=Faults)
+    slots: list[str] = field(default_factory=list)
+    slot: int = -1
+    length: int = 0
+    ranges: dict[str, list[Range]] = field(default_factory=dict)
+
+    @property
+    def sound(self) -> bool:
+        """Whether nothing is wrong."""
+        return not self.faults
+
+
+def tile(slot: Slot, space: SpaceMap, ranges: dict[str, list[Range]], faults: Faults) -> None:
+    """Prove that every byte of [0, length) is one thing."""
+    every = sorted((start, end, name) for name, list_ in ranges.items() for start, end in list_)
+    at, before = 0, ""
+    raw: list[Range] = []
+    for start, end, name in [*every, (slot.length, slot.length, "end")]:
+        if start < at:
+            faults.add(f"2.7: {start} to {min(at, end)} is {before} and {name}")
+        elif start > at:
+            k = at
+            while k < start:
+                stop = min(start, k - k % REGION_PAGE + REGION_PAGE)
+                if space.kinds[k // REGION_PAGE] == KIND_RAW:
+                    raw.append((k, stop))
+                else:
+                    faults.add(f"2.7: {k} to {stop} is nothing")
+                k = stop
+        if end > at:
+            at, before = end, name
+    if at > slot.length:
+        faults.add("2.7: something is behind the length")
+    ranges["raw"] = raw
+
+
+def check_places(space: SpaceMap, ranges: dict[str, list[Range]], faults: Faults) -> None:
+    """Check that nodes, log pages, blobs and the catalog are in region pages of their kind."""
+    kinds = space.kinds
+    for name, kind in (("node", KIND_NODE), ("log", KIND_NODE), ("blob", KIND_BLOB), ("catalog", KIND_BLOB)):
+        for start, end in ranges[name]:
+            first, last = start // REGION_PAGE, (end - 1) // REGION_PAGE
+            if kinds[first] != kind or (
+                first != last and any(one != kind for one in kinds[first + 1 : last + 1])
+            ):
+                faults.add(f"2.1: the {name} at {start} is in a region page that is not of kind {kind}")
+
+
+def check_written(
+    slot: Slot, extents: tuple[Range, ...], space: SpaceMap, nodes: dict[int, int], faults: Faults
+) -> None:
+    """Check that what a commit wrote is what it allocated, and what its digest covers."""
+    commits = {commit.transaction: commit.allocated for commit in space.commits}
+    oldest = space.commits[0].transaction
+    pages = {page.address: page.transaction for page in space.pages}
+    for name, places in (("node", nodes), ("log page", pages)):
+        for at, transaction in places.items():
+            if transaction < oldest:
+                continue
+            if transaction not in commits:
+                faults.add(f"3.4: the {name} at {at} is of {transaction}, which is no commit")
+                continue
+            allocated = commits[transaction]
+            k = bisect_right(allocated, (at, 1 << 60)) - 1
+            if k < 0 or allocated[k][1] < at + PAGE:
+                faults.add(f"3.4: the {name} at {at} was not allocated by its transaction {transaction}")
+    if slot.has_digest:
+        written = commits.get(slot.transaction, [])
+        digested = union((address, address + size) for address, size in extents)
+        if digested != written:
+            faults.add(f"6 (4): the digest covers {digested}, but {written} was written")
+
+
+def judge_state(content: memoryview, slots: list[Found], k: int, faults: Faults) -> Verdict:
+    """Judge the state that one valid slot names."""
+    found = slots[k]
+    slot = found.slot
+    assert slot is not None
+    verdict = Verdict(slot.transaction, slot.synced, faults=faults, slot=k, length=slot.length)
+    verdict.slots = [one.note for one in slots]
+    content = content[: slot.length]
+    space = read_log(content, slot, faults)
+    reached = Reached()
+    for tree in read_catalog(content, slot, faults):
+        verdict.lists[tree.name] = Walk(content, slot, tree, reached, faults).run()
+        verdict.blobify[tree.name] = (tree.blobify, tree.options)
+    ranges = verdict.ranges
+    ranges["header"] = [(0, HEADER)]
+    ranges["log"] = [(page.address, page.address + PAGE) for page in space.pages]
+    ranges["node"] = [(at, at + PAGE) for at in reached.nodes]
+    ranges["blob"] = reached.blobs
+    ranges["catalog"] = [(slot.catalog, slot.catalog + slot.catalog_size)] if slot.catalog_size else []
+    ranges["free"] = space.free
+    ranges["limbo"] = [(start, end) for start, end, _ in space.limbo]
+    if space.whole:
+        tile(slot, space, ranges, faults)
+        check_places(space, ranges, faults)
+        if space.commits:
+            check_written(slot, found.extents, space, reached.nodes, faults)
+    for name in CLASSES:
+        verdict.bytes[name] = sum(end - start for start, end in ranges.get(name, ()))
+    return verdict
+
+
+def judge(content: bytes | memoryview, boot: bytes | None = None) -> Verdict:
+    """Judge the state that a region is in.
+
+    Args:
+        content: the bytes of the file.
+        boot: id of the boot that the machine is in; None for any other than that of the writer.
+    """
+    view = memoryview(content)
+    faults = Faults()
+    slots, order = read_header(view, boot, faults)
+    if not order:
+        return Verdict(faults=faults, slots=[one.note for one in slots])
+    return judge_state(view, slots, order[0], faults)
+
+
+def judge_kept(content: bytes | memoryview, boot: bytes | None = None) -> list[Verdict]:
+    """Judge the older state that the next commit would leave alone too, if there is one.
+
+    It must be whole; and what it reaches, the newest one does not count as free (4.4).
+    """
+    view = memoryview(content)
+    slots, order = read_header(view, boot, Faults())
+    verdicts = []
+    for k in kept(slots, order)[1:]:
+        verdict = judge_state(view, slots, k, Faults())
+        newest = judge_state(view, slots, order[0], Faults())
+        if not newest.faults:
+            mine = union(piece for name in CLASSES[1:6] for piece in verdict.ranges.get(name, ()))
+            free = [*newest.ranges["free"], (newest.length, 1 << 60)]
+            lost = minus(mine, minus(mine, union(free)))
+            if lost:
+                verdict.faults.add(f"4.4: {lost[0]} is reached, but free in the newest state or behind it")
+        verdicts.append(verdict)
+    return verdicts

@@ -1,0 +1,125 @@
+# ruff: noqa: PT012 - what is tested is what an exception does to the block around it
+import os
+
+import pytest
+
+from stablemem import MemoryBuffer, MemoryRegion, ReadOnlyError, RegionClosedError
+
+
+def test_lists(path):
+    with MemoryRegion(path) as region:
+        assert region.names() == []
+        one = region.buffer("one", "text")
+        one.append("x")
+        assert region.names() == ["one"]
+        two = region.buffer("two")
+        two.append([1])
+        assert isinstance(one, MemoryBuffer)
+        assert one.region is region
+    with MemoryRegion(path, "r") as region:
+        assert region.names() == ["one", "two"]
+        assert region.buffer("one")[:] == ["x"]
+        with pytest.raises(KeyError, match="no list 'three'"):
+            region.buffer("three")
+
+
+def test_what_it_says_of_itself(path):
+    with MemoryRegion(path, "w") as region:
+        assert (region.path, region.mode, region.closed) == (path, "w", False)
+        assert repr(region) == f"<MemoryRegion {path}: mode 'w', lists []>"
+        snapshot = region.snapshot()
+        assert snapshot.mode == "r"
+        snapshot.close()
+    assert region.closed
+    assert repr(region) == f"<MemoryRegion {path}: closed>"
+    with MemoryRegion() as region:
+        assert "in memory" in repr(region)
+
+
+def test_transaction_numbers_grow(path):
+    with MemoryRegion(path) as region:
+        numbers = [region.transaction_number]
+        values = region.buffer("main")
+        for number in range(5):
+            values.append(number)
+            region.commit(sync=number % 2 == 0)
+            numbers.append(region.transaction_number)
+        assert numbers == sorted(set(numbers))
+    with MemoryRegion(path, "r") as region:
+        assert region.transaction_number >= numbers[-1]
+
+
+def test_committing_many_lists_at_once(path):
+    with MemoryRegion(path) as region:
+        lists = [region.buffer(f"list {number}", "bytes") for number in range(300)]
+        for number, values in enumerate(lists):
+            values.extend([b"%d" % number * 5] * (number % 5))
+    with MemoryRegion(path, "r") as region:
+        assert len(region.names()) == 300
+        assert region.buffer("list 204")[:] == [b"204" * 5] * 4
+        region.verify()
+        assert region.stats().lists["list 204"] == 4
+
+
+def test_changing_one_of_many_lists(path):
+    with MemoryRegion(path) as region:
+        for number in range(100):
+            region.buffer(f"list {number}", "bytes").append(b"x" * number)
+        region.commit()
+        for _ in range(20):
+            region.buffer("list 50").append(b"more of it, longer than eight")
+            region.commit()
+    with MemoryRegion(path, "r+") as region:
+        region.buffer("list 7").clear()
+    with MemoryRegion(path, "r") as region:
+        assert len(region.buffer("list 50")) == 21
+        assert region.buffer("list 7")[:] == []
+        assert region.buffer("list 99")[0] == b"x" * 99
+        region.verify()
+
+
+def test_exit_commits_or_rolls_back(path):
+    with MemoryRegion(path) as region:
+        region.buffer("main").append(1)
+    with pytest.raises(KeyError), MemoryRegion(path) as region:
+        region.buffer("main").append(2)
+        raise KeyError
+    with MemoryRegion(path, "r") as region:
+        assert region.buffer("main")[:] == [1]
+
+
+def test_verify_after_closing(path):
+    region = MemoryRegion(path)
+    region.close()
+    for call in (
+        region.verify,
+        region.stats,
+        region.snapshot,
+        region.commit,
+        lambda: region.buffer("x").append(1),
+    ):
+        with pytest.raises(RegionClosedError):
+            call()
+
+
+def test_reading_a_region(path):
+    with MemoryRegion(path) as region:
+        region.buffer("main").append(1)
+    before = os.stat(path)
+    with MemoryRegion(path, "r") as region:
+        region.commit()
+        region.rollback()
+        with pytest.raises(ReadOnlyError):
+            region.buffer("main").append(2)
+        region.verify()
+        region.stats()
+    after = os.stat(path)
+    assert (before.st_mtime_ns, before.st_size) == (after.st_mtime_ns, after.st_size)
+
+
+def test_a_region_is_one_file(tmp_path):
+    with MemoryRegion(tmp_path / "x.smem") as region:
+        region.buffer("main").append(1)
+        region.commit()
+        assert os.listdir(tmp_path) == ["x.smem"]
+    assert os.listdir(tmp_path) == ["x.smem"]
