@@ -11,12 +11,13 @@ SOURCES := pyproject.toml setup.py $(TYPES) $(wildcard $(TYPES:.pxd=.py))
 # What was built, for whom: any difference builds anew, as a newer source does.
 WANTED := $(strip $(CURDIR) $(PYTHON) CC=$(CC) build=$(STABLEMEM_BUILD) sanitize=$(STABLEMEM_SANITIZE) $(TYPES))
 
-.PHONY: help build demo test lint bench clean FORCE
+.PHONY: help build demo test lint trust bench clean FORCE
 
 help:
 	@echo 'make demo    what stablemem does, on real input'
 	@echo 'make test    lint, then the whole test suite, compiled and interpreted; ARGS="-k name" for pytest'
 	@echo 'make lint    ruff and mypy'
+	@echo 'make trust   the long runs: a million power cuts, thousands of kills'
 	@echo 'make bench   the benchmarks; ARGS="..." for them'
 	@echo 'make build   .venv with stablemem and its tools in it; the others do this first'
 	@echo 'make clean   remove .venv and everything else that was made'
@@ -47,6 +48,12 @@ lint: build
 	@$(VENV_PYTHON) -m ruff check
 	@$(VENV_PYTHON) -m ruff format --check
 	@$(VENV_PYTHON) -m mypy
+
+trust: build
+	@echo '==> a million power cuts (a quarter of an hour or more)'
+	@cd tests && ../$(VENV_PYTHON) -m powercut --states 1000000 --jobs 2 $(ARGS)
+	@echo '==> the long runs: kills, faults, damage, concurrency, random machines'
+	@STABLEMEM_LONG=1 $(VENV_PYTHON) -m pytest -q tests/test_crash.py tests/test_faults.py tests/test_damage.py tests/test_state_machine.py
 
 bench: build
 	@echo '==> benchmarks'
