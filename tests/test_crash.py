@@ -10,7 +10,7 @@ import time
 import pytest
 
 from stablemem import MemoryRegion
-from support import environment, scaled
+from support import chosen_seed, environment, scaled
 from support.crasher import MOST, commits
 from support.player import Player
 from support.recorded import contents, prove
@@ -40,7 +40,7 @@ def read_lines(process, delay, rng):
 @pytest.mark.parametrize("unsynced", [0, 1], ids=["synced", "unsynced"])
 def test_killed_again_and_again(path, unsynced):
     """The same file through a chain of killed writers; every one starts where the one before stopped."""
-    seed = int(os.environ.get("STABLEMEM_SEED", random.randrange(1 << 32)))
+    seed = chosen_seed()
     print(f"STABLEMEM_SEED={seed}")
     rng = random.Random(seed)
     with MemoryRegion(path) as region:

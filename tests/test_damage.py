@@ -6,7 +6,6 @@ import errno
 import io
 import os
 import pickle
-import random
 import shutil
 import subprocess
 import sys
@@ -24,7 +23,7 @@ from stablemem import (
     StableMemoryError,
     VersionError,
 )
-from support import environment, scaled
+from support import chosen_seed, environment, scaled
 from support.hostile import CASES
 from support.player import Player
 from support.recorded import Recorder, region_on
@@ -58,7 +57,7 @@ def make_victim(folder, seed):
 @pytest.fixture(scope="module")
 def victim(tmp_path_factory):
     folder = tmp_path_factory.mktemp("victim")
-    seed = int(os.environ.get("STABLEMEM_SEED", random.randrange(1 << 32)))
+    seed = chosen_seed()
     make_victim(folder, seed)
     yield folder, seed
     shutil.rmtree(folder)

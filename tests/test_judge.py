@@ -1,7 +1,6 @@
 """Two implementations of one document: the engine writes, the judge (which knows only the document) reads."""
 
 import contextlib
-import os
 import random
 import subprocess
 import sys
@@ -13,7 +12,7 @@ import pytest
 from judge import judge, judge_kept
 from judge.common import crc32c, minus, paint, union, xxh3
 from stablemem import MemoryRegion, blobify
-from support import scaled
+from support import chosen_seed, scaled
 
 BOOT = bytes.fromhex(Path("/proc/sys/kernel/random/boot_id").read_text().strip().replace("-", ""))
 NAMES = ("main", "other", "z\u00e9")
@@ -22,7 +21,7 @@ REACHED = ("log", "node", "blob", "catalog")
 
 def new_seed():
     """Return a seed, and print it for the case of a failure."""
-    seed = int(os.environ.get("STABLEMEM_SEED", random.randrange(1 << 32)))
+    seed = chosen_seed()
     print(f"STABLEMEM_SEED={seed}")
     return seed
 

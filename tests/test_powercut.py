@@ -1,6 +1,5 @@
 """Power cuts, enumerated: ten thousand distinct states of what a disk may hold, each judged."""
 
-import os
 import random
 
 import pytest
@@ -11,7 +10,7 @@ from powercut.cutting import cuts, subsets
 from powercut.disk import ALL, NONE, RETAINED, Disk, Probe
 from powercut.running import RANDOM, replay, run
 from powercut.workloads import SHORT, SHORT_SEQUENCES, Failure, play
-from support import LONG, scaled
+from support import LONG, chosen_seed, scaled
 
 pytestmark = pytest.mark.usefixtures("damaged")
 
@@ -20,7 +19,7 @@ STATES = scaled(11_000, 1_500, 200_000)
 
 def test_power_cuts(capsys):
     """Short and random workloads: no state breaks a promise. The seed of the random ones is printed."""
-    first = int(os.environ.get("STABLEMEM_SEED", RANDOM + random.randrange(1 << 32)))
+    first = chosen_seed(RANDOM)
     # With a budget for each workload, so that many of them have a turn.
     tally = run(STATES, most=4096 if LONG else 40, budget=1500 if LONG else 60, first=first)
     with capsys.disabled():

@@ -19,7 +19,7 @@ from hypothesis.stateful import (
 )
 
 from stablemem import COMPILED, MemoryRegion
-from support import LONG, scaled
+from support import LONG, chosen_seed, scaled
 from support.player import Player, same
 
 NAMES = ("main", "second")
@@ -277,7 +277,7 @@ def block(player, rng, depth=0):
 @pytest.mark.parametrize("most", [300, 3000], ids=["small", "medium"])
 def test_seeded_run(path, most):
     """Thousands of changes with commits, rollbacks, reopenings and snapshots."""
-    seed = int(os.environ.get("STABLEMEM_SEED", random.randrange(1 << 32)))
+    seed = chosen_seed()
     print(f"STABLEMEM_SEED={seed}")
     rng = random.Random(seed)
     deadline = time.monotonic() + (120 if LONG else 3)
@@ -324,7 +324,7 @@ def test_seeded_run(path, most):
 
 def test_three_levels(path):
     """Tens of thousands of values: three levels, whole subtrees freed, early write-outs of blobs."""
-    seed = int(os.environ.get("STABLEMEM_SEED", random.randrange(1 << 32)))
+    seed = chosen_seed()
     print(f"STABLEMEM_SEED={seed}")
     rng = random.Random(seed)
     count = scaled(60_000, 50_000, 300_000)

@@ -1,7 +1,6 @@
 """The compiled and the interpreted form write the same bytes; the golden file says which."""
 
 import os
-import random
 import subprocess
 import sys
 from pathlib import Path
@@ -9,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from stablemem import COMPILED, MemoryRegion
-from support import TESTS, environment
+from support import TESTS, chosen_seed, environment
 from support.replayer import live
 
 GOLDEN = TESTS / "golden" / "format0.smem"
@@ -29,7 +28,7 @@ def lived(path, seed, workload, pure):
 @pytest.mark.skipif(not COMPILED, reason="there is no compiled form to compare with, or it runs by itself")
 @pytest.mark.parametrize("workload", ["mixed", "large", "small"])
 def test_both_modes_write_the_same_bytes(tmp_path, workload):
-    seed = int(os.environ.get("STABLEMEM_SEED", random.randrange(1 << 32)))
+    seed = chosen_seed()
     print(f"STABLEMEM_SEED={seed}")
     one, compiled = lived(tmp_path / "compiled.smem", seed, workload, "0")
     two, other = lived(tmp_path / "interpreted.smem", seed, workload, "1")

@@ -1,4 +1,3 @@
-import os
 import random
 
 import pytest
@@ -6,9 +5,9 @@ import pytest
 from stablemem import BlockError
 from stablemem._core.freespace import LIMBO_GENERATIONS, FreeSpace
 from stablemem.layout import BLOB_PAGE, HEADER_SIZE, NODE_PAGE, NODE_SIZE, RAW_PAGE, REGION_PAGE
-from support import scaled
+from support import chosen_seed, scaled
 
-SEED = int(os.environ.get("STABLEMEM_SEED", random.randrange(1 << 32)))
+SEED = chosen_seed()
 
 
 def sound(space):

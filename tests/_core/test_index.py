@@ -1,4 +1,3 @@
-import os
 import random
 import struct
 
@@ -11,9 +10,9 @@ from stablemem._core.index import Index, cut
 from stablemem._core.pager import Pager
 from stablemem._core.region import Region
 from stablemem.layout import INNER_CAPACITY, LEAF_CAPACITY
-from support import scaled
+from support import chosen_seed, scaled
 
-SEED = int(os.environ.get("STABLEMEM_SEED", random.randrange(1 << 32)))
+SEED = chosen_seed()
 
 
 def entries(values):

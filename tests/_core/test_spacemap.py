@@ -1,4 +1,3 @@
-import os
 import random
 
 import pytest
@@ -6,11 +5,11 @@ import pytest
 from stablemem import CorruptRegionError, MemoryRegion
 from stablemem._core.spacemap import CAPACITY, read_chain, replay
 from stablemem._core.verify import verify_writer
-from support import scaled
+from support import chosen_seed, scaled
 from support.player import Player
 from support.recorded import Recorder, contents, prove, region_of, region_on
 
-SEED = int(os.environ.get("STABLEMEM_SEED", random.randrange(1 << 32)))
+SEED = chosen_seed()
 
 
 def free_and_limbo(space):

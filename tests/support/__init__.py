@@ -1,18 +1,29 @@
 """What several tests share."""
 
 import os
+import random
 import subprocess
 import sys
 from pathlib import Path
 
 from stablemem import COMPILED
 
-__all__ = ["LONG", "TESTS", "environment", "run_python", "scaled"]
+__all__ = ["LONG", "TESTS", "chosen_seed", "environment", "run_python", "scaled"]
 
 LONG = os.environ.get("STABLEMEM_LONG", "0") not in {"", "0"}
 """Whether the long versions of the random tests run."""
 
 TESTS = Path(__file__).resolve().parent.parent
+
+
+def chosen_seed(first: int = 0) -> int:
+    """Return the seed of this run: STABLEMEM_SEED, a new one in a long run, else always the same.
+
+    The default run must not fail by chance on what it is the long runs' task to find.
+    """
+    if "STABLEMEM_SEED" in os.environ:
+        return int(os.environ["STABLEMEM_SEED"])
+    return first + (random.randrange(1 << 32) if LONG else 20261123)
 
 
 def scaled(compiled: int, interpreted: int | None = None, long: int | None = None) -> int:
