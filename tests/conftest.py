@@ -15,6 +15,7 @@ from support import LONG
 
 _COMMON = {
     "deadline": None,
+    "derandomize": not LONG,
     "print_blob": True,
     "suppress_health_check": [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much],
 }
