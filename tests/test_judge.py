@@ -4,7 +4,6 @@ import contextlib
 import random
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -157,9 +156,8 @@ def test_new_region(path):
 
 def test_random_lives(tmp_path):
     seed = new_seed()
-    until = time.monotonic() + scaled(4)
     number = 0
-    while time.monotonic() < until or number < 2:
+    while number < scaled(20):
         life = Life(seed + number, str(tmp_path / f"{number}.smem"))
         for _ in range(15):
             life.step()
@@ -238,9 +236,8 @@ def test_damage_is_met(victim):
     mine = sorted(
         [(sound.slot * 4096, sound.slot * 4096 + 4096)] + [p for name in REACHED for p in sound.ranges[name]]
     )
-    until = time.monotonic() + scaled(3)
     done = 0
-    while time.monotonic() < until or done < 30:
+    while done < scaled(400):
         broken = bytearray(content)
         start, end = rng.choice(mine) if done % 2 else (0, len(content))
         at = rng.randrange(start, end)
@@ -257,8 +254,7 @@ def test_damage_is_met(victim):
 
 def test_wreckage_is_survived(victim):
     content, rng = victim
-    until = time.monotonic() + scaled(1.5)
-    while time.monotonic() < until:
+    for _ in range(scaled(200)):
         broken = bytearray(content[: rng.choice([len(content), rng.randrange(len(content))])])
         for _ in range(rng.randrange(0, 20)):
             at, to = rng.randrange(len(broken) + 1), rng.randrange(len(broken) + 1)

@@ -224,7 +224,7 @@ def check_amount(pages: list[LogPage], commit: Commit, faults: Faults) -> None:
     wanted = -(-(own + max(16, own)) // MOST_ENTRIES)
     # A page may end one early: FREED_BY and its LIMBO need not be torn apart.
     unfilled = commit.cursor and any(count < MOST_ENTRIES - 1 for count in counts)
-    if len(counts) < wanted or unfilled:
+    if unfilled or (commit.cursor and len(counts) < wanted):
         faults.add(f"3.7: transaction {commit.transaction}, {own} own entries, wrote pages of {counts}")
 
 
