@@ -39,11 +39,9 @@ MAX_ADDRESS: Final = 1 << 56
 MAX_BLOB: Final = (1 << 32) - 1
 """Bytes of the largest value: a pointer has 32 bits for its size."""
 
-POINTER_SIZE: Final = 12
 INLINE_SIZE: Final = 8
 """A blob of up to this many bytes sits inside its pointer."""
 
-LEAF_LEVEL: Final = 0
 MAX_LEVELS: Final = 12
 """No tree is deeper; bounds every descent of a damaged file."""
 

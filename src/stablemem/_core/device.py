@@ -59,7 +59,6 @@ class Device:
     """
 
     path: str
-    durable = True
 
     def __init__(self, descriptor: int, path: str) -> None:
         self.descriptor = _above_standard_streams(descriptor)
@@ -214,8 +213,6 @@ def sync_folder(path: str) -> None:
 class MemoryDevice(Device):
     """Anonymous memory: a file without a name that ends with its last descriptor and map."""
 
-    durable = False
-
     def __init__(self) -> None:
         super().__init__(os.memfd_create("stablemem", os.MFD_CLOEXEC), "")
 
@@ -243,8 +240,6 @@ class RecordingDevice(MemoryDevice):
     >>> device.read(0, 3)
     b'abc'
     """
-
-    durable = True
 
     def __init__(self) -> None:
         super().__init__()
