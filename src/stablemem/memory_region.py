@@ -222,8 +222,7 @@ class MemoryRegion:
         """Give a store that nothing changes: this one if it is a snapshot, else a new one."""
         if not self._store.writable:
             with self._store.exclusive():
-                self._store.latch.enter()
-                self._store.latch.leave()
+                self._store.require_open()
                 yield self._store
             return
         store = self._store.snapshot()
@@ -260,8 +259,7 @@ class MemoryRegion:
         self._store.close()
 
     def __enter__(self) -> Self:
-        self._store.latch.enter()
-        self._store.latch.leave()
+        self._store.require_open()
         return self
 
     def __exit__(

@@ -209,10 +209,10 @@ class Header:
     Args:
         device: the region's bytes.
         boot: this boot's id.
+        content: the bytes of the header, if they were read already.
 
     Attributes:
         valid: the slots that may count, newest first; a digest is checked only where it decides.
-        content: the bytes of the header as they were read.
         dropped: what is wrong with each of the others, by slot number.
         highest: the highest transaction number in any slot whose checksum holds, or taken back from one.
 
@@ -222,12 +222,12 @@ class Header:
         CorruptRegionError: every slot is damaged.
     """
 
-    def __init__(self, device: Device, boot: bytes) -> None:
+    def __init__(self, device: Device, boot: bytes, content: bytes | None = None) -> None:
         self.device = device
         self.boot = boot
-        content = device.read(0, HEADER_SIZE)
+        if content is None:
+            content = device.read(0, HEADER_SIZE)
         size = device.size()
-        self.content = content
         self.valid: list[Slot] = []
         self.dropped: dict[int, str] = {}
         self.highest = 0

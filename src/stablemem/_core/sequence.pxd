@@ -30,6 +30,7 @@ cdef class ListCore:
     cdef list read_ahead(self, long long position, int step)
     cdef u64 version(self)
     cdef object _begin_change(self)
+    cdef long long _begin_change_at(self, long long position) except -1
     cdef object _end_change(self)
     cdef object _fail(self, error)
     @cython.locals(size=Py_ssize_t)

@@ -224,6 +224,16 @@ class ListCore:
                 self._latch.leave()
                 raise
 
+    def _begin_change_at(self, position: int) -> int:
+        """Begin a change of the value at a position, possibly from the end; return it from the start."""
+        self._begin_change()
+        if position < 0:
+            position += self._index.length
+        if not 0 <= position < self._index.length:
+            self._latch.leave()
+            raise IndexError("list assignment index out of range")
+        return position
+
     def _end_change(self) -> None:
         """Leave the latch, and write out early if enough has gathered."""
         self._latch.leave()
@@ -298,12 +308,7 @@ class ListCore:
             return
         position = self._position(item)
         blob = self._encode(value, -1)
-        self._begin_change()
-        if position < 0:
-            position += self._index.length
-        if not 0 <= position < self._index.length:
-            self._latch.leave()
-            raise IndexError("list assignment index out of range")
+        position = self._begin_change_at(position)
         try:
             self._index.replace(position, self._word0(blob), self._word1(blob))
             self._pager.changes += 1
@@ -359,12 +364,7 @@ class ListCore:
             self._delete_slice(item)
             return
         position = self._position(item)
-        self._begin_change()
-        if position < 0:
-            position += self._index.length
-        if not 0 <= position < self._index.length:
-            self._latch.leave()
-            raise IndexError("list assignment index out of range")
+        position = self._begin_change_at(position)
         try:
             self._index.delete(position)
             self._pager.changes += 1

@@ -32,7 +32,7 @@ from dataclasses import dataclass, field
 from struct import Struct
 
 from ..errors import BlockError, CorruptRegionError
-from ..layout import KINDS, NODE_SIZE, REGION_PAGE
+from ..layout import KINDS, NODE_PAGE, NODE_SIZE, REGION_PAGE
 from .checksum import page_checksum
 from .freespace import FreeSpace, Limbo
 from .freetree import FreeTree
@@ -128,7 +128,7 @@ class SpaceMap:
             needed = -(-(len(own) + restated) // CAPACITY)
             if needed <= len(addresses):
                 break
-            run, size = self.space.take_run(1, NODE_SIZE * (needed - len(addresses)), NODE_SIZE)
+            run, size = self.space.take_run(NODE_PAGE, NODE_SIZE * (needed - len(addresses)), NODE_SIZE)
             addresses += range(run, run + size, NODE_SIZE)
         length = self.space.used_end()
         sweep, cursor = self._sweep(len(addresses) * CAPACITY - len(own), length, transaction)

@@ -24,7 +24,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 
-from ..errors import BlobifyError, CorruptRegionError, ReadOnlyError, RegionFullError, StableMemoryError
+from ..errors import (
+    BlobifyError,
+    CorruptRegionError,
+    ReadOnlyError,
+    RegionClosedError,
+    RegionFullError,
+    StableMemoryError,
+)
 from ..layout import BLOB_PAGE, HEADER_SIZE, NODE_SIZE
 from . import catalog
 from .catalog import MAIN, Entry
@@ -497,7 +504,7 @@ class Store:
 
     def snapshot(self) -> "Store":
         """Return a read-only store on the newest commit, with a descriptor and a map of its own."""
-        self._require_open()
+        self.require_open()
         return Store(self.region.device.reopen(), writable=False, checksums=self.checksums, boot=self.boot)
 
     def refresh(self) -> bool:
@@ -554,9 +561,10 @@ class Store:
 
     # -- ending --------------------------------------------------------------------------------------
 
-    def _require_open(self) -> None:
+    def require_open(self) -> None:
+        """Raise if the store was closed."""
         if self.closed:
-            self.latch.enter()
+            raise RegionClosedError(self.latch.closed)
 
     def close(self, commit: bool = True) -> None:
         """Commit, synced, unless told otherwise; cut the free tail; let go of the file."""
@@ -670,14 +678,14 @@ def _look(device: Device, boot: bytes) -> Header:
     mismatch says nothing, and the reader looks again.
     """
     while True:
-        before = device.read(0, HEADER_SIZE)
+        content = device.read(0, HEADER_SIZE)
         try:
-            header = Header(device, boot)
+            header = Header(device, boot, content)
         except CorruptRegionError:
-            if device.read(0, HEADER_SIZE) == before:
+            if device.read(0, HEADER_SIZE) == content:
                 raise
             continue
-        if not header.dropped or device.read(0, HEADER_SIZE) == header.content:
+        if not header.dropped or device.read(0, HEADER_SIZE) == content:
             return header
 
 
