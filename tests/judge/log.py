@@ -139,9 +139,11 @@ def check_order(commit: Commit, faults: Faults) -> None:
         faults.add(f"2.6 log of transaction {commit.transaction}: {why}")
 
     order = {FREE: 0, KIND: 1, ALLOCATED: 2, FREED_BY: 3, LIMBO: 3, SWEEP: 4}
+    group = (0, 0)
+    restated = {FREE: 0, FREED_BY: 1, LIMBO: 1, KIND: 2}
     stage, freed_by, at = 0, 0, 0
     sweep: Range | None = None
-    for what, _, address, size in commit.entries:
+    for what, kind, address, size in commit.entries:
         end = address + size
         if what == FREED_BY:
             freed_by = address
@@ -163,12 +165,20 @@ def check_order(commit: Commit, faults: Faults) -> None:
             continue
         if what in {ALLOCATED, SWEEP}:
             wrong(f"entry {what} within a sweep")
-        elif what != FREED_BY:
-            if what != KIND and not sweep[0] <= address <= end <= sweep[1]:
-                wrong("restates outside its sweep")
-            if address < at:
-                wrong("restates out of order")
-            at = address
+            continue
+        before, group = group, (restated[what], freed_by if what in {FREED_BY, LIMBO} else kind)
+        if what == FREED_BY:
+            at = 0
+            if group <= before:
+                wrong(f"restates limbo of {freed_by} out of order")
+            continue
+        if group != before:
+            at = 0
+        if what != KIND and not sweep[0] <= address <= end <= sweep[1]:
+            wrong("restates outside its sweep")
+        if group < before or address < at:
+            wrong("restates out of order")
+        at = end
     commit.allocated = union(commit.allocated)
 
 
@@ -218,14 +228,15 @@ def check_sweeps(slot: Slot, space: SpaceMap, faults: Faults) -> None:
 
 
 def check_amount(pages: list[LogPage], commit: Commit, faults: Faults) -> None:
-    """Check that a commit wrote pages for enough entries, and filled them unless its sweep ended (3.7)."""
+    """Check that a commit restated enough, unless its sweep ended, and filled all pages but the last (3.7)."""
     counts = [page.count for page in pages if page.transaction == commit.transaction]
     own = next((k for k, entry in enumerate(commit.entries) if entry[0] == SWEEP), 0)
-    wanted = -(-(own + max(16, own)) // MOST_ENTRIES)
-    # A page may end one early: FREED_BY and its LIMBO need not be torn apart.
-    unfilled = commit.cursor and any(count < MOST_ENTRIES - 1 for count in counts)
-    if unfilled or (commit.cursor and len(counts) < wanted):
-        faults.add(f"3.7: transaction {commit.transaction}, {own} own entries, wrote pages of {counts}")
+    restated = sum(entry[0] != FREED_BY for entry in commit.entries[own + 1 :])
+    # One fewer where two begin at the same address.
+    if commit.cursor and restated < max(32, own) - 1:
+        faults.add(f"3.7: transaction {commit.transaction}, {own} own entries, restated {restated}")
+    if restated > max(32, own, MOST_ENTRIES) or any(count < MOST_ENTRIES for count in counts[:-1]):
+        faults.add(f"3.7: transaction {commit.transaction} restated {restated}, in pages of {counts}")
 
 
 def replay(slot: Slot, space: SpaceMap, faults: Faults) -> None:

@@ -313,6 +313,12 @@ class FreeSpace:
         """Bytes in limbo."""
         return sum([each.blocks.total for each in self.limbo])
 
+    @property
+    def block_count(self) -> int:
+        """Blocks that are free or in limbo, and runs of region pages of one kind."""
+        trees = [self._pool, *self._trees, *self.areas, *[each.blocks for each in self.limbo]]
+        return sum([tree.count for tree in trees])
+
     def free_blocks(
         self, start: int = 0, stop: int = MAX_ADDRESS, most: int = MAX_ADDRESS
     ) -> list[tuple[int, int]]:

@@ -2,7 +2,7 @@ cimport cython
 
 from stablemem._core.node cimport (
     Node, add_count, before, check_of, child_of, children_of, close_entries, count_of, entries_of, level_of,
-    open_entries, put_children, put_entries, set_child, set_count, set_entry, slot_of, split_child,
+    move_entries, open_entries, put_children, put_entries, set_child, set_count, set_entry, slot_of, split_child,
     total_of, word0, word1,
 )
 from stablemem._core.pager cimport Pager
@@ -38,8 +38,10 @@ cdef class Index:
 
     @cython.locals(node=Node, slot=int)
     cpdef object replace(self, u64 position, u64 first, u64 second)
-    @cython.locals(node=Node, slot=int, at_end=bint)
+    @cython.locals(node=Node, slot=int, at_end=bint, parent=Node)
     cpdef object insert(self, u64 position, u64 first, u64 second)
+    @cython.locals(right=Node, parent=Node, node=Node, kept=int, level=int)
+    cdef object _split_leaf(self, Node left, int slot, u64 first, u64 second, bint at_end)
     @cython.locals(leaf=Node, slot=int, count=int, number=Py_ssize_t, kept=Py_ssize_t, at_end=bint)
     cpdef object insert_run(self, u64 position, bytes entries)
     @cython.locals(leaf=Node, place=Py_ssize_t, number=Py_ssize_t)

@@ -42,6 +42,7 @@ if not cython.compiled:
         count_of,
         entries_of,
         level_of,
+        move_entries,
         open_entries,
         put_children,
         put_entries,
@@ -239,7 +240,36 @@ class Index:
                 self._touch()
                 self._at_end = at_end
                 return
+            parent = self._path[1] if self.height > 1 else None
+            if parent is not None and count_of(parent.page) < INNER_CAPACITY:
+                self._split_leaf(node, slot, first, second, at_end)
+                return
         self.insert_run(position, _ENTRY.pack(first, second))
+
+    def _split_leaf(self, left: Node, slot: int, first: int, second: int, at_end: bool) -> None:
+        """Insert one entry into the full leaf of the path, whose parent has room for a second leaf.
+
+        The same tree as by ``insert_run``, without its lists: at random inserts into full leaves, this is
+        most of the work.
+        """
+        right = self.pager.create(0)
+        kept = LEAF_CAPACITY if at_end else (LEAF_CAPACITY + 2) // 2
+        if slot < kept:
+            move_entries(left, right, kept - 1)
+            open_entries(left.page, slot, 1)
+            set_entry(left.page, slot, first, second)
+        else:
+            move_entries(left, right, kept)
+            open_entries(right.page, slot - kept, 1)
+            set_entry(right.page, slot - kept, first, second)
+        left.pending = True
+        parent = self._path[1]
+        split_child(parent.page, self._slots[1], count_of(left.page), right.reference, count_of(right.page))
+        for level in range(2, self.height):
+            node = self._path[level]
+            add_count(node.page, self._slots[level], 1)
+        self.length += 1
+        self._touch()
 
     def insert_run(self, position: int, entries: bytes) -> None:
         """Insert entries (16 bytes each) before ``position``. O(k + log n) for k entries."""

@@ -37,6 +37,8 @@ cdef void clear(dirty_t page, int begin, int end) noexcept
 cdef bytes entries_of(page_t page, int slot, int stop)
 @cython.locals(place=int, source=page_t)
 cdef object put_entries(Node node, int slot, bytes entries)
+@cython.locals(count=int, begin=int, end=int)
+cdef void move_entries(Node source, Node target, int slot) noexcept
 
 @cython.locals(count=int, low=int, size=int, half=int)
 cdef int slot_of(page_t page, u64 position) noexcept

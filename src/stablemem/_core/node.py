@@ -167,6 +167,19 @@ def put_entries(node: Node, slot: int, entries: bytes) -> None:
         node.bytes[place : place + len(entries)] = entries
 
 
+def move_entries(source: Node, target: Node, slot: int) -> None:
+    """Move the entries from ``slot`` on into an empty leaf."""
+    count = count_of(source.page)
+    begin, end = _ENTRIES + 16 * slot, _ENTRIES + 16 * count
+    if cython.compiled:
+        memcpy(target.page + _ENTRIES, source.page + begin, end - begin)
+    else:
+        target.bytes[_ENTRIES : _ENTRIES + end - begin] = source.bytes[begin:end]
+    put16(target.page, 2, count - slot)
+    clear(source.page, begin, end)
+    put16(source.page, 2, slot)
+
+
 # -- inner nodes -------------------------------------------------------------------------------------
 
 

@@ -8,7 +8,7 @@ from stablemem._core.node cimport (
 )
 from stablemem._core.region cimport Region
 from stablemem._core.words cimport (
-    INLINE_SIZE, NODE_SIZE, crc32c_at, dirty_t, high32, low32, mark, page_t, put64, u32, u64, unmark,
+    INLINE_SIZE, NODE_SIZE, crc32c_at, dirty_t, get64, high32, low32, mark, page_t, put64, u32, u64, unmark,
 )
 
 cdef enum:
@@ -56,12 +56,12 @@ cdef class Pager:
     cpdef bint is_full(self)
     cpdef object rebase(self, Region region)
 
-    @cython.locals(size=Py_ssize_t, place=u64, begin=u64, end=u64, left=u64, room=u64, number=Py_ssize_t)
+    @cython.locals(size=u64, place=u64, begin=u64, end=u64, left=u64, room=u64, number=Py_ssize_t, blob=bytes, placed=bytearray)
     cpdef object write_blobs(self)
-    @cython.locals(first=Py_ssize_t, stop=Py_ssize_t, size=Py_ssize_t, count=Py_ssize_t)
+    @cython.locals(first=Py_ssize_t, stop=Py_ssize_t, size=Py_ssize_t, piece=bytes)
     cdef object _close_run(self, u64 begin, u64 place, u64 end, list pieces)
     @cython.locals(node=Node, page=dirty_t, slot=int, first=u64, second=u64)
-    cdef object _patch_leaves(self, list placed)
+    cdef object _patch_leaves(self, bytearray placed)
     @cython.locals(left=u64, begin=u64, room=u64)
     cpdef object begin_nodes(self, u64 spare)
     @cython.locals(address=u64, begin=u64, end=u64)

@@ -43,7 +43,7 @@ if not cython.compiled:
         word0,
         word1,
     )
-    from .words import high32, low32, mark, put64, unmark
+    from .words import get64, high32, low32, mark, put64, unmark
 
 __all__ = ["BLOB_BUDGET", "NODE_BUDGET", "Pager"]
 
@@ -276,7 +276,7 @@ class Pager:
         """Give every pending blob an address, in as few runs as possible, and write them."""
         if not self._pending:
             return
-        placed = [0] * len(self._pending)
+        placed = bytearray(8 * len(self._pending))
         pieces: list[bytes] = []
         left = self.pending_bytes
         place = begin = end = 0
@@ -289,7 +289,7 @@ class Pager:
                 begin, room = self.space.take_run(BLOB_PAGE, left, size)
                 place, end = begin, begin + room
                 pieces = []
-            placed[number] = place
+            put64(placed, 8 * number, place)
             pieces.append(blob)
             place += size
             left -= size
@@ -308,14 +308,15 @@ class Pager:
             stop = first
             size = 0
             while stop < len(pieces) and size < WRITE_SIZE:
-                size += len(pieces[stop])
+                piece = pieces[stop]
+                size += len(piece)
                 stop += 1
             self.region.write(begin, pieces[first] if stop - first == 1 else b"".join(pieces[first:stop]))
             begin += size
             first = stop
 
-    def _patch_leaves(self, placed: list[int]) -> None:
-        """Replace the numbers of pending blobs by their addresses in all dirty leaves."""
+    def _patch_leaves(self, placed: bytearray) -> None:
+        """Replace the numbers of pending blobs by their addresses, 8 bytes each, in all dirty leaves."""
         for node in self._nodes:
             if node is None or not node.pending:
                 continue
@@ -328,7 +329,7 @@ class Pager:
                 if first >> 63:
                     second = word1(page, slot)
                     if low32(second) > INLINE_SIZE:
-                        set_entry(page, slot, placed[unmark(first)], second)
+                        set_entry(page, slot, get64(placed, 8 * unmark(first)), second)
 
     def begin_nodes(self, spare: int) -> None:
         """Reserve addresses for all dirty nodes and for ``spare`` pages behind them."""

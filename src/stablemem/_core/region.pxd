@@ -4,6 +4,17 @@ from cpython.bytes cimport PyBytes_FromStringAndSize
 
 from stablemem._core.words cimport page_t, u64
 
+cdef extern from *:
+    """
+    #include <fcntl.h>
+    #ifndef SYNC_FILE_RANGE_WRITE
+    #define SYNC_FILE_RANGE_WRITE 0
+    #define sync_file_range(descriptor, address, size, flags) 0
+    #endif
+    """
+    int SYNC_FILE_RANGE_WRITE
+    int sync_file_range(int descriptor, long long address, long long size, unsigned int flags)
+
 @cython.final
 cdef class Region:
     cdef object _device
@@ -21,6 +32,8 @@ cdef class Region:
     cdef object _release(self)
     cdef object _remap(self)
     cdef page_t at(self, u64 address, u64 size) except? NULL
+    @cython.locals(begin=u64, end=u64, address=u64, size=u64)
+    cpdef object start_sync(self)
     cdef object _out_of_bounds(self, u64 address, u64 size)
     @cython.locals(page=page_t)
     cpdef bytes load(self, u64 address, u64 size)

@@ -47,7 +47,7 @@ class Region:
         limit: end of what may be read, in bytes.
         mapped: bytes that the map covers.
         length: bytes of the file, as far as this handle changes it.
-        written: (address, size) of every run written since somebody cleared the list.
+        written: (address, size) of every run written since the list was cleared.
 
     >>> from stablemem._core.device import MemoryDevice
     >>> region = Region(MemoryDevice())
@@ -194,6 +194,22 @@ class Region:
             with suppress(OSError):
                 self._device.write(self.length, bytes(ahead))
                 self.length += ahead
+
+    def start_sync(self) -> None:
+        """Let the disk begin with what is in ``written``, and clear that list; returns at once.
+
+        A hint, compiled only: the disk works while the transaction goes on, and the sync at its end finds
+        little left. It proves nothing, and takes no error away from ``sync``.
+        """
+        if cython.compiled:
+            begin = end = 0
+            for address, size in [*self.written, (0, 0)]:
+                if address != end:
+                    if end > begin:
+                        sync_file_range(self._device.descriptor, begin, end - begin, SYNC_FILE_RANGE_WRITE)
+                    begin = address
+                end = address + size
+        self.written = []
 
     def sync(self) -> None:
         """Return once everything written survives a power cut."""

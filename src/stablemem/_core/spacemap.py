@@ -15,24 +15,25 @@ Every commit writes one whole log page or more; pages form a chain from the newe
     4096                                  KIND a n        these region pages are of the kind
                                           SWEEP a n       what follows is all there is in a, n
 
-A commit's own entries come first: growth as FREE, new kinds, ALLOCATED, LIMBO. The room left in its last
-page restates, from a cursor that sweeps over the region, what is free and in limbo and which pages have
-which kind. When the cursor reaches the end, nothing older than the page where it began is needed: the next
-commit frees those pages (not those of commits that were not synced, which recovery asks for what they
-wrote). So the log never needs compaction, no committed page is appended to, and the chain is at most about
-two sweeps long: a commit restates at least as much as it adds.
+A commit's own entries come first: growth as FREE, new kinds, ALLOCATED, LIMBO. Then it restates, from a
+cursor that sweeps over the region, what is free and in limbo and which pages have which kind. When the
+cursor reaches the end, nothing older than the page where it began is needed: the next commits free those
+pages, a few each (not those of commits that were not synced, which recovery asks for what they wrote). So
+the log never needs compaction, no committed page is appended to, no commit writes much more than another
+of its size, and the chain is at most about two sweeps long: a commit restates at least as much as it adds.
 
-Replay starts with the oldest page needed, which is the first of its commit, and applies entries in
+Replay starts with the oldest page kept, which is the first of its commit, and applies entries in
 order: each sets the state of its range, and what no entry mentions is in use. Ranges are clipped to the
 length in the slot.
 """
 
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from struct import Struct
+from struct import Struct, pack
 
 from ..errors import BlockError, CorruptRegionError
-from ..layout import KINDS, NODE_PAGE, NODE_SIZE, REGION_PAGE
+from ..layout import KINDS, MAX_ADDRESS, NODE_PAGE, NODE_SIZE, REGION_PAGE
 from .checksum import page_checksum
 from .freespace import FreeSpace, Limbo
 from .freetree import FreeTree
@@ -43,11 +44,17 @@ __all__ = ["Chain", "SpaceMap", "read_chain", "replay", "written_since"]
 
 LOG_MARK = 0x474F4C
 CAPACITY = 252
-SWEEP_LEAST = 16
-"""Entries restated by a commit at the least; as many as its own if those are more."""
+SWEEP_LEAST = 32
+"""Blocks restated by a commit at the least; as many as it has entries of its own if those are more."""
+
+SWEEP_COMMITS = 64
+"""Small commits that a sweep takes at the most; more only where a page of each would not hold enough."""
+
+DROP_LEAST = 16
+"""Unneeded pages freed by a commit; as many as it has entries of its own if those are more."""
 
 _HEADER = Struct("<IIQQQQQQQ")
-_ENTRY = Struct("<QQ")
+_BODY = CAPACITY * 16
 
 ALLOCATED, FREE, LIMBO, FREED_BY, KIND, SWEEP = range(1, 7)
 
@@ -59,8 +66,8 @@ Entry = tuple[int, int, int, int]
 class Chain:
     """Where the log's pages are and how far its sweep has got."""
 
-    pages: list[tuple[int, int]] = field(default_factory=list)
-    """(sequence number, address), oldest first."""
+    pages: deque[tuple[int, int, int]] = field(default_factory=deque)
+    """(sequence number, address, transaction), oldest first."""
     newest_check: int = 0
     cursor: int = 0
     sweep_from: int = 1
@@ -70,19 +77,27 @@ class Chain:
 
 @dataclass(frozen=True)
 class Plan:
-    """The log pages of one commit, ready to be written."""
+    """The log pages of one commit, ready to be written, and what the chain becomes with them."""
 
+    transaction: int
     pages: list[tuple[int, bytes]]
-    chain: Chain
+    oldest: int
+    newest: int
+    newest_check: int
+    cursor: int
+    sweep_from: int
+    needed_from: int
 
 
-def _pack(entry: Entry) -> bytes:
-    what, kind, address, size = entry
-    return _ENTRY.pack(what << 60 | kind << 56 | address, size)
+def tag(what: int, kind: int = 0) -> int:
+    """Return the first word of an entry without its address."""
+    return what << 60 | kind << 56
 
 
 class SpaceMap:
     """The writer's end of the log.
+
+    Entries that are to be written are kept as words, two an entry, one behind the other.
 
     Args:
         space: the free space it describes.
@@ -99,6 +114,7 @@ class SpaceMap:
         self.chain = chain
         self.length = length
         self.unsynced_from: int | None = None
+        self._oldest = 1
 
     @property
     def keep_from(self) -> int:
@@ -107,15 +123,26 @@ class SpaceMap:
         return needed if self.unsynced_from is None else min(needed, self.unsynced_from)
 
     def drop_unneeded(self) -> None:
-        """Free the pages that a finished sweep has made unnecessary; the plan then forgets them."""
+        """Free pages that a finished sweep has made unnecessary; the plan then forgets them.
+
+        Whole commits only: an entry may need what an earlier page of its commit says.
+        """
+        layer = self.space.layers[-1]
+        most = max(DROP_LEAST, layer.fresh.count + layer.freed.count)
         keep_from = self.keep_from
-        for sequence, address in self.chain.pages:
+        self._oldest = keep_from
+        commit = 0
+        for number, (sequence, address, transaction) in enumerate(self.chain.pages):
             if sequence >= keep_from:
                 break
+            if number >= most and transaction != commit:
+                self._oldest = sequence
+                break
+            commit = transaction
             self.space.free(address, NODE_SIZE)
 
     def plan(self, transaction: int, first_page: int) -> Plan:
-        """Return the log pages of a commit.
+        """Return the log pages of a commit; ``drop_unneeded`` was called for it.
 
         Args:
             transaction: its number.
@@ -124,16 +151,15 @@ class SpaceMap:
         addresses = [first_page]
         while True:
             own = self._own_entries(transaction)
-            restated = max(SWEEP_LEAST, len(own))
-            needed = -(-(len(own) + restated) // CAPACITY)
+            needed = self._pages_for(len(own) // 2)
             if needed <= len(addresses):
                 break
             run, size = self.space.take_run(NODE_PAGE, NODE_SIZE * (needed - len(addresses)), NODE_SIZE)
             addresses += range(run, run + size, NODE_SIZE)
         length = self.space.used_end()
-        sweep, cursor = self._sweep(len(addresses) * CAPACITY - len(own), length, transaction)
+        sweep, cursor = self._sweep(len(own) // 2, length, transaction)
         # A page given back may split a run of the commit's own, and so make one entry more.
-        spare = len(addresses) - -(-(len(own) + len(sweep) + len(addresses)) // CAPACITY)
+        spare = len(addresses) - -(-((len(own) + len(sweep)) // 2 + len(addresses)) // CAPACITY)
         if spare > 0:
             # The sweep has reached the end of the region before it filled them.
             for address in addresses[-spare:]:
@@ -141,119 +167,111 @@ class SpaceMap:
             del addresses[-spare:]
             own = self._own_entries(transaction)
             length = self.space.used_end()
-            sweep, cursor = self._sweep(len(addresses) * CAPACITY - len(own), length, transaction)
+            sweep, cursor = self._sweep(len(own) // 2, length, transaction)
         return self._write(transaction, addresses, own + sweep, cursor, length)
 
-    def _own_entries(self, transaction: int) -> list[Entry]:
+    def _restated(self, own: int) -> int:
+        """Return how many blocks a commit with so many entries of its own restates."""
+        space = self.space
+        most = CAPACITY - 2 - len(space.limbo)
+        return max(SWEEP_LEAST, own, min(space.block_count // SWEEP_COMMITS, most - own))
+
+    def _pages_for(self, own: int) -> int:
+        """Return how many pages hold a commit's own entries and what it restates."""
+        entries = own + 1 + self._restated(own) + len(self.space.limbo) + 1
+        return -(-entries // CAPACITY)
+
+    def _own_entries(self, transaction: int) -> list[int]:
         """Return what this transaction changed."""
         layer = self.space.layers[-1]
         length = self.space.used_end()
-        entries: list[Entry] = []
+        words: list[int] = []
         if length > self.length:
-            entries.append((FREE, 0, self.length, length - self.length))
+            words += (tag(FREE) | self.length, length - self.length)
         for address, size in self.space.given.blocks():
-            entries += self._kinds_within(address, min(address + size, length))
-        entries += [(ALLOCATED, 0, address, size) for address, size in layer.fresh.blocks()]
+            for kind in KINDS:
+                blocks = self.space.areas[kind].blocks(address, min(address + size, length))
+                clip(words, tag(KIND, kind), blocks, address, min(address + size, length))
+        clip(words, tag(ALLOCATED), layer.fresh.blocks(), 0, MAX_ADDRESS)
         if layer.freed.count:
-            entries.append((FREED_BY, 0, transaction, 0))
-            entries += [(LIMBO, 0, address, size) for address, size in layer.freed.blocks()]
-        return entries
+            words += (tag(FREED_BY) | transaction, 0)
+            clip(words, tag(LIMBO), layer.freed.blocks(), 0, MAX_ADDRESS)
+        return words
 
-    def _kinds_within(self, start: int, stop: int) -> list[Entry]:
-        """Return KIND entries for a range of region pages, free ones included."""
-        entries: list[Entry] = []
-        for kind in KINDS:
-            for address, size in self.space.areas[kind].blocks(start, stop):
-                low, high = max(start, address), min(stop, address + size)
-                entries.append((KIND, kind, low, high - low))
-        return entries
-
-    def _sweep(self, room: int, length: int, transaction: int) -> tuple[list[Entry], int]:
+    def _sweep(self, own: int, length: int, transaction: int) -> tuple[list[int], int]:
         """Return the entries that restate the region from the cursor on, and the new cursor."""
+        space = self.space
         start = self.chain.cursor if self.chain.cursor < length else 0
-        budget = room - 1
-        if budget < 4:
-            return [], start
-        items: list[tuple[int, int, int, int, int]] = []
+        budget = self._restated(own)
+        # One block more than may be restated, to see where the next one begins.
+        seen = budget + 1
+        free = space.free_blocks(start, length, seen)
+        limbo = [(each.transaction, each.blocks.blocks(start, length, seen)) for each in space.limbo]
+        limbo.append((transaction, space.layers[-1].freed.blocks(start, length, seen)))
+        kinds = [(kind, space.areas[kind].blocks(start, length, seen)) for kind in KINDS]
+        parts = [free, *[blocks for _, blocks in limbo], *[blocks for _, blocks in kinds]]
         stop = length
-        sources: list[tuple[int, int, int, Iterator[tuple[int, int]]]] = [
-            (FREE, 0, 0, iter(self.space.free_blocks(start, length, budget)))
-        ]
-        for each in self.space.limbo:
-            sources.append((LIMBO, 0, each.transaction, iter(each.blocks.blocks(start, length, budget))))
-        freed = self.space.layers[-1].freed
-        sources.append((LIMBO, 0, transaction, iter(freed.blocks(start, length, budget))))
-        for kind in KINDS:
-            sources.append((KIND, kind, 0, iter(self.space.areas[kind].blocks(start, length, budget))))
-        for what, kind, freed_by, blocks in sources:
-            number = 0
-            for address, size in blocks:
-                items.append((address, what, kind, freed_by, size))
-                number += 1
-            if number >= budget and items:
-                # There may be more of these behind the last one seen.
-                stop = min(stop, items[-1][0])
-        items.sort()
-        entries: list[Entry] = []
-        by = 0
-        for address, what, kind, freed_by, size in items:
-            if address >= stop:
-                break
-            cost = 2 if what == LIMBO and freed_by != by else 1
-            if len(entries) + cost > budget:
-                stop = max(address, start)
-                break
-            if cost == 2:
-                entries.append((FREED_BY, 0, freed_by, 0))
-                by = freed_by
-            entries.append((what, kind, address, size))
-        clipped: list[Entry] = [(SWEEP, 0, start, stop - start)] if stop > start else []
-        for what, kind, address, size in entries:
-            if what == FREED_BY:
-                clipped.append((what, kind, address, size))
-                continue
-            low, high = max(address, start), min(address + size, stop)
-            if low < high:
-                clipped.append((what, kind, low, high - low))
-        return clipped, stop
+        if sum(map(len, parts)) > budget:
+            # At most two blocks begin at one address or lie across the start: bytes of one state, and
+            # region pages of one kind. So the cursor moves.
+            stop = min(length, sorted([block[0] for blocks in parts for block in blocks])[budget])
+        words = [tag(SWEEP) | start, stop - start]
+        clip(words, tag(FREE), free, start, stop)
+        for freed_by, blocks in limbo:
+            if blocks and blocks[0][0] < stop:
+                words += (tag(FREED_BY) | freed_by, 0)
+                clip(words, tag(LIMBO), blocks, start, stop)
+        for kind, blocks in kinds:
+            clip(words, tag(KIND, kind), blocks, start, stop)
+        return words, stop
 
     def _write(
-        self, transaction: int, addresses: list[int], entries: list[Entry], cursor: int, length: int
+        self, transaction: int, addresses: list[int], words: list[int], cursor: int, length: int
     ) -> Plan:
-        """Return the plan: pages filled with entries, chained, and the chain afterwards."""
+        """Return the plan: pages filled with entries and chained."""
         old = self.chain
-        kept = [page for page in old.pages if page[0] >= self.keep_from]
-        sequence = kept[-1][0] if kept else 0
+        sequence = old.pages[-1][0] if old.pages else 0
+        before = (old.pages[-1][1], old.newest_check) if old.pages else (0, 0)
         sweep_from, needed_from = old.sweep_from, old.needed_from
-        before = (kept[-1][1], old.newest_check) if kept else (0, 0)
-        finished = cursor >= length
         pages = []
         for number, address in enumerate(addresses):
             sequence += 1
-            kept.append((sequence, address))
-            part = entries[number * CAPACITY : (number + 1) * CAPACITY]
-            if finished and number == len(addresses) - 1:
+            part = words[number * CAPACITY * 2 : (number + 1) * CAPACITY * 2]
+            if cursor >= length and number == len(addresses) - 1:
                 needed_from, sweep_from, cursor = sweep_from, sequence + 1, 0
-            body = b"".join(map(_pack, part)).ljust(NODE_SIZE - _HEADER.size, b"\0")
-            page = (
-                _HEADER.pack(
-                    LOG_MARK, len(part), transaction, sequence, *before, cursor, sweep_from, needed_from
-                )
-                + body
-            )
+            page = _HEADER.pack(
+                LOG_MARK, len(part) // 2, transaction, sequence, *before, cursor, sweep_from, needed_from
+            ) + pack(f"<{len(part)}Q", *part).ljust(_BODY, b"\0")
             before = (address, page_checksum(page))
             pages.append((address, page))
-        chain = Chain(kept, before[1], cursor, sweep_from, needed_from)
-        return Plan(pages, chain)
+        oldest = self._oldest if old.pages else 1
+        return Plan(transaction, pages, oldest, sequence, before[1], cursor, sweep_from, needed_from)
 
     def adopt(self, plan: Plan, length: int, synced: bool) -> None:
         """Note that the plan was committed."""
+        chain = self.chain
+        while chain.pages and chain.pages[0][0] < plan.oldest:
+            chain.pages.popleft()
+        first = plan.newest + 1 - len(plan.pages)
+        for number, (address, _) in enumerate(plan.pages, first):
+            chain.pages.append((number, address, plan.transaction))
+        chain.newest_check, chain.cursor = plan.newest_check, plan.cursor
+        chain.sweep_from, chain.needed_from = plan.sweep_from, plan.needed_from
         if synced:
             self.unsynced_from = None
         elif self.unsynced_from is None:
-            self.unsynced_from = plan.chain.pages[-len(plan.pages)][0]
-        self.chain = plan.chain
+            self.unsynced_from = first
         self.length = length
+
+
+def clip(words: list[int], first: int, blocks: list[tuple[int, int]], start: int, stop: int) -> None:
+    """Add entries for the parts of blocks, in order of address, that lie within ``[start, stop)``."""
+    for address, size in blocks:
+        low = max(address, start)
+        high = min(address + size, stop)
+        if low < high:
+            words.append(first | low)
+            words.append(high - low)
 
 
 # -- reading it back ---------------------------------------------------------------------------------
@@ -265,7 +283,7 @@ def read_chain(region: Region, slot: Slot) -> tuple[Chain, list[tuple[int, list[
     Raises:
         CorruptRegionError: a page is not the one that the page behind it, or the slot, names.
     """
-    pages: list[tuple[int, int]] = []
+    pages: list[tuple[int, int, int]] = []
     contents: list[tuple[int, list[Entry]]] = []
     address, check = slot.log_page, slot.log_check
     chain = Chain(newest_check=slot.log_check)
@@ -285,7 +303,7 @@ def read_chain(region: Region, slot: Slot) -> tuple[Chain, list[tuple[int, list[
             raise CorruptRegionError(address, f"log page {sequence}", fault, region.path)
         if not pages:
             chain.cursor, chain.sweep_from, chain.needed_from = cursor, sweep, needed
-        pages.append((sequence, address))
+        pages.append((sequence, address, transaction))
         words = Struct(f"<{2 * number}Q").unpack_from(page, _HEADER.size)
         entries = [
             (first >> 60, first >> 56 & 15, first & (1 << 56) - 1, second)
@@ -295,7 +313,7 @@ def read_chain(region: Region, slot: Slot) -> tuple[Chain, list[tuple[int, list[
         address, check = before, before_check
     pages.reverse()
     contents.reverse()
-    chain.pages = pages
+    chain.pages = deque(pages)
     return chain, contents
 
 
@@ -310,7 +328,7 @@ def written_since(
     chain, contents = read_chain(region, slot)
     first = None
     blocks = []
-    for (sequence, _), (number, entries) in zip(chain.pages, contents, strict=True):
+    for (sequence, _, number), (_, entries) in zip(chain.pages, contents, strict=True):
         if number <= transaction:
             continue
         if first is None:

@@ -253,6 +253,7 @@ class Store:
                 self.pager.write_blobs()
                 if self.pager.dirty_nodes >= NODE_BUDGET:
                     self._write_nodes(0)
+                self.region.start_sync()
             except BaseException as error:
                 self.failed(error)
                 raise
@@ -345,9 +346,9 @@ class Store:
             main=entries[MAIN].tree if MAIN in entries else (0, 0, 0, 0),
             catalog=place,
             log_page=plan.pages[-1][0],
-            log_check=plan.chain.newest_check,
-            log_newest=plan.chain.pages[-1][0],
-            log_oldest=plan.chain.pages[0][0],
+            log_check=plan.newest_check,
+            log_newest=plan.newest,
+            log_oldest=plan.oldest,
             extents=extents,
             digest=self.header.digest(extents) if extents else None,
         )

@@ -109,7 +109,7 @@ def verify(store: Store) -> Report:
     except CorruptRegionError as error:
         report.faults.append(error.fault)
         return report
-    for _, address in chain.pages:
+    for _, address, _ in chain.pages:
         report.log_bytes += NODE_SIZE
         ranges.add("log page", address, NODE_SIZE)
     report.faults += [f"space map: {fault}" for fault in space.check()]

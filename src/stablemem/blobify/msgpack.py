@@ -22,7 +22,7 @@ _ACCEPTED = "None, bool, int, float, str, bytes, list, tuple and dict"
 def _refuse_extension(code: int, _data: memoryview) -> Any:
     raise BlobifyError(
         f"the blob holds MessagePack extension type {code}, which Msgpack never writes: "
-        f"it was written by something else, or it is damaged"
+        f"it was written by something else, or it is damaged; `stablemem get --raw` shows its bytes"
     )
 
 
@@ -59,7 +59,7 @@ class Msgpack(BuiltIn, Blobify[Any]):
             blob = _encode(value)
             if type(value) in _LEAVES or _is_plain(value, MAX_DEPTH):
                 return blob
-        except (TypeError, ValueError, OverflowError, RecursionError) as error:
+        except (TypeError, ValueError, OverflowError, RecursionError, msgspec.EncodeError) as error:
             raise BlobifyError(_refusal(value, str(error))) from error
         raise BlobifyError(_refusal(value, "it is not plain data"))
 
@@ -74,12 +74,13 @@ class Msgpack(BuiltIn, Blobify[Any]):
         except RecursionError as error:
             raise BlobifyError(
                 f"the blob nests deeper than the stack has room for, while Msgpack writes {MAX_DEPTH} levels "
-                f"at most: it was written by something else, or is damaged, or the caller is very deep"
+                f"at most: it was written by something else, or is damaged (`stablemem get --raw` shows its "
+                f"bytes), or the caller is very deep"
             ) from error
         except ValueError as error:
             raise BlobifyError(
                 f"the blob is not what Msgpack writes ({error}): it was written by another blobify, "
-                f"or it is damaged; open with blobify='bytes' to see it"
+                f"or it is damaged; `stablemem get --raw` shows its bytes"
             ) from error
         return value
 
@@ -145,7 +146,7 @@ def _refusal(value: object, reason: str) -> str:
                 f"Msgpack cannot keep the {_name_of(kind)} at {where} as it is: it keeps {_ACCEPTED}, and no "
                 f"subclass of them; convert it, or use Struct for typed records or Pickle for any object"
             )
-    return f"Msgpack cannot write the value: {reason}"
+    return f"Msgpack cannot write the value: {reason}; store it in pieces, or flatten it"
 
 
 def _parts(container: object) -> Iterator[tuple[str, object]]:

@@ -29,11 +29,12 @@ class Bytes(BuiltIn, Blobify[bytes]):
             return _bytes_of_view(value)  # type: ignore[arg-type]
         if isinstance(value, str):
             raise BlobifyError(
-                "Bytes cannot store a str: encode it first, as in value.encode(), or open with blobify='text'"
+                "Bytes cannot store a str: encode it first, as in value.encode(), or make the list with "
+                "blobify='text'"
             )
         raise BlobifyError(
             f"Bytes stores bytes, bytearray and memoryview, not {kind.__qualname__}: "
-            f"convert it to bytes first, or open with another blobify="
+            f"convert it to bytes first, or make the list with another blobify="
         )
 
     def from_blob(self, blob: bytes, /) -> bytes:
@@ -75,7 +76,8 @@ class Text(BuiltIn, Blobify[str]):
                     f"Text would give back {kind}, a subclass of str, as str: convert it to str first"
                 )
             raise BlobifyError(
-                f"Text stores str, not {kind}: convert it to str first, or open with another blobify="
+                f"Text stores str, not {kind}: convert it to str first, or make the list with another "
+                f"blobify="
             )
         try:
             return value.encode()
@@ -92,5 +94,5 @@ class Text(BuiltIn, Blobify[str]):
         except UnicodeDecodeError as error:
             raise BlobifyError(
                 f"the blob is not UTF-8 (byte {blob[error.start]:#04x} at position {error.start}): "
-                f"it was not written by Text, or it is damaged; open with blobify='bytes' to see it"
+                f"it was not written by Text, or it is damaged; `stablemem get --raw` shows its bytes"
             ) from error

@@ -1,5 +1,6 @@
 """Which Blobify a file gets: the one asked for, the one it records, or the default."""
 
+from reprlib import repr as shortened
 from typing import Any
 
 from stablemem.blobify.msgpack import Msgpack
@@ -16,7 +17,8 @@ def describe(blobify: Blobify[Any]) -> tuple[str, bytes]:
     """Return the name and the options that a file records for ``blobify``.
 
     Raises:
-        TypeError: its name is not a str or belongs to a built-in, or its options are not bytes.
+        TypeError: its name is not a str with room in a file, or belongs to a built-in, or its options
+            are not bytes.
 
     >>> describe(Text())
     ('text', b'')
@@ -26,10 +28,15 @@ def describe(blobify: Blobify[Any]) -> tuple[str, bytes]:
     if name is None:
         name = f"{kind.__module__}.{kind.__qualname__}"
     options = getattr(blobify, "options", b"")
-    if not isinstance(name, str) or not name:
-        raise TypeError(f"the name of a Blobify is a str that is not empty; {kind.__qualname__} has {name!r}")
+    if not isinstance(name, str) or not _has_room(name):
+        raise TypeError(
+            f"the name of a Blobify is a str of 1 to 65535 bytes in UTF-8; {kind.__qualname__} has "
+            f"{shortened(name)}: call it something like 'package.Class'"
+        )
     if not isinstance(options, bytes):
-        raise TypeError(f"the options of a Blobify are bytes; {kind.__qualname__} has {options!r}")
+        raise TypeError(
+            f"the options of a Blobify are bytes; {kind.__qualname__} has {shortened(options)}: encode them"
+        )
     if name in BUILT_INS and kind is not BUILT_INS[name]:
         raise TypeError(
             f"the name {name!r} belongs to a built-in Blobify: give {kind.__qualname__} a name of its own"
@@ -112,6 +119,13 @@ def _instance(choice: Blobify[Any] | type[Blobify[Any]]) -> Blobify[Any]:
         return choice()
     except TypeError as error:
         raise TypeError(f"{kind.__qualname__} cannot be made without arguments: pass an instance") from error
+
+
+def _has_room(name: str) -> bool:
+    try:
+        return 0 < len(name.encode()) < 1 << 16
+    except UnicodeEncodeError:
+        return False
 
 
 def _names() -> str:
