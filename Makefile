@@ -18,7 +18,7 @@ help:
 	@echo 'make test    lint, then the whole test suite, compiled and interpreted; ARGS="-k name" for pytest'
 	@echo 'make lint    ruff and mypy'
 	@echo 'make trust   the long runs: a million power cuts, thousands of kills'
-	@echo 'make bench   the benchmarks; ARGS="..." for them'
+	@echo 'make bench   the benchmarks, some minutes; ARGS="--quick", ARGS="--only lists"'
 	@echo 'make build   .venv with stablemem and its tools in it; the others do this first'
 	@echo 'make clean   remove .venv and everything else that was made'
 	@echo

@@ -12,6 +12,7 @@ in for it. Neither can insert in the middle without renumbering what follows, so
 import sqlite3
 import struct
 from collections.abc import Iterator
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -83,7 +84,7 @@ class Lmdb:
         self.count = 0
 
     def open(self, write: bool) -> None:
-        self.env = lmdb.open(str(self.path), subdir=False, map_size=1 << 34, readonly=not write, lock=write)
+        self.env = lmdb.open(str(self.path), subdir=False, map_size=1 << 34, readonly=not write)
         self.write = write
         self.txn = self.env.begin(write=write)
 
@@ -121,7 +122,9 @@ class Lmdb:
         return iter(self.txn.cursor().iternext(keys=False, values=True))
 
     def first(self) -> bytes:
-        return bytes(self.txn.get(_KEY.pack(0)))
+        value = self.txn.get(_KEY.pack(0))
+        assert value is not None
+        return value
 
     def file_bytes(self) -> int:
         return self.path.stat().st_size
@@ -137,10 +140,13 @@ class Sqlite:
         self.count = 0
 
     def open(self, write: bool) -> None:
-        self.db = sqlite3.connect(self.path, isolation_level=None)
-        self.db.execute("pragma journal_mode=wal")
-        self.db.execute("pragma synchronous=full")
+        mode = "rwc" if write else "ro"
+        self.db = sqlite3.connect(
+            f"{self.path.absolute().as_uri()}?mode={mode}", uri=True, isolation_level=None
+        )
         if write:
+            self.db.execute("pragma journal_mode=wal")
+            self.db.execute("pragma synchronous=full")
             self.db.execute("create table if not exists list (position integer primary key, value blob)")
         self.db.execute("begin")
 
@@ -173,7 +179,7 @@ class Sqlite:
             execute("select value from list where position = ?", (position,)).fetchone()
 
     def iterate(self) -> Iterator[bytes]:
-        return (value for (value,) in self.db.execute("select value from list order by position"))
+        return map(itemgetter(0), self.db.execute("select value from list order by position"))
 
     def first(self) -> bytes:
         row = self.db.execute("select value from list where position = 0").fetchone()

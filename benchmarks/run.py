@@ -1,130 +1,83 @@
-"""Time the main operations beside list, py-lmdb and sqlite3, and print a Markdown table.
+"""Measure everything that the project promises about speed and size, and print one Markdown report.
 
-    python benchmarks/run.py [--values N] [--rounds R] [--json FILE]
+    python benchmarks/run.py [--only PART]... [--quick] [--values N] [--rounds R] [--json FILE] [--folder DIR]
 
-All contenders run in one process, in turn, round after round: what else the machine does meets all of
-them alike. The table shows medians, and the ratio of medians to py-lmdb. The page cache is warm.
+Parts: lists, opening, memory, modes, counts. The report begins with what is to be reached. Medians are
+compared within one run only. The files take up to 1.2 GiB at a time, in DIR or where temporary files go.
 """
 
 import argparse
 import json
 import os
 import platform
-import random
-import shutil
-import statistics
-import sys
-import tempfile
+import sqlite3
 import time
-from collections import deque
-from collections.abc import Callable
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
 
-from contenders import CONTENDERS
+import counts
+import lists
+import lmdb
+import memory
+import modes
+import opening
+from report import QUICK, Scale, aims_table, say
 
 import stablemem
 
-SIZE = 100
-GETS = 100_000
-INSERTS = 10_000
-COMMITS = 100
-
-Measured = dict[str, dict[str, list[float]]]
-
-
-def timed(call: Callable[[], Any]) -> float:
-    begin = time.perf_counter()
-    call()
-    return time.perf_counter() - begin
+PARTS = {
+    "lists": lists.run,
+    "opening": opening.run,
+    "memory": memory.run,
+    "modes": modes.run,
+    "counts": counts.run,
+}
 
 
-def one_round(kind: type[Any], folder: Path, values: list[bytes], seed: int, measured: Measured) -> None:
-    """Run every row for one contender, from an empty folder."""
-
-    def note(row: str, seconds: float, operations: int) -> None:
-        measured.setdefault(row, {}).setdefault(kind.name, []).append(seconds / operations * 1e9)
-
-    chance = random.Random(seed)
-    count = len(values)
-    durable = hasattr(kind, "append_one")
-    one = kind(folder)
-    one.open(True)
-    note("append", timed(lambda: (one.append_all(values), one.commit())), count)
-    positions = [chance.randrange(count) for _ in range(GETS)]
-    one.close()
-    one.open(False)
-    note("random get", timed(lambda: one.get_each(positions)), GETS)
-    note("iterate", timed(lambda: deque(one.iterate(), maxlen=0)), count)
-    one.close()
-    if durable:
-        measured.setdefault("file bytes per value", {}).setdefault(kind.name, []).append(
-            one.file_bytes() / count
-        )
-        begin = time.perf_counter()
-        one.open(False)
-        one.first()
-        note("open and first get", time.perf_counter() - begin, 1)
-        one.close()
-    one.open(True)
-    if hasattr(kind, "insert_each"):
-        places = [chance.randrange(count) for _ in range(INSERTS)]
-        note("insert at random", timed(lambda: one.insert_each(places, b"i" * SIZE)), INSERTS)
-        one.commit()
-    if durable:
-        samples = [timed(lambda: one.append_one(b"c" * SIZE)) for _ in range(COMMITS)]
-        note("durable commit of one value", statistics.median(samples), 1)
-    one.close()
-    extended = kind(folder / "extend")
-    (folder / "extend").mkdir()
-    extended.open(True)
-    note("extend", timed(lambda: (extended.extend(values), extended.commit())), count)
-    extended.close()
-
-
-def table(measured: Measured, names: list[str]) -> str:
-    """Return the medians as Markdown."""
-    lines = [
-        "| ns per operation | " + " | ".join(names) + " | stablemem / py-lmdb |",
-        "|---|" + "---:|" * (len(names) + 1),
-    ]
-    for row, by_name in measured.items():
-        medians = {name: statistics.median(by_name[name]) for name in names if name in by_name}
-        cells = [f"{medians[name]:,.0f}" if name in medians else "" for name in names]
-        ours, theirs = medians.get("stablemem"), medians.get("py-lmdb")
-        ratio = f"{ours / theirs:.2f}" if ours and theirs else ""
-        lines.append(f"| {row} | " + " | ".join(cells) + f" | {ratio} |")
-    return "\n".join(lines)
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", maxsplit=1)[0])
+    parser.add_argument("--only", action="append", choices=PARTS, help="this part; may be repeated")
+    parser.add_argument("--quick", action="store_true", help="little of everything, to see that it runs")
+    parser.add_argument("--values", type=int, help=f"of the lists; default {Scale.values:,}")
+    parser.add_argument("--rounds", type=int, help=f"of the lists; default {Scale.rounds}")
+    parser.add_argument("--json", type=Path, help="also write every measurement here")
+    parser.add_argument("--folder", type=Path, help="where the files go; default: where temporary files go")
+    return parser.parse_args()
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--values", type=int, default=1_000_000)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--json", type=Path, default=None, help="also write every measurement here")
-    parser.add_argument("--folder", type=Path, default=None, help="where the files go; default: a new one")
-    options = parser.parse_args()
-    chance = random.Random(1)
-    values = [chance.randbytes(SIZE) for _ in range(options.values)]
-    measured: Measured = {}
-    for number in range(options.rounds):
-        # Turn the order around each round, so that nobody always runs first.
-        for kind in CONTENDERS if number % 2 == 0 else reversed(CONTENDERS):
-            folder = Path(tempfile.mkdtemp(dir=options.folder))
-            try:
-                one_round(kind, folder, values, number, measured)
-            finally:
-                shutil.rmtree(folder)
-        print(f"round {number + 1} of {options.rounds} done", file=sys.stderr)
-    names = [kind.name for kind in CONTENDERS]
-    form = "compiled" if stablemem.COMPILED else "interpreted"
-    print(
-        f"{options.values:,} values of {SIZE} bytes, {options.rounds} rounds, {form}, "
-        f"Python {platform.python_version()}, {os.cpu_count()} cores\n"
-    )
-    print(table(measured, names))
+    options = _arguments()
+    scale = QUICK if options.quick else Scale()
+    scale = replace(scale, values=options.values or scale.values, rounds=options.rounds or scale.rounds)
+    about = {
+        "stablemem": f"{stablemem.__version__}, {'compiled' if stablemem.COMPILED else 'interpreted'}",
+        "Python": platform.python_version(),
+        "py-lmdb": f"{lmdb.__version__} (LMDB {'.'.join(map(str, lmdb.version()))})",
+        "sqlite3": sqlite3.sqlite_version,
+        "cores": str(os.cpu_count()),
+    }
+    begin = time.perf_counter()
+    sections = {part: PARTS[part](scale, options.folder) for part in options.only or PARTS}
+    about["seconds"] = f"{time.perf_counter() - begin:.0f}"
+    print("# stablemem, measured\n")
+    print(", ".join(f"{name} {value}" for name, value in about.items()) + "\n")
+    aims = [aim for section in sections.values() for aim in section.aims]
+    if aims:
+        print("## What it must reach\n")
+        if options.quick or options.values:
+            print("The bounds are for the full run; this one had fewer values.\n")
+        print(aims_table(aims) + "\n")
+    for section in sections.values():
+        print(f"## {section.title}\n\n{section.text}\n")
     if options.json:
-        options.json.write_text(json.dumps(measured, indent=1))
+        record = {
+            "about": about,
+            "scale": asdict(scale),
+            "aims": [asdict(aim) for aim in aims],
+            "samples": {part: section.samples for part, section in sections.items()},
+        }
+        options.json.write_text(json.dumps(record, indent=1) + "\n")
+        say(f"every measurement is in {options.json}")
 
 
 if __name__ == "__main__":
