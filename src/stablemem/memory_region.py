@@ -22,7 +22,7 @@ __all__ = ["MemoryRegion", "Stats"]
 
 @dataclass(frozen=True)
 class Stats:
-    """What is where in a region, as of its last commit.
+    """What is where in a region: as a writer knows it, else as of the commit a reader stands on.
 
     Attributes:
         path: the file, empty for memory.
@@ -86,10 +86,13 @@ class MemoryRegion:
         checksums: bool = True,
     ) -> None:
         if source is not None and not isinstance(source, str | os.PathLike):
-            raise TypeError(f"source is a path or None, not {type(source).__name__}")
+            raise TypeError(
+                f"source is a path or None, not {type(source).__name__}: name a file, or leave it out for a "
+                f"region in memory"
+            )
         path = None if source is None else os.fspath(source)
         if not isinstance(path, str | None):
-            raise TypeError("source is a path of text, not of bytes")
+            raise TypeError("source is a path of text, not of bytes: decode it with os.fsdecode()")
         self._mode = mode
         self._sync = sync
         self._buffers: list[weakref.ref[MemoryBuffer[Any]]] = []
@@ -209,12 +212,8 @@ class MemoryRegion:
         with self._snapshot_store() as store:
             report = verify(store)
         if self._store.writable and not report.faults:
-            with self._store.exclusive():
-                self._store.latch.enter()
-                try:
-                    report.faults += verify_writer(self._store)
-                finally:
-                    self._store.latch.leave()
+            with self._store.latch.held():
+                report.faults += verify_writer(self._store)
         return report
 
     @contextmanager
@@ -236,10 +235,11 @@ class MemoryRegion:
         store = self._store
         lengths = {name: entry.tree[3] for name, entry in store.entries.items()}
         lengths |= {name: index.length for name, index in store.indexes.items()}
-        with self._snapshot_store() as snapshot:
-            space = snapshot.space
-            length = snapshot.slot.length
+        with store.latch.held():
+            space = store.space
+            length = max(space.used_end(), store.slot.length)
             blocks = [(a, min(n, length - a)) for a, n in space.free_blocks(0, length)]
+            limbo = space.limbo_bytes
         free = sum(size for _, size in blocks)
         return Stats(
             path=self.path,
@@ -247,9 +247,9 @@ class MemoryRegion:
             lists=dict(sorted(lengths.items())),
             changes=store.changes,
             file_bytes=store.region.device.size(),
-            used_bytes=length - free - space.limbo_bytes,
+            used_bytes=length - free - limbo,
             free_bytes=free,
-            limbo_bytes=space.limbo_bytes,
+            limbo_bytes=limbo,
             free_blocks=len(blocks),
             largest_free=max((size for _, size in blocks), default=0),
         )

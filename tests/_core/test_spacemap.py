@@ -106,7 +106,7 @@ def test_the_chain_stays_short_over_thousands_of_small_commits():
 
 
 def test_the_chain_of_a_region_with_many_free_blocks():
-    """A sweep over n free blocks takes 64 pages, or n / 252 if that is more; the chain is at most about two."""
+    """A sweep over n free blocks takes 64 pages, n / 252 if that is more; the chain holds about two."""
     with MemoryRegion() as region:
         values = region.buffer("main", "bytes")
         count = scaled(30_000, 8_000)

@@ -228,7 +228,7 @@ def check_sweeps(slot: Slot, space: SpaceMap, faults: Faults) -> None:
 
 
 def check_amount(pages: list[LogPage], commit: Commit, faults: Faults) -> None:
-    """Check that a commit restated enough, unless its sweep ended, and filled all pages but the last (3.7)."""
+    """Check that a commit restated enough, unless its sweep ended, and filled its pages (3.7)."""
     counts = [page.count for page in pages if page.transaction == commit.transaction]
     own = next((k for k, entry in enumerate(commit.entries) if entry[0] == SWEEP), 0)
     restated = sum(entry[0] != FREED_BY for entry in commit.entries[own + 1 :])

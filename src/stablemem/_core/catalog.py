@@ -1,3 +1,4 @@
+# cython: annotation_typing=False
 """Catalog: the named lists of a region and how their values are coded.
 
 One block, written anew when something in it changed (the root of "main" is in the header slot, so that
@@ -15,7 +16,7 @@ a region with one list hardly ever writes it):
 """
 
 import struct
-from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from ..errors import CorruptRegionError
 from ..layout import HEADER_SIZE, MAX_ADDRESS, MAX_LEVELS, NODE_SIZE
@@ -29,8 +30,7 @@ _LENGTHS = struct.Struct("<HHI")
 _TREE = struct.Struct("<QQQI")
 
 
-@dataclass(frozen=True)
-class Entry:
+class Entry(NamedTuple):
     """What the catalog knows of one list."""
 
     blobify: str
@@ -39,7 +39,7 @@ class Entry:
 
     def at(self, tree: Tree) -> "Entry":
         """Return the entry with another tree."""
-        return replace(self, tree=tree)
+        return Entry(self.blobify, self.options, tree)
 
 
 def encode(entries: dict[str, Entry]) -> bytes:

@@ -1,3 +1,4 @@
+# cython: annotation_typing=False
 """Devices: where the bytes of a region are kept, and the only code that asks the kernel for I/O.
 
 Three twins behind one interface:
@@ -26,6 +27,14 @@ __all__ = ["Device", "FileDevice", "MemoryDevice", "RecordingDevice"]
 Buffer = bytes | bytearray | memoryview
 
 _IOV_MAX = 1024
+
+_KINDS = {stat.S_IFIFO: "a fifo", stat.S_IFCHR: "a device", stat.S_IFBLK: "a device"}
+
+_REMEDIES = {
+    errno.EIO: "check the disk, then open the file again",
+    errno.EFBIG: "raise the limit on the size of files, or delete values and commit",
+}
+"""What to do when the kernel fails to do what it is asked."""
 
 
 def _above_standard_streams(descriptor: int) -> int:
@@ -73,7 +82,8 @@ class Device:
                 f"free some space, or delete values and commit",
                 self.path,
             )
-        return OSError(number, f"{os.strerror(number)} while {during}", self.path)
+        remedy = f": {_REMEDIES[number]}" if number in _REMEDIES else ""
+        return OSError(number, f"{os.strerror(number)} while {during}{remedy}", self.path)
 
     def identity(self) -> tuple[int, int]:
         """Return (device number, inode number)."""
@@ -180,7 +190,9 @@ class FileDevice(Device):
         os.close(descriptor)
         if stat.S_ISDIR(mode):
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
-        raise OSError(errno.EINVAL, "a region must be a regular file", path)
+        kind = _KINDS.get(stat.S_IFMT(mode), "something else")
+        said = f"a region must be a regular file, this is {kind}: name another path"
+        raise OSError(errno.EINVAL, said, path)
 
     @classmethod
     def temporary(cls, path: str) -> "FileDevice":
@@ -236,7 +248,7 @@ class RecordingDevice(MemoryDevice):
     >>> device.fail_at = 2
     >>> device.write(0, b"xyz")
     Traceback (most recent call last):
-    OSError: [Errno 5] Input/output error while writing 3 bytes at address 0: 'recording'
+    OSError: [Errno 5] Input/output error while writing 3 bytes at address 0: check the disk, ...
     >>> device.read(0, 3)
     b'abc'
     """

@@ -6,7 +6,7 @@ from stablemem._core.words cimport REGION_PAGE, u64
 @cython.final
 cdef class Layer:
     cdef readonly FreeTree fresh
-    cdef readonly FreeTree freed
+    cdef public FreeTree freed
 
 @cython.final
 cdef class Limbo:
@@ -35,3 +35,11 @@ cdef class FreeSpace:
     cpdef object reuse(self, u64 address, u64 size)
     @cython.locals(page=u64, begin=u64, tree=FreeTree)
     cdef object _reuse_within(self, u64 address, u64 size)
+    @cython.locals(end=u64, below=u64, tree=FreeTree)
+    cpdef u64 used_end(self) except? 0
+    @cython.locals(layer=Layer, older=Limbo, into=Limbo)
+    cpdef object commit(self, u64 transaction)
+    @cython.locals(tree=FreeTree, count=Py_ssize_t, each=Limbo)
+    cpdef Py_ssize_t count_blocks(self) except -1
+    @cython.locals(tree=FreeTree)
+    cpdef list free_blocks(self, u64 start=*, u64 stop=*, u64 most=*)

@@ -274,14 +274,15 @@ class FreeSpace:
     def commit(self, transaction: int) -> None:
         """End the transaction: what it freed of older states goes into limbo."""
         layer = self.layers[-1]
+        layer.fresh.clear()
         if layer.freed.count:
             self.limbo.append(Limbo(transaction, layer.freed))
+            layer.freed = FreeTree()
         if len(self.limbo) > LIMBO_GENERATIONS:
             older = self.limbo.pop(0)
             for address, size in older.blocks.blocks():
                 self.limbo[0].blocks.insert(address, size)
-        self.layers = [Layer()]
-        self.given = FreeTree()
+        self.given.clear()
 
     def release(self, floor: int, oldest_reader: Callable[[int], int | None]) -> None:
         """Reuse what limbo holds of transactions up to ``floor`` that no snapshot is older than.
@@ -313,11 +314,16 @@ class FreeSpace:
         """Bytes in limbo."""
         return sum([each.blocks.total for each in self.limbo])
 
-    @property
-    def block_count(self) -> int:
-        """Blocks that are free or in limbo, and runs of region pages of one kind."""
-        trees = [self._pool, *self._trees, *self.areas, *[each.blocks for each in self.limbo]]
-        return sum([tree.count for tree in trees])
+    def count_blocks(self) -> int:
+        """Return the number of blocks free or in limbo, and of runs of region pages of one kind."""
+        count = self._pool.count
+        for tree in self._trees:
+            count += tree.count
+        for tree in self.areas:
+            count += tree.count
+        for each in self.limbo:
+            count += each.blocks.count
+        return count
 
     def free_blocks(
         self, start: int = 0, stop: int = MAX_ADDRESS, most: int = MAX_ADDRESS
@@ -330,17 +336,14 @@ class FreeSpace:
         return found[:most]
 
     def used_end(self) -> int:
-        """Return the end of the last byte that is not free."""
+        """Return the end of the last byte that is not free. O(log n) for each tree that ends there."""
         end = self.end
-        trees = [self._pool, *self._trees]
-        moved = True
-        while moved:
-            moved = False
-            for tree in trees:
-                block = tree.floor(end - 1) if end else None
-                if block is not None and block[0] + block[1] == end:
-                    end = block[0]
-                    moved = True
+        below = -1
+        while end != below:
+            below = end
+            end = self._pool.start_of_end(end)
+            for tree in self._trees:
+                end = tree.start_of_end(end)
         return end
 
     def largest_free(self) -> int:

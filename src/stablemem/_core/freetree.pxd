@@ -87,6 +87,9 @@ cdef class FreeTree:
     cdef int64_t discard_range(self, unsigned long long start, unsigned long long stop) except -1
 
     @cython.locals(node=FreeNode, spot=Py_ssize_t)
+    cdef unsigned long long start_of(self, unsigned long long end) except? 0
+
+    @cython.locals(node=FreeNode, spot=Py_ssize_t)
     cdef bint covers_block(self, unsigned long long address, unsigned long long size) except? -1
 
     @cython.locals(node=FreeNode, spot=Py_ssize_t, fence=cython.ulonglong)

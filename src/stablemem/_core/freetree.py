@@ -211,7 +211,11 @@ class FreeTree:
     def __init__(self) -> None:
         if not cython.compiled:
             self.spots = [0] * DEPTH
-        self.clear()
+        self.total = 0
+        self.count = 0
+        self.height = 0
+        self.root = FreeNode(False)
+        self.path = [self.root] * DEPTH
 
     def clear(self) -> None:
         """Remove all blocks.
@@ -222,11 +226,26 @@ class FreeTree:
         >>> list(tree)
         []
         """
+        if self.height:
+            self.height = 0
+            self.root = FreeNode(False)
+            self.path = [self.root] * DEPTH
+        elif not cython.compiled:
+            self.root.keys.clear()
+            self.root.values.clear()
+        self.root.count = 0
         self.total = 0
         self.count = 0
-        self.height = 0
-        self.root = FreeNode(False)
-        self.path = [self.root] * DEPTH
+
+    def start_of_end(self, end: int) -> int:
+        """Give the address of the block that ends exactly at ``end``, or ``end`` if there is none.
+
+        >>> tree = FreeTree()
+        >>> tree.insert(8, 10)
+        >>> tree.start_of_end(18), tree.start_of_end(17)
+        (8, 17)
+        """
+        return self.start_of(_word(end))
 
     def copy(self) -> "FreeTree":
         """Give an independent tree of the same blocks, in O(n).
@@ -542,6 +561,17 @@ class FreeTree:
             else:
                 start = node.keys[spot + 1] if spot + 1 < node.count else fence
         return taken
+
+    def start_of(self, end: int) -> int:
+        """``start_of_end`` of a C integer."""
+        if self.count == 0 or end == 0:
+            return end
+        self._descend(end - 1)
+        node = self.path[self.height]
+        spot = self.spots[self.height]
+        if spot >= 0 and node.keys[spot] + node.values[spot] == end:
+            return node.keys[spot]
+        return end
 
     def covers_block(self, address: int, size: int) -> bool:
         """``covers`` of C integers."""

@@ -1,3 +1,4 @@
+# cython: annotation_typing=False
 """Header: three commit slots, which of them counts, and the next one to write.
 
 A slot is a 4 KiB page; its 512 bytes in use fit one sector:
@@ -231,10 +232,10 @@ class Header:
         self.valid: list[Slot] = []
         self.dropped: dict[int, str] = {}
         self.highest = 0
+        self._pages = [content[number * NODE_SIZE : (number + 1) * NODE_SIZE] for number in range(SLOT_COUNT)]
         self._before = (0, b"")
         self._number = 0
-        for number in range(SLOT_COUNT):
-            page = content[number * NODE_SIZE : (number + 1) * NODE_SIZE]
+        for number, page in enumerate(self._pages):
             self.highest = max(self.highest, _burned(page))
             found = decode(page, number)
             if isinstance(found, str):
@@ -277,7 +278,7 @@ class Header:
                 raise NotARegionError(f"{path} is not a region: it is empty. Mode 'a' or 'w' makes it one")
             raise NotARegionError(
                 f"{path} is not a region: it should start with {MAGIC!r}, it starts with {content[:8]!r}. "
-                f"Is it the right file?"
+                f"Name another file"
             )
         formats = {int.from_bytes(page[8:12], "little") for page in with_magic}
         if FORMAT not in formats:
@@ -306,14 +307,18 @@ class Header:
 
     def write(self, slot: Slot) -> None:
         """Write a slot where no kept one is, which gives it its number. The caller syncs."""
-        taken = {kept.number for kept in self.kept()}
-        number = slot.number = min(set(range(SLOT_COUNT)) - taken)
-        self._before = (number, self.device.read(number * NODE_SIZE, NODE_SIZE))
+        taken = [kept.number for kept in self.kept()]
+        number = 0
+        while number in taken:
+            number += 1
+        slot.number = number
+        self._before = (number, self._pages[number])
         self._number = slot.transaction
         page = slot.encode()
         if self.highest > slot.transaction:
             # A second copy of an old state may take the page that held a number taken back.
             page = _burn(page, self.highest)
+        self._pages[number] = page
         self.device.write(number * NODE_SIZE, page)
 
     @property
@@ -325,7 +330,8 @@ class Header:
         """Restore the slot that ``write`` wrote last, or began to: it failed, or its sync did."""
         number, before = self._before
         if before:
-            self.device.write(number * NODE_SIZE, _burn(before, self._number))
+            self._pages[number] = _burn(before, self._number)
+            self.device.write(number * NODE_SIZE, self._pages[number])
 
     def published(self, slot: Slot) -> None:
         """Note that a slot is written, and synced if it says so."""
@@ -361,6 +367,7 @@ class Header:
             page = content[number * NODE_SIZE : (number + 1) * NODE_SIZE]
             if self.dropped.get(number, _EMPTY) not in {_EMPTY, _UNSYNCED}:
                 page = _burn(bytes(NODE_SIZE), self.highest)
+            self._pages[number] = page
             self.device.write(number * NODE_SIZE, page)
         self.device.sync()
 

@@ -64,6 +64,6 @@ cdef class Index:
     cdef bint _is_under_full(self, u64 reference, int level, bint edge) except -1
     @cython.locals(one=Node, two=Node, home=Node, children=list, left=int)
     cdef object _fix(self, Node parent, int slot, int level, bint last)
-    cpdef object write_out(self)
+    cpdef object place(self)
     @cython.locals(page=page_t, count=int, total=u64, least=int)
     cdef u64 _check_below(self, u64 reference, u64 check, int level, bint root, bint last, list faults) except? 0xFFFFFFFFFFFFFFFF

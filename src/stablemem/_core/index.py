@@ -537,10 +537,10 @@ class Index:
 
     # -- writing out, checking -----------------------------------------------------------------------
 
-    def write_out(self) -> None:
-        """Write the dirty nodes into what the pager reserved; the tree is clean then."""
+    def place(self) -> None:
+        """Have the dirty nodes written into what the pager reserved; the tree is clean then."""
         if self.height:
-            self.root, self.root_check = self.pager.write_tree(self.root, self.root_check)
+            self.root, self.root_check = self.pager.place_tree(self.root, self.root_check)
         self._touch()
 
     def walk(

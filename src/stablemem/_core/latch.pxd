@@ -3,6 +3,8 @@ cimport cython
 cdef extern from "pythread.h":
     unsigned long get_ident "PyThread_get_thread_ident" () noexcept
 
+cdef class Held
+
 @cython.final
 cdef class Latch:
     cdef readonly object lock
@@ -19,3 +21,9 @@ cdef class Latch:
     cdef object _re_entered(self)
     cpdef unsigned long own(self) except? 0
     cpdef object disown(self, unsigned long before)
+    cpdef Held held(self)
+
+@cython.final
+cdef class Held:
+    cdef Latch _latch
+    cdef unsigned long _before

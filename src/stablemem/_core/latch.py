@@ -21,7 +21,7 @@ except ModuleNotFoundError:
 if not cython.compiled:
     from threading import get_ident
 
-__all__ = ["Latch"]
+__all__ = ["Held", "Latch"]
 
 
 class Latch:
@@ -95,7 +95,10 @@ class Latch:
 
     def _re_entered(self) -> None:
         """Raise for a call from within a call, as a finalizer or signal handler might make it."""
-        raise StableMemoryError("this list was used from within one of its own calls in the same thread")
+        raise StableMemoryError(
+            "this list was used from within one of its own calls in the same thread: wait until that has "
+            "returned, or use a handle of its own, such as snapshot()"
+        )
 
     def own(self) -> int:
         """Hold the handle for a block of calls; returns the owner before, for ``disown``."""
@@ -109,3 +112,29 @@ class Latch:
         if self.owner == get_ident():
             self.owner = before
             self.lock.release()
+
+    def held(self) -> "Held":
+        """Return a context for work that keeps changes and calls of other threads out."""
+        return Held(self)
+
+
+class Held:
+    """A stretch of work inside the latch, with the lock held; it may nest in a transaction block's."""
+
+    __slots__ = ("_before", "_latch")
+
+    def __init__(self, latch: Latch) -> None:
+        self._latch = latch
+        self._before = 0
+
+    def __enter__(self) -> None:
+        self._before = self._latch.own()
+        try:
+            self._latch.enter()
+        except BaseException:
+            self._latch.disown(self._before)
+            raise
+
+    def __exit__(self, *_: object) -> None:
+        self._latch.leave()
+        self._latch.disown(self._before)

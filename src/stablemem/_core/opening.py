@@ -14,9 +14,11 @@ of that name is always whole. If somebody else was first, theirs is opened.
 import ctypes
 import errno
 import os
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from numbers import Real
 
-from ..errors import NotARegionError
+from ..errors import NotARegionError, RegionFullError, RegionLockedError
 from ..layout import HEADER_SIZE, NODE_SIZE
 from .device import Device, FileDevice, MemoryDevice, sync_folder
 from .header import MAGIC, first_slot
@@ -59,9 +61,14 @@ def open_store(
         FileNotFoundError, FileExistsError, IsADirectoryError, PermissionError: as ``open`` does.
         NotARegionError, VersionError, CorruptRegionError: what the file is instead.
         RegionLockedError: another handle writes.
+        TypeError, ValueError: there is no such mode or timeout.
     """
     if mode not in MODES:
         raise ValueError(f"mode is {mode!r}; it may be 'r', 'r+', 'a', 'x' or 'w'")
+    if not isinstance(timeout, Real):
+        raise TypeError(f"timeout is a number of seconds, not {type(timeout).__name__}: 0 does not wait")
+    if not timeout >= 0:
+        raise ValueError(f"timeout is {timeout!r}; it may be 0, which does not wait, or more seconds")
     fresh = os.urandom(16) if file_id is None else file_id
     if path is None:
         held = MemoryDevice() if device is None else device
@@ -72,22 +79,63 @@ def open_store(
     if os.path.islink(path):
         # What is made or replaced is what the link names, also where that is missing still.
         path = os.path.realpath(path)
-    if mode == "r":
-        opened = _local(FileDevice.open(path, writable=False))
-        return Store(opened, writable=False, checksums=checksums, boot=boot)
-    while True:
-        found = _lock(path, mode, timeout)
-        if found is None:
-            made = _create(path, fresh)
-        elif mode == "x":
-            found.close()
-            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), path)
-        elif mode == "w" or (mode == "a" and found.size() == 0):
-            made = _replace(path, fresh, found)
-        else:
-            made = found
-        if made is not None:
-            return Store(made, writable=True, checksums=checksums, boot=boot)
+    with _advice(path, mode):
+        opened = _local(FileDevice.open(path, writable=False)) if mode == "r" else None
+        while opened is None:
+            opened = _writer(path, mode, timeout, fresh)
+    return Store(opened, writable=mode != "r", checksums=checksums, boot=boot)
+
+
+def _writer(path: str, mode: str, timeout: float, file_id: bytes) -> FileDevice | None:
+    """Return the file as the mode wants it, locked for writing; None if somebody else made it meanwhile."""
+    found = _lock(path, mode, timeout)
+    if found is None:
+        return _create(path, file_id)
+    if mode == "x":
+        found.close()
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), path)
+    if mode == "w" or (mode == "a" and found.size() == 0):
+        return _replace(path, file_id, found)
+    return found
+
+
+@contextmanager
+def _advice(path: str, mode: str) -> Iterator[None]:
+    """Let the kernel's errors name the file that was asked for, and say what to do."""
+    try:
+        yield
+    except RegionLockedError:
+        raise
+    except RegionFullError as error:
+        error.filename = path
+        raise
+    except OSError as error:
+        number, said = error.errno or 0, error.strerror or str(error)
+        advice = _advised(number, path, mode) if said == os.strerror(number) else ""
+        raise OSError(number, f"{said}: {advice}" if advice else said, path) from None
+
+
+def _advised(number: int, path: str, mode: str) -> str:
+    """Return what to do about an error number of the kernel, empty where that is plain or unknown."""
+    if number == errno.ENOENT:
+        folder = os.path.dirname(path) or "."
+        if not path:
+            return "the path is empty; name a file, or leave the path out for a list in memory"
+        if not os.path.isdir(folder):
+            return f"the folder {folder} is missing; make it first"
+        if mode in {"r", "r+"}:
+            return f"mode={mode!r} opens what is there; mode='a' makes what is missing"
+    if number == errno.EEXIST:
+        return "mode='x' makes a new file; mode='a' opens this one, mode='w' replaces it"
+    if number == errno.EISDIR:
+        return "a region is a file; name one in this folder"
+    if number in {errno.EACCES, errno.EPERM, errno.EROFS}:
+        if mode == "r":
+            return "mode='r' needs the right to read it"
+        return f"mode={mode!r} needs the right to write there; mode='r' only reads"
+    if number in {errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.ENXIO}:
+        return "a region is a regular file; name another path"
+    return ""
 
 
 def _local(device: FileDevice) -> FileDevice:
@@ -138,11 +186,7 @@ def _lock(path: str, mode: str, timeout: float) -> FileDevice | None:
 
 def _write_new(path: str, file_id: bytes) -> FileDevice:
     """Return a new region under a temporary name, synced and locked."""
-    try:
-        device = FileDevice.temporary(path)
-    except OSError as error:
-        error.filename = path
-        raise
+    device = FileDevice.temporary(path)
     try:
         _local(device)
         lock_writer(device, 0.0)
@@ -160,7 +204,7 @@ def _create(path: str, file_id: bytes) -> FileDevice | None:
     device = _write_new(path, file_id)
     temporary = device.path
     try:
-        os.link(temporary, path)
+        _link(temporary, path)
         sync_folder(path)
     except FileExistsError:
         device.close()
@@ -172,6 +216,20 @@ def _create(path: str, file_id: bytes) -> FileDevice | None:
         os.unlink(temporary)
     device.path = path
     return device
+
+
+def _link(temporary: str, path: str) -> None:
+    """Give a new file its name, which nothing may have yet."""
+    try:
+        os.link(temporary, path)
+    except OSError as error:
+        if error.errno not in {errno.EPERM, errno.ENOSYS, errno.EOPNOTSUPP}:
+            raise
+        raise OSError(
+            error.errno,
+            "a new region gets its name by a hard link, and this file system has none: make it on another",
+            path,
+        ) from error
 
 
 def _replace(path: str, file_id: bytes, old: FileDevice) -> FileDevice:

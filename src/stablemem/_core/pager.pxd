@@ -29,6 +29,9 @@ cdef class Pager:
     cdef list _nodes
     cdef list _pending
     cdef list _spare
+    cdef list _run
+    cdef u64 _run_begin
+    cdef u64 _run_end
 
     @cython.locals(number=u64)
     cdef page_t page(self, u64 reference, u64 check) except NULL
@@ -64,12 +67,14 @@ cdef class Pager:
     cdef object _patch_leaves(self, bytearray placed)
     @cython.locals(left=u64, begin=u64, room=u64)
     cpdef object begin_nodes(self, u64 spare)
-    @cython.locals(address=u64, begin=u64, end=u64)
-    cpdef tuple write_tree(self, u64 root, u64 check)
+    cpdef tuple place_tree(self, u64 root, u64 check)
     @cython.locals(page=dirty_t, slot=int, child=u64, address=u64)
-    cdef tuple _place(self, Node node, list out)
+    cdef tuple _place(self, Node node)
     @cython.locals(begin=u64, room=u64, number=u64)
     cpdef u64 spare_page(self) except 0
+    cpdef object place_page(self, u64 address, content)
+    cdef object _close_pages(self)
+    cpdef object end_nodes(self)
 
     @cython.locals(page=page_t, count=int, slot=int, first=u64, second=u64, total=u64, found_below=u64, address=u64, expected=u64)
     cpdef u64 walk(self, u64 root, u64 check, int level, seen_node, seen_blob, bint verify_blobs) except? 0xFFFFFFFFFFFFFFFF

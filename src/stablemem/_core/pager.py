@@ -12,7 +12,7 @@ Invariants:
 * Only a dirty leaf holds the number of a pending blob, only a dirty inner node that of a dirty node.
 * Blobs are written out before the leaves that point to them, children before their parents; a
   parent holds the XXH3-64 of the child's page as it is in the file.
-* After ``write_blobs`` and ``write_tree`` of every root, nothing is dirty or pending.
+* After ``write_blobs``, ``place_tree`` of every root and ``end_nodes``, nothing is dirty or pending.
 """
 
 from collections.abc import Callable
@@ -80,8 +80,8 @@ class Pager:
     """
 
     __slots__ = (
-        "_nodes", "_pending", "_spare", "_verified", "changes", "checksums", "dirty_nodes",
-        "pending_bytes", "ready", "region", "space", "transaction",
+        "_nodes", "_pending", "_run", "_run_begin", "_run_end", "_spare", "_verified", "changes", "checksums",
+        "dirty_nodes", "pending_bytes", "ready", "region", "space", "transaction",
     )  # fmt: skip
 
     def __init__(self, region: Region, space: FreeSpace, checksums: bool) -> None:
@@ -97,6 +97,9 @@ class Pager:
         self._nodes: list[Node | None] = []
         self._pending: list[bytes | None] = []
         self._spare: list[tuple[int, int]] = []
+        self._run: list[bytes | bytearray] = []
+        self._run_begin = 0
+        self._run_end = 0
 
     # -- reading -------------------------------------------------------------------------------------
 
@@ -266,6 +269,8 @@ class Pager:
         self._nodes = []
         self._pending = []
         self._spare = []
+        self._run = []
+        self._run_end = 0
         self.dirty_nodes = 0
         self.pending_bytes = 0
         self.changes = 0
@@ -341,37 +346,24 @@ class Pager:
             left -= room
         self._spare.reverse()
 
-    def write_tree(self, root: int, check: int) -> tuple[int, int]:
-        """Write the dirty nodes of a tree into what ``begin_nodes`` reserved; return address, checksum."""
+    def place_tree(self, root: int, check: int) -> tuple[int, int]:
+        """Give the dirty nodes of a tree addresses of those reserved; return the root's, and its checksum."""
         if not root >> 63:
             return root, check
-        out: list[tuple[int, bytearray]] = []
-        placed = self._place(self._dirty(root), out)
-        begin = end = 0
-        run: list[bytearray] = []
-        for address, content in out:
-            if address != end:
-                if run:
-                    self.region.write_run(begin, run)
-                begin = end = address
-                run = []
-            run.append(content)
-            end += NODE_SIZE
-        self.region.write_run(begin, run)
-        return placed
+        return self._place(self._dirty(root))
 
-    def _place(self, node: Node, out: list[tuple[int, bytearray]]) -> tuple[int, int]:
+    def _place(self, node: Node) -> tuple[int, int]:
         """Give a node its address behind its children; return address and checksum."""
         page = node.page
         if level_of(page):
             for slot in range(count_of(page)):
                 child = child_of(page, slot)
                 if child >> 63:
-                    address, check = self._place(self._dirty(child), out)
+                    address, check = self._place(self._dirty(child))
                     set_child(page, slot, address, check)
         put64(page, 8, self.transaction)
         address = self.spare_page()
-        out.append((address, node.bytes))
+        self.place_page(address, node.bytes)
         self._nodes[unmark(node.reference)] = None
         self.dirty_nodes -= 1
         return address, page_checksum(node.bytes)
@@ -386,8 +378,24 @@ class Pager:
             self._verified[number >> 3] &= ~(1 << (number & 7)) & 255
         return begin
 
+    def place_page(self, address: int, content: bytes | bytearray) -> None:
+        """Have a page of 4096 bytes written by ``end_nodes``; those at neighbouring addresses, at once."""
+        if address != self._run_end:
+            self._close_pages()
+            self._run_begin = self._run_end = address
+        self._run.append(content)
+        self._run_end += NODE_SIZE
+
+    def _close_pages(self) -> None:
+        """Write the pages placed last."""
+        if self._run:
+            self.region.write_run(self._run_begin, self._run)
+            self._run = []
+        self._run_end = 0
+
     def end_nodes(self) -> None:
-        """Forget the numbers of the nodes, all of which were written; nothing may be reserved still."""
+        """Write what was placed and is not written yet; nothing may be dirty or reserved still."""
+        self._close_pages()
         self._nodes = []
 
     # -- checking ------------------------------------------------------------------------------------

@@ -65,7 +65,9 @@ class ListCore:
 
     def detach(self) -> None:
         """Refuse every further call, though the region may stay open."""
-        self._closed = f"the list {self._name!r} is closed"
+        where = self._store.path
+        remedy = f"open {where} again" if where else "take it from its region again, or make a new one"
+        self._closed = f"the list {self._name!r} is closed: {remedy}"
 
     def _enter(self) -> None:
         """Enter the latch for a call that reads."""
@@ -101,7 +103,8 @@ class ListCore:
                 blob = bytes(memoryview(blob))
             except TypeError:
                 raise BlobifyError(
-                    f"{type(self._blobify).__name__}.to_blob returned {type(blob).__name__}, not bytes",
+                    f"{type(self._blobify).__name__}.to_blob returned {type(blob).__name__}, not bytes: "
+                    f"let it return bytes, a bytearray or a memoryview",
                     position,
                 ) from None
         if len(blob) >> 32:

@@ -1,3 +1,4 @@
+# cython: annotation_typing=False
 """Space map: the log, on disk, of what is allocated, free and in limbo.
 
 Every commit writes one whole log page or more; pages form a chain from the newest back:
@@ -31,6 +32,7 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from struct import Struct, pack
+from typing import NamedTuple
 
 from ..errors import BlockError, CorruptRegionError
 from ..layout import KINDS, MAX_ADDRESS, NODE_PAGE, NODE_SIZE, REGION_PAGE
@@ -75,11 +77,11 @@ class Chain:
     """Sequence number where the last finished sweep began: older pages may go."""
 
 
-@dataclass(frozen=True)
-class Plan:
+class Plan(NamedTuple):
     """The log pages of one commit, ready to be written, and what the chain becomes with them."""
 
     transaction: int
+    length: int
     pages: list[tuple[int, bytes]]
     oldest: int
     newest: int
@@ -92,6 +94,9 @@ class Plan:
 def tag(what: int, kind: int = 0) -> int:
     """Return the first word of an entry without its address."""
     return what << 60 | kind << 56
+
+
+_FREE, _LIMBO, _FREED_BY = tag(FREE), tag(LIMBO), tag(FREED_BY)
 
 
 class SpaceMap:
@@ -150,13 +155,13 @@ class SpaceMap:
         """
         addresses = [first_page]
         while True:
-            own = self._own_entries(transaction)
+            length = self.space.used_end()
+            own = self._own_entries(transaction, length)
             needed = self._pages_for(len(own) // 2)
             if needed <= len(addresses):
                 break
             run, size = self.space.take_run(NODE_PAGE, NODE_SIZE * (needed - len(addresses)), NODE_SIZE)
             addresses += range(run, run + size, NODE_SIZE)
-        length = self.space.used_end()
         sweep, cursor = self._sweep(len(own) // 2, length, transaction)
         # A page given back may split a run of the commit's own, and so make one entry more.
         spare = len(addresses) - -(-((len(own) + len(sweep)) // 2 + len(addresses)) // CAPACITY)
@@ -165,8 +170,8 @@ class SpaceMap:
             for address in addresses[-spare:]:
                 self.space.free(address, NODE_SIZE)
             del addresses[-spare:]
-            own = self._own_entries(transaction)
             length = self.space.used_end()
+            own = self._own_entries(transaction, length)
             sweep, cursor = self._sweep(len(own) // 2, length, transaction)
         return self._write(transaction, addresses, own + sweep, cursor, length)
 
@@ -174,17 +179,16 @@ class SpaceMap:
         """Return how many blocks a commit with so many entries of its own restates."""
         space = self.space
         most = CAPACITY - 2 - len(space.limbo)
-        return max(SWEEP_LEAST, own, min(space.block_count // SWEEP_COMMITS, most - own))
+        return max(SWEEP_LEAST, own, min(space.count_blocks() // SWEEP_COMMITS, most - own))
 
     def _pages_for(self, own: int) -> int:
         """Return how many pages hold a commit's own entries and what it restates."""
         entries = own + 1 + self._restated(own) + len(self.space.limbo) + 1
         return -(-entries // CAPACITY)
 
-    def _own_entries(self, transaction: int) -> list[int]:
+    def _own_entries(self, transaction: int, length: int) -> list[int]:
         """Return what this transaction changed."""
         layer = self.space.layers[-1]
-        length = self.space.used_end()
         words: list[int] = []
         if length > self.length:
             words += (tag(FREE) | self.length, length - self.length)
@@ -205,24 +209,25 @@ class SpaceMap:
         budget = self._restated(own)
         # One block more than may be restated, to see where the next one begins.
         seen = budget + 1
-        free = space.free_blocks(start, length, seen)
-        limbo = [(each.transaction, each.blocks.blocks(start, length, seen)) for each in space.limbo]
-        limbo.append((transaction, space.layers[-1].freed.blocks(start, length, seen)))
-        kinds = [(kind, space.areas[kind].blocks(start, length, seen)) for kind in KINDS]
-        parts = [free, *[blocks for _, blocks in limbo], *[blocks for _, blocks in kinds]]
+        parts = [(_FREE, 0, space.free_blocks(start, length, seen))]
+        for each in space.limbo:
+            parts.append((_LIMBO, each.transaction, each.blocks.blocks(start, length, seen)))
+        if space.layers[-1].freed.count:
+            parts.append((_LIMBO, transaction, space.layers[-1].freed.blocks(start, length, seen)))
+        for kind in KINDS:
+            if space.areas[kind].count:
+                parts.append((tag(KIND, kind), 0, space.areas[kind].blocks(start, length, seen)))
         stop = length
-        if sum(map(len, parts)) > budget:
+        if sum([len(blocks) for _, _, blocks in parts]) > budget:
             # At most two blocks begin at one address or lie across the start: bytes of one state, and
             # region pages of one kind. So the cursor moves.
-            stop = min(length, sorted([block[0] for blocks in parts for block in blocks])[budget])
+            stop = min(length, sorted([block[0] for _, _, blocks in parts for block in blocks])[budget])
         words = [tag(SWEEP) | start, stop - start]
-        clip(words, tag(FREE), free, start, stop)
-        for freed_by, blocks in limbo:
-            if blocks and blocks[0][0] < stop:
-                words += (tag(FREED_BY) | freed_by, 0)
-                clip(words, tag(LIMBO), blocks, start, stop)
-        for kind, blocks in kinds:
-            clip(words, tag(KIND, kind), blocks, start, stop)
+        for first, freed_by, blocks in parts:
+            if freed_by and blocks and blocks[0][0] < stop:
+                words.append(_FREED_BY | freed_by)
+                words.append(0)
+            clip(words, first, blocks, start, stop)
         return words, stop
 
     def _write(
@@ -245,9 +250,9 @@ class SpaceMap:
             before = (address, page_checksum(page))
             pages.append((address, page))
         oldest = self._oldest if old.pages else 1
-        return Plan(transaction, pages, oldest, sequence, before[1], cursor, sweep_from, needed_from)
+        return Plan(transaction, length, pages, oldest, sequence, before[1], cursor, sweep_from, needed_from)
 
-    def adopt(self, plan: Plan, length: int, synced: bool) -> None:
+    def adopt(self, plan: Plan, synced: bool) -> None:
         """Note that the plan was committed."""
         chain = self.chain
         while chain.pages and chain.pages[0][0] < plan.oldest:
@@ -261,7 +266,7 @@ class SpaceMap:
             self.unsynced_from = None
         elif self.unsynced_from is None:
             self.unsynced_from = first
-        self.length = length
+        self.length = plan.length
 
 
 def clip(words: list[int], first: int, blocks: list[tuple[int, int]], start: int, stop: int) -> None:

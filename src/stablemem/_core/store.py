@@ -1,3 +1,4 @@
+# cython: annotation_typing=False
 """Store: one open region, the state it has committed, and the transaction on top of it.
 
 A commit:
@@ -188,7 +189,8 @@ class Store:
         if not self.writable:
             where = self.path or "this region"
             raise ReadOnlyError(
-                f"{where} is open for reading only: open it with mode='a' or 'r+' to change it"
+                f"{where} is open for reading only: open it with mode='a' or 'r+' to change it, or change "
+                f"what this is a snapshot of"
             )
         if self._broken:
             raise StableMemoryError(
@@ -196,8 +198,8 @@ class Store:
             )
         if self.failure:
             raise StableMemoryError(
-                f"{self.path} takes no more changes through this handle, because {self.failure}: "
-                f"close it and open it again, which recovers what was committed"
+                f"{self.path or 'this region'} takes no more changes through this handle, because "
+                f"{self.failure}: close it and open it again, which recovers what was committed"
             )
 
     def begin(self) -> None:
@@ -246,26 +248,23 @@ class Store:
 
     def relieve(self) -> None:
         """Write pending blobs, and dirty nodes beyond their budget, out early."""
-        with self.exclusive():
-            self.latch.enter()
+        with self.latch.held():
             try:
                 self._early = True
                 self.pager.write_blobs()
                 if self.pager.dirty_nodes >= NODE_BUDGET:
-                    self._write_nodes(0)
+                    self._place_nodes(0)
+                    self.pager.end_nodes()
                 self.region.start_sync()
             except BaseException as error:
                 self.failed(error)
                 raise
-            finally:
-                self.latch.leave()
 
-    def _write_nodes(self, spare: int) -> None:
-        """Write all dirty nodes out, reserving spare pages behind them."""
+    def _place_nodes(self, spare: int) -> None:
+        """Give all dirty nodes their addresses, reserving spare pages behind them."""
         self.pager.begin_nodes(spare)
         for index in self.indexes.values():
-            index.write_out()
-        self.pager.end_nodes()
+            index.place()
 
     @contextmanager
     def exclusive(self) -> Iterator[None]:
@@ -289,26 +288,20 @@ class Store:
             OSError: the disk failed or is full; the transaction was rolled back.
             StableMemoryError: inside a transaction block, or an earlier sync failed.
         """
-        with self.exclusive():
-            self.latch.enter()
+        with self.latch.held():
+            if self._savepoints:
+                raise StableMemoryError("the transaction block commits at its end; do not commit within it")
+            changed = self.pager.changes or self._catalog_changed
+            if not changed and (self.slot.synced or not sync or not self.writable):
+                return
+            self.require_writable()
             try:
-                if self._savepoints:
-                    raise StableMemoryError(
-                        "the transaction block commits at its end; do not commit within it"
-                    )
-                changed = self.changes or self._catalog_changed
-                if not changed and (self.slot.synced or not sync or not self.writable):
-                    return
-                self.require_writable()
-                try:
-                    if not self.pager.ready:
-                        self.begin()
-                    self._commit(sync or self._must_sync())
-                except BaseException as error:
-                    self.failed(error)
-                    raise
-            finally:
-                self.latch.leave()
+                if not self.pager.ready:
+                    self.begin()
+                self._commit(sync or self._must_sync())
+            except BaseException as error:
+                self.failed(error)
+                raise
 
     def _must_sync(self) -> bool:
         """Return whether limbo has grown so far that only a synced commit can give it back."""
@@ -323,24 +316,25 @@ class Store:
         transaction = pager.transaction
         log.drop_unneeded()
         pager.write_blobs()
-        self._write_nodes(1)
+        self._place_nodes(1)
         first_page = pager.spare_page()
-        trees = {name: index.state() for name, index in self.indexes.items()}
-        entries = {name: entry.at(trees.get(name, entry.tree)) for name, entry in self.entries.items()}
-        place = self.slot.catalog
-        if self._catalog_changed or any(
-            entry.tree != self.entries[name].tree for name, entry in entries.items() if name != MAIN
-        ):
-            place = self._write_catalog(entries)
+        entries = dict(self.entries)
+        catalog_changed = self._catalog_changed
+        for name, index in self.indexes.items():
+            tree = index.state()
+            if tree != entries[name].tree:
+                entries[name] = entries[name].at(tree)
+                catalog_changed = catalog_changed or name != MAIN
+        place = self._write_catalog(entries) if catalog_changed else self.slot.catalog
         plan = log.plan(transaction, first_page)
         for address, page in plan.pages:
-            self.region.write(address, page)
-        length = space.used_end()
+            pager.place_page(address, page)
+        pager.end_nodes()
         extents = self._digested() if sync else ()
         slot = Slot(
             file_id=self.slot.file_id,
             transaction=transaction,
-            length=length,
+            length=plan.length,
             synced=sync,
             boot=bytes(16) if sync else self.boot,
             main=entries[MAIN].tree if MAIN in entries else (0, 0, 0, 0),
@@ -350,7 +344,9 @@ class Store:
             log_newest=plan.newest,
             log_oldest=plan.oldest,
             extents=extents,
-            digest=self.header.digest(extents) if extents else None,
+            digest=page_checksum(b"".join([self.region.load(*each) for each in extents]))
+            if extents
+            else None,
         )
         if sync and not extents:
             self._sync("the data of a commit could not be synced")
@@ -359,7 +355,7 @@ class Store:
             if sync:
                 self.region.sync()
             self.header.published(slot)
-            log.adopt(plan, length, sync)
+            log.adopt(plan, sync)
             space.commit(transaction)
             self.slot, self.entries, self._catalog_changed = slot, entries, False
             pager.changes = 0
@@ -415,14 +411,12 @@ class Store:
 
     def rollback(self) -> None:
         """Forget the changes since the last commit."""
-        with self.exclusive():
-            self.latch.enter()
-            try:
-                if self._savepoints:
-                    raise StableMemoryError("a transaction block rolls back when an exception leaves it")
-                self._undo_all()
-            finally:
-                self.latch.leave()
+        with self.latch.held():
+            if self._savepoints:
+                raise StableMemoryError(
+                    "a transaction block rolls back when an exception leaves it; do not do so within it"
+                )
+            self._undo_all()
 
     def _undo_all(self) -> None:
         """Return to the committed state, savepoints included."""
@@ -477,7 +471,8 @@ class Store:
                 self.begin()
             self._early = True
             self.pager.write_blobs()
-            self._write_nodes(0)
+            self._place_nodes(0)
+            self.pager.end_nodes()
         except BaseException as error:
             self.failed(error)
             raise
@@ -513,20 +508,16 @@ class Store:
 
         A writer is always at its newest.
         """
-        with self.exclusive():
-            self.latch.enter()
-            try:
-                if self.writable:
-                    return False
-                if newest_number(self.region.device) <= self.slot.transaction:
-                    return False
-                if _look(self.region.device, self.boot).newest.transaction <= self.slot.transaction:
-                    return False
-                device, header = _acquire(self.region.device.reopen(), self.boot, self.slot.transaction)
-                self._adopt(device, header)
-                return True
-            finally:
-                self.latch.leave()
+        with self.latch.held():
+            if self.writable:
+                return False
+            if newest_number(self.region.device) <= self.slot.transaction:
+                return False
+            if _look(self.region.device, self.boot).newest.transaction <= self.slot.transaction:
+                return False
+            device, header = _acquire(self.region.device.reopen(), self.boot, self.slot.transaction)
+            self._adopt(device, header)
+            return True
 
     def _adopt(self, device: Device, header: Header) -> None:
         """Become a snapshot of what a header says, on another device."""
@@ -586,7 +577,11 @@ class Store:
                         self._seal()
                         self._cut_tail()
                 finally:
-                    self._end(f"{self.path or 'this region'} is closed")
+                    self._end(
+                        f"{self.path} is closed: open it again"
+                        if self.path
+                        else "this region in memory is closed, and what it held is gone: make a new one"
+                    )
                     self.latch.leave()
 
     def _end(self, why: str) -> None:
@@ -642,7 +637,7 @@ class Store:
                 stacklevel=2,
                 source=self,
             )
-        self._end("this handle was dropped")
+        self._end(f"{self.path or 'this region'} was dropped without close(): open it again")
 
     # -- forks ---------------------------------------------------------------------------------------
 
@@ -669,7 +664,7 @@ class Store:
             self._adopt(device, header)
         except BaseException as error:  # noqa: BLE001 - nobody is there to catch it in a fork hook
             old.close()
-            self.latch.closed = f"the region could not be read again after a fork: {error}"
+            self.latch.closed = f"the region could not be read after a fork ({error}): open it again"
 
 
 def _look(device: Device, boot: bytes) -> Header:
