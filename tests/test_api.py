@@ -87,7 +87,8 @@ def test_memory_buffer():
         >= 7
     )
     parameters = inspect.signature(MemoryBuffer).parameters
-    assert list(parameters) == ["source", "mode", "name", "blobify", "sync", "checksums", "timeout"]
+    common = ["autocommit", "commit_every", "sync", "checksums", "timeout"]
+    assert list(parameters) == ["source", "mode", "name", "blobify", *common]
     assert [each.name for each in parameters.values() if each.kind is each.KEYWORD_ONLY] == list(parameters)[
         2:
     ]
@@ -104,9 +105,11 @@ def test_memory_region():
     assert list(inspect.signature(MemoryRegion).parameters) == [
         "source",
         "mode",
-        "timeout",
+        "autocommit",
+        "commit_every",
         "sync",
         "checksums",
+        "timeout",
     ]
 
 

@@ -39,7 +39,7 @@ with MemoryBuffer(path, blobify="bytes") as values:
         size = number * 37 % 400
         values[:] = [b"%d " % number + bytes(size)] * (COPIES + number % 7)
         if number % 5 == 0:
-            values._store.relieve()
+            values._store.write_early()
         values.commit(sync=number % 9 == 0)
     print(number, flush=True)
 """.replace("COPIES", str(COPIES))
@@ -487,7 +487,7 @@ def test_threads_share_a_handle(path, source, often):
                 if number % 50 == 7:
                     values.commit(sync=False)
                 if number % 60 == 9:
-                    values._store.relieve()
+                    values._store.write_early()
 
         def read():
             rng = random.Random(1)

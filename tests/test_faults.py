@@ -34,7 +34,7 @@ def play(player, rng, rounds, committed):
         for _ in range(CHANGES):
             player.change()
         if number == 1:
-            player.region._store.relieve()
+            player.region._store.write_early()
         if rng.random() < 0.2:
             player.rollback()
             player.change()
@@ -168,7 +168,7 @@ def test_ctrl_c_at_every_event(again):
             goes = Player(2, region, start=memory)
             for _ in range(12):
                 goes.change()
-            region._store.relieve()
+            region._store.write_early()
             midway = contents(region_of(device.bytes()))
             assert midway in (last, memory, player.now), f"killed later, {where}"
             goes.commit()
@@ -430,7 +430,7 @@ def test_poisoned_handle_says_what_to_do():
     values.append(b"kept for certain")
     region.commit()
     values.append(b"lost")
-    region._store.relieve()
+    region._store.write_early()
     events = len(device.events)
     device.sync = fail_to_sync
     with pytest.raises(OSError, match="Input/output error") as caught:

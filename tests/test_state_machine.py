@@ -149,7 +149,7 @@ class RegionMachine(RuleBasedStateMachine):
 
     @rule()
     def relieve(self):
-        self.region._store.relieve()
+        self.region._store.write_early()
 
     @rule(
         name=st.sampled_from(NAMES),
@@ -293,7 +293,7 @@ def test_seeded_run(path, most):
         elif chance < 0.12:
             player.rollback()
         elif chance < 0.14:
-            region._store.relieve()
+            region._store.write_early()
         elif chance < 0.16:
             block(player, rng)
         elif chance < 0.17 and len(held) < 5:

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterable, Iterator, MutableSequence
 from contextlib import AbstractContextManager
+from datetime import timedelta
 from reprlib import Repr
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, SupportsIndex, TypeVar, overload
@@ -18,6 +19,9 @@ __all__ = ["MemoryBuffer"]
 
 T = TypeVar("T")
 
+_DEFAULTS = {
+    "mode": "a", "autocommit": False, "commit_every": None, "sync": True, "checksums": True, "timeout": 0.0,
+}  # fmt: skip
 _SHOWN = 6
 _REPR = Repr()
 
@@ -34,9 +38,8 @@ class MemoryBuffer(ListCore, MutableSequence[T]):
         name: which list of the region.
         blobify: how values become bytes: an instance, a class, or a name such as "text"; None takes
             what the file says, and Msgpack for a new list.
-        sync: whether commits survive a power cut; False makes them survive the process only.
-        checksums: whether values are verified at each read.
-        timeout: seconds to wait while another handle writes.
+        autocommit, commit_every, sync, checksums, timeout: as for MemoryRegion; not with one that is open
+            already, which has its own.
 
     Raises:
         FileNotFoundError, FileExistsError, IsADirectoryError, PermissionError: as ``open`` does.
@@ -64,6 +67,8 @@ class MemoryBuffer(ListCore, MutableSequence[T]):
         *,
         name: str = MAIN,
         blobify: str | None = None,
+        autocommit: bool = False,
+        commit_every: float | timedelta | None = None,
         sync: bool = True,
         checksums: bool = True,
         timeout: float = 0.0,
@@ -77,6 +82,8 @@ class MemoryBuffer(ListCore, MutableSequence[T]):
         *,
         name: str = MAIN,
         blobify: Blobify[T] | type[Blobify[T]],
+        autocommit: bool = False,
+        commit_every: float | timedelta | None = None,
         sync: bool = True,
         checksums: bool = True,
         timeout: float = 0.0,
@@ -90,6 +97,8 @@ class MemoryBuffer(ListCore, MutableSequence[T]):
         *,
         name: str = MAIN,
         blobify: Blobify[Any] | type | str | None,
+        autocommit: bool = False,
+        commit_every: float | timedelta | None = None,
         sync: bool = True,
         checksums: bool = True,
         timeout: float = 0.0,
@@ -102,18 +111,38 @@ class MemoryBuffer(ListCore, MutableSequence[T]):
         *,
         name: str = MAIN,
         blobify: Any = None,
+        autocommit: bool = False,
+        commit_every: float | timedelta | None = None,
         sync: bool = True,
         checksums: bool = True,
         timeout: float = 0.0,
     ) -> None:
         if not isinstance(name, str) or not 0 < len(name.encode()) < 1 << 16:
-            raise ValueError(f"the name of a list is a str of 1 to 65535 bytes, not {name!r}")
+            shown = _REPR.repr(name)
+            raise ValueError(
+                f"the name of a list is a str of 1 to 65535 bytes, not {shown}: name it, or leave name= out"
+            )
         self._owner = not isinstance(source, MemoryRegion)
         self._detached = False
         if isinstance(source, MemoryRegion):
+            given = {"mode": mode, "autocommit": autocommit, "commit_every": commit_every, "sync": sync}
+            given |= {"checksums": checksums, "timeout": timeout}
+            foreign = [option for option, value in given.items() if value != _DEFAULTS[option]]
+            if foreign:
+                raise TypeError(
+                    f"{foreign[0]} is the region's own, which is open already: give it to MemoryRegion"
+                )
             self._region = source
         elif source is None or isinstance(source, str | os.PathLike):
-            self._region = MemoryRegion(source, mode, timeout=timeout, sync=sync, checksums=checksums)
+            self._region = MemoryRegion(
+                source,
+                mode,
+                autocommit=autocommit,
+                commit_every=commit_every,
+                sync=sync,
+                checksums=checksums,
+                timeout=timeout,
+            )
         else:
             raise TypeError(
                 f"source is a path, a MemoryRegion or None, not {type(source).__name__}: "
@@ -138,7 +167,10 @@ class MemoryBuffer(ListCore, MutableSequence[T]):
             store.add_absent(name, *describe(chosen))
         elif entry is None:
             where = store.path or "this region"
-            raise KeyError(f"{where} has no list {name!r}; it has {sorted(store.entries)}")
+            raise KeyError(
+                f"{where} has no list {name!r}; it has {sorted(store.entries)}: open one of these, or make "
+                f"it with mode='a'"
+            )
         ListCore.__init__(self, store, name, chosen, type(chosen) is Bytes)
         self._choice = blobify
         self._region._attached(self)
@@ -338,5 +370,8 @@ def _reopen(path: str, name: str, blobify: Blobify[T], checksums: bool, seen: in
     if buffer.region.transaction_number < seen:
         found = buffer.region.transaction_number
         buffer.close()
-        raise StableMemoryError(f"{path} is at commit {found}, older than commit {seen}, which was pickled")
+        raise StableMemoryError(
+            f"{path} is at commit {found}, older than commit {seen}, which was pickled: bring the newer file "
+            f"back, or open this one by its path"
+        )
     return buffer

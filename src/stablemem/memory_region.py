@@ -5,10 +5,12 @@ import weakref
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from ._core.opening import open_store
+from ._core.policy import Policy
 from ._core.store import Store
 from ._core.verify import Report, verify, verify_writer
 from .blobify import Blobify
@@ -58,7 +60,12 @@ class MemoryRegion:
             does too and creates a missing one; "x" creates one and fails if it exists; "w" puts a new
             one in its place.
         timeout: seconds to wait while another handle writes.
-        sync: whether commits survive a power cut; False makes them survive the process only.
+        autocommit: whether every call that changes something commits, at its end.
+        commit_every: changes (int) after which a call commits, or seconds (float or timedelta) after the
+            first uncommitted change at which a thread in the background does; never within a transaction
+            block, or between the values of one call. None leaves it to ``commit``.
+        sync: whether commits survive a power cut; False makes them survive the process only, and the
+            machine half a minute later.
         checksums: whether values are verified at each read.
 
     Raises:
@@ -81,10 +88,13 @@ class MemoryRegion:
         source: str | os.PathLike[str] | None = None,
         mode: str = "a",
         *,
-        timeout: float = 0.0,
+        autocommit: bool = False,
+        commit_every: float | timedelta | None = None,
         sync: bool = True,
         checksums: bool = True,
+        timeout: float = 0.0,
     ) -> None:
+        policy = Policy.of(sync, autocommit, commit_every)
         if source is not None and not isinstance(source, str | os.PathLike):
             raise TypeError(
                 f"source is a path or None, not {type(source).__name__}: name a file, or leave it out for a "
@@ -94,15 +104,15 @@ class MemoryRegion:
         if not isinstance(path, str | None):
             raise TypeError("source is a path of text, not of bytes: decode it with os.fsdecode()")
         self._mode = mode
-        self._sync = sync
         self._buffers: list[weakref.ref[MemoryBuffer[Any]]] = []
         self._store = open_store(path, mode, timeout=timeout, checksums=checksums)
+        self._store.obey(policy)
 
     @classmethod
-    def _of(cls, store: Store, mode: str, sync: bool) -> Self:
+    def _of(cls, store: Store, mode: str) -> Self:
         """Return a region on a store that is open already."""
         region = cls.__new__(cls)
-        region._mode, region._sync, region._store, region._buffers = mode, sync, store, []
+        region._mode, region._store, region._buffers = mode, store, []
         return region
 
     # -- what it is ----------------------------------------------------------------------------------
@@ -160,7 +170,7 @@ class MemoryRegion:
         Raises:
             OSError: the disk failed or is full; the changes were rolled back.
         """
-        self._store.commit(self._sync if sync is None else sync)
+        self._store.commit(self._store.policy.sync if sync is None else sync)
 
     def rollback(self) -> None:
         """Forget all changes since the last commit."""
@@ -171,11 +181,11 @@ class MemoryRegion:
 
         Blocks nest: an inner one that an exception leaves is undone alone. Other threads' changes wait.
         """
-        return self._store.transaction(self._sync)
+        return self._store.transaction(self._store.policy.sync)
 
     def snapshot(self) -> Self:
         """Return a read-only region that stays at the last commit, whatever is written meanwhile."""
-        return type(self)._of(self._store.snapshot(), "r", self._sync)
+        return type(self)._of(self._store.snapshot(), "r")
 
     def refresh(self) -> bool:
         """Move a read-only region to the newest commit; return whether there was one."""

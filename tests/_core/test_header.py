@@ -6,7 +6,7 @@ import pytest
 from stablemem import CorruptRegionError, NotARegionError, VersionError
 from stablemem._core.checksum import page_checksum
 from stablemem._core.device import MemoryDevice, RecordingDevice
-from stablemem._core.header import MAX_DIGESTED, Header, Slot, boot_id, decode, first_slot
+from stablemem._core.header import MAX_DIGESTED, Header, Slot, boot_id, decode
 from stablemem.layout import HEADER_SIZE, NODE_SIZE
 
 BOOT = b"this boot is it."
@@ -43,7 +43,7 @@ def test_encode_and_decode():
         replace(SLOT, synced=False, boot=BOOT),
         replace(SLOT, digest=5, extents=((HEADER_SIZE, 4096), (70_000, 1))),
         replace(SLOT, digest=0),
-        first_slot(FILE),
+        Slot(file_id=FILE, transaction=1, length=HEADER_SIZE),
     ):
         page = slot.encode()
         assert len(page) == NODE_SIZE
@@ -194,7 +194,7 @@ def test_all_slots_damaged():
 
 
 def test_writing_goes_round_and_spares_what_is_needed():
-    device = device_with(replace(first_slot(FILE), number=0))
+    device = device_with(replace(Slot(file_id=FILE, transaction=1, length=HEADER_SIZE), number=0))
     header = Header(device, BOOT)
     written = []
     for transaction in range(2, 12):

@@ -51,7 +51,7 @@ def test_replay_equals_what_the_writer_knows():
             for _ in range(rng.randrange(1, 5)):
                 player.change()
             if rng.random() < 0.2:
-                region._store.relieve()
+                region._store.write_early()
             if rng.random() < 0.15:
                 player.rollback()
                 player.change()

@@ -134,7 +134,7 @@ def test_the_last_commit_after_rollback(region):
     before = values[:]
     values.clear()
     values.extend([b"other values, longer than eight"] * 1000)
-    region._store.relieve()
+    region._store.write_early()
     values[3:900] = []
     region.rollback()
     assert values[:] == before

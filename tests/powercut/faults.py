@@ -115,6 +115,20 @@ def _slot_before_data(plant: Patch) -> None:
     plant(Header, "write", writing)
 
 
+@_fault("promotion without data", "Aup", "aup")
+def _promotion_without_data(plant: Patch) -> None:
+    """A commit is called synced, though what it wrote was not."""
+    promote = Store._promote
+
+    def careless(store):
+        events = _events(store.region.device)
+        first = len(events)
+        promote(store)
+        del events[events.index(("sync",), first)]
+
+    plant(Store, "_promote", careless)
+
+
 @_fault("recovery without extents", "Ka", "KAc")
 def _recovery_without_extents(plant: Patch) -> None:
     """Recovery rewrites the slot, but not what its digest covers."""
@@ -297,14 +311,14 @@ def _digest_after_unsynced(plant: Patch) -> None:
 @_fault("early writes not covered", "Aiu", "cAe")
 def _early_not_covered(plant: Patch) -> None:
     """A digest leaves out what was written early in its transaction."""
-    relieve = Store.relieve
+    relieve = Store.write_early
 
     def forgetting(store):
         relieve(store)
         store._early = False
         store.region.written = []
 
-    plant(Store, "relieve", forgetting)
+    plant(Store, "write_early", forgetting)
 
 
 @_fault("synced slot overwritten", "Aiu", 100_000)

@@ -174,7 +174,7 @@ class Judge:
                 else:
                     target.append(large)
         if rng.random() < 0.2:
-            store.relieve()
+            store.write_early()
         mark(False)
         store.commit(True)
         mark(True)

@@ -11,6 +11,7 @@ The operations of the short ones:
     r  replace                u  commit, not synced         f  commit whose sync fails, and open again
     k  commit, and the process is killed before the sync; open again
     K  commit whose sync fails, and the process is killed right then; open again
+    p  sync the last commit, if it was not, with changes pending or not
 
 A random one has more: large values, many values, two lists, transaction blocks in one another, readers,
 a sync that fails with the process killed right after it, pages evicted after a failed sync, writes that fail.
@@ -50,7 +51,7 @@ __all__ = [
 ]
 
 NAMES = ("main", "second")
-ALPHABET = "aAirdDcubeofkK"
+ALPHABET = "aAirdDcubeofkKp"
 SHORT_SEQUENCES = ["".join(each) for size in (1, 2, 3) for each in itertools.product(ALPHABET, repeat=size)]
 SHORT = len(SHORT_SEQUENCES)
 RANDOM = 100_000
@@ -155,6 +156,8 @@ class Tape:
 class Handle(Device):
     """One handle's device on a tape."""
 
+    durable = False  # or a clock would decide what is synced
+
     def __init__(self, descriptor: int, tape: Tape) -> None:
         super().__init__(descriptor, "tape")
         self.tape = tape
@@ -254,7 +257,7 @@ class Session:
     def open(self) -> None:
         """Open a handle; what it recovers later is noted by ``settle``."""
         store = open_store(None, "a", device=self.tape.handle(), boot=BOOT, file_id=FILE_ID)
-        self.region = MemoryRegion._of(store, "a", True)
+        self.region = MemoryRegion._of(store, "a")
         self.lists = [self.region.buffer(name, "bytes") for name in NAMES]
         self.settled = False
 
@@ -367,6 +370,14 @@ class Session:
         self.region.commit(sync)
         self.end_commit()
 
+    def promote(self) -> None:
+        """Sync the last commit, and nothing that came after it."""
+        store = self.region._store
+        store.promote()
+        self.unsynced = not store.slot.synced
+        if store.slot.synced and store.writer_space is not None:
+            self.mark(True)
+
     def rollback(self) -> None:
         """Forget the changes."""
         self.region.rollback()
@@ -424,7 +435,7 @@ class Session:
         """Open a reader on a commit whose sync is about to fail."""
         with suppress(Exception):
             store = Store(self.tape.handle(), writable=False, boot=BOOT)
-            self.spies.append((MemoryRegion._of(store, "r", True), self.region._store.slot.transaction))
+            self.spies.append((MemoryRegion._of(store, "r"), self.region._store.slot.transaction))
 
     def check_spies(self) -> None:
         """Prove that whoever saw a commit that failed finds a later one by refreshing."""
@@ -503,7 +514,9 @@ def _step(session: Session, step: str, number: int) -> None:
     elif step == "b":
         session.rollback()
     elif step == "e":
-        session.region._store.relieve()
+        session.region._store.write_early()
+    elif step == "p":
+        session.promote()
     elif step == "o":
         session.close()
         session.reopen("after closing", [session.committed])
@@ -560,7 +573,7 @@ def _block(session: Session, largest: int) -> None:
                 with suppress(_Left), session.region.transaction():
                     _some_changes(session, 4, largest)
                     if rng.random() < 0.3:
-                        session.region._store.relieve()
+                        session.region._store.write_early()
                     if rng.random() < 0.5:
                         session.now = [list(values) for values in before]
                         raise _Left
@@ -577,6 +590,8 @@ def _play_random(session: Session) -> None:
     rng = session.random
     tape = session.tape
     steps = session.played.steps
+    # For steps that were added later: a seed goes on playing what it did.
+    aside = random.Random(session.played.seed)
     large = rng.random() < 0.15
     largest = 40_000 if large else rng.choice([60, 5000])
     most = rng.choice([1, 3, 8])
@@ -603,7 +618,7 @@ def _play_random(session: Session) -> None:
                 continue
             session.guarded(lambda: _some_changes(session, most, largest))
             if rng.random() < 0.3:
-                session.guarded(session.region._store.relieve)
+                session.guarded(session.region._store.write_early)
             if what.startswith("fail"):
                 tape.fail_sync, tape.die = nth, what != "fail"
                 if rng.random() < 0.5 and session.committed != ((), ()):
@@ -636,8 +651,14 @@ def _play_random(session: Session) -> None:
                 steps[-1] += ", rolled back"
                 session.rollback()
             if rng.random() < 0.2:
-                session.guarded(session.region._store.relieve)
+                session.guarded(session.region._store.write_early)
+            if aside.random() < 0.15:
+                steps[-1] += ", the one before synced"
+                session.guarded(session.promote)
             session.guarded(lambda sync=sync: session.commit(sync))
+            if aside.random() < 0.1:
+                steps[-1] += ", synced later"
+                session.guarded(session.promote)
         elif draw < 0.78:
             steps.append("block")
             session.guarded(lambda: session.commit(True))

@@ -29,7 +29,7 @@ def commits(player, unsynced):
             player.rollback()
             player.change()
         elif chance < 0.2 and player.region is not None:
-            player.region._store.relieve()
+            player.region._store.write_early()
         yield not (unsynced and rng.random() < 0.7)
 
 

@@ -676,7 +676,7 @@ def use(name, mode, outcomes):
         str(error)
         outcomes.append(f"open: {type(error).__name__}")
         return
-    region = MemoryRegion._of(store, mode, True)
+    region = MemoryRegion._of(store, mode)
     for listed in region.names():
         try:
             values = region.buffer(listed) if listed else None

@@ -52,7 +52,7 @@ class Recorder(RecordingDevice):
 
 def region_on(device, boot=BOOT, mode="a"):
     """Return a region on a device."""
-    return MemoryRegion._of(open_store(None, mode, device=device, boot=boot, file_id=FILE_ID), mode, True)
+    return MemoryRegion._of(open_store(None, mode, device=device, boot=boot, file_id=FILE_ID), mode)
 
 
 def region_of(image, boot=BOOT, mode="a", recording=False):

@@ -17,7 +17,7 @@ BOOT = b"the boot of ever"
 
 def opened(path):
     """Return a region with nothing random in it."""
-    return MemoryRegion._of(open_store(path, "a", file_id=FILE_ID, boot=BOOT), "a", True)
+    return MemoryRegion._of(open_store(path, "a", file_id=FILE_ID, boot=BOOT), "a")
 
 
 def mixed(path, seed):
@@ -31,7 +31,7 @@ def mixed(path, seed):
         if number % 31 == 30:
             player.rollback()
         if number % 13 == 12:
-            region._store.relieve()
+            region._store.write_early()
         if number % 17 == 16:
             with region.transaction():
                 player.change()

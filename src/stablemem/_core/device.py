@@ -31,7 +31,7 @@ _IOV_MAX = 1024
 _KINDS = {stat.S_IFIFO: "a fifo", stat.S_IFCHR: "a device", stat.S_IFBLK: "a device"}
 
 _REMEDIES = {
-    errno.EIO: "check the disk, then open the file again",
+    errno.EIO: "check the disk",
     errno.EFBIG: "raise the limit on the size of files, or delete values and commit",
 }
 """What to do when the kernel fails to do what it is asked."""
@@ -68,6 +68,8 @@ class Device:
     """
 
     path: str
+    durable = True
+    """Whether what was synced outlives the machine."""
 
     def __init__(self, descriptor: int, path: str) -> None:
         self.descriptor = _above_standard_streams(descriptor)
@@ -225,6 +227,8 @@ def sync_folder(path: str) -> None:
 class MemoryDevice(Device):
     """Anonymous memory: a file without a name that ends with its last descriptor and map."""
 
+    durable = False
+
     def __init__(self) -> None:
         super().__init__(os.memfd_create("stablemem", os.MFD_CLOEXEC), "")
 
@@ -248,7 +252,7 @@ class RecordingDevice(MemoryDevice):
     >>> device.fail_at = 2
     >>> device.write(0, b"xyz")
     Traceback (most recent call last):
-    OSError: [Errno 5] Input/output error while writing 3 bytes at address 0: check the disk, ...
+    OSError: [Errno 5] Input/output error while writing 3 bytes at address 0: check the disk: ...
     >>> device.read(0, 3)
     b'abc'
     """

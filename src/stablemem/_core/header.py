@@ -42,7 +42,7 @@ from ..layout import FORMAT, HEADER_SIZE, MAX_ADDRESS, MAX_LEVELS, NODE_SIZE, SL
 from .checksum import page_checksum
 from .device import Device
 
-__all__ = ["MAGIC", "Header", "Slot", "boot_id"]
+__all__ = ["MAGIC", "Header", "Slot", "boot_id", "write_empty"]
 
 MAGIC = b"stablmem"
 MAX_EXTENTS = 16
@@ -253,8 +253,9 @@ class Header:
                 self.dropped[number] = f"it needs {found.length} bytes, the file has {size}"
             else:
                 self.valid.append(found)
-        # Of two slots of one transaction the one without a digest, which needs no look at the data.
-        self.valid.sort(key=lambda slot: (slot.transaction, slot.digest is None), reverse=True)
+        # Of two slots of one transaction the synced one, and the one without a digest, which needs no look at
+        # the data.
+        self.valid.sort(key=lambda slot: (slot.transaction, slot.synced, slot.digest is None), reverse=True)
         while self.valid and not self._digest_holds(self.valid[0]):
             self.dropped[self.valid.pop(0).number] = "its digest does not match"
         if not self.valid:
@@ -324,7 +325,8 @@ class Header:
     @property
     def sealed(self) -> bool:
         """Whether two slots name the newest state, so that damage to one does not lead to an older one."""
-        return len(self.valid) > 1 and self.valid[1].transaction == self.valid[0].transaction
+        newest = self.valid[0].transaction
+        return sum(slot.transaction == newest and slot.synced for slot in self.valid) > 1
 
     def take_back(self) -> None:
         """Restore the slot that ``write`` wrote last, or began to: it failed, or its sync did."""
@@ -372,6 +374,7 @@ class Header:
         self.device.sync()
 
 
-def first_slot(file_id: bytes) -> Slot:
-    """Return the slot of a new, empty region."""
-    return Slot(file_id=file_id, transaction=1, length=HEADER_SIZE)
+def write_empty(device: Device, file_id: bytes) -> None:
+    """Write the header of a new, empty region; the caller syncs."""
+    first = Slot(file_id=file_id, transaction=1, length=HEADER_SIZE)
+    device.write(0, first.encode() + bytes((SLOT_COUNT - 1) * NODE_SIZE))

@@ -21,9 +21,9 @@ from numbers import Real
 from ..errors import NotARegionError, RegionFullError, RegionLockedError
 from ..layout import HEADER_SIZE, NODE_SIZE
 from .device import Device, FileDevice, MemoryDevice, sync_folder
-from .header import MAGIC, first_slot
+from .header import MAGIC, write_empty
 from .readers import lock_writer
-from .store import Store, new_region
+from .store import Store
 
 __all__ = ["MODES", "open_store"]
 
@@ -73,7 +73,7 @@ def open_store(
     if path is None:
         held = MemoryDevice() if device is None else device
         if held.size() == 0:
-            new_region(held, first_slot(fresh))
+            write_empty(held, fresh)
             held.sync()
         return Store(held, writable=mode != "r", checksums=checksums, boot=boot)
     if os.path.islink(path):
@@ -133,6 +133,8 @@ def _advised(number: int, path: str, mode: str) -> str:
         if mode == "r":
             return "mode='r' needs the right to read it"
         return f"mode={mode!r} needs the right to write there; mode='r' only reads"
+    if number in {errno.EMFILE, errno.ENFILE}:
+        return "close others, or raise the limit (ulimit -n)"
     if number in {errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.ENXIO}:
         return "a region is a regular file; name another path"
     return ""
@@ -190,7 +192,7 @@ def _write_new(path: str, file_id: bytes) -> FileDevice:
     try:
         _local(device)
         lock_writer(device, 0.0)
-        new_region(device, first_slot(file_id))
+        write_empty(device, file_id)
         os.fsync(device.descriptor)
     except BaseException:
         os.unlink(device.path)

@@ -22,6 +22,7 @@ cdef class Pager:
     cdef public bint ready
     cdef public bint checksums
     cdef public long long changes
+    cdef public long long commit_changes
     cdef public u64 transaction
     cdef readonly u64 pending_bytes
     cdef readonly Py_ssize_t dirty_nodes
@@ -57,6 +58,7 @@ cdef class Pager:
     cdef object release(self, u64 first, u64 second)
     cdef object _free(self, u64 address, u64 size)
     cpdef bint is_full(self)
+    cpdef bint is_due(self)
     cpdef object rebase(self, Region region)
 
     @cython.locals(size=u64, place=u64, begin=u64, end=u64, left=u64, room=u64, number=Py_ssize_t, blob=bytes, placed=bytearray)

@@ -74,6 +74,7 @@ class Pager:
 
     Attributes:
         changes: changes since the last commit, counted by the callers.
+        commit_changes: number of changes at which a commit is due; 0 for never.
         ready: whether the transaction has begun: recovered, and free space at hand.
         pending_bytes: bytes of pending blobs.
         dirty_nodes: number of dirty nodes.
@@ -81,7 +82,7 @@ class Pager:
 
     __slots__ = (
         "_nodes", "_pending", "_run", "_run_begin", "_run_end", "_spare", "_verified", "changes", "checksums",
-        "dirty_nodes", "pending_bytes", "ready", "region", "space", "transaction",
+        "commit_changes", "dirty_nodes", "pending_bytes", "ready", "region", "space", "transaction",
     )  # fmt: skip
 
     def __init__(self, region: Region, space: FreeSpace, checksums: bool) -> None:
@@ -89,6 +90,7 @@ class Pager:
         self.space = space
         self.checksums = checksums
         self.changes = 0
+        self.commit_changes = 0
         self.ready = False
         self.transaction = 0
         self.pending_bytes = 0
@@ -263,6 +265,10 @@ class Pager:
     def is_full(self) -> bool:
         """Return whether an early write-out is due."""
         return self.pending_bytes >= _BLOB_BUDGET or self.dirty_nodes >= _NODE_BUDGET
+
+    def is_due(self) -> bool:
+        """Return whether an early write-out is due, or a commit by the number of changes."""
+        return self.is_full() or (self.commit_changes > 0 and self.changes >= self.commit_changes)
 
     def discard(self) -> None:
         """Drop everything dirty and pending."""

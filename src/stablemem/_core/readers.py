@@ -14,10 +14,12 @@ import os
 import struct
 import time
 
-from ..errors import RegionLockedError
+from ..errors import CorruptRegionError, RegionLockedError
+from ..layout import HEADER_SIZE
 from .device import Device
+from .header import Header
 
-__all__ = ["lock_writer", "oldest_reader", "register_reader", "writer_pid"]
+__all__ = ["acquire_newest", "lock_writer", "look", "oldest_reader", "register_reader", "writer_pid"]
 
 _BASE = 1 << 62
 _FLOCK = struct.Struct("hhqqi4x")
@@ -89,3 +91,42 @@ def oldest_reader(device: Device, below: int) -> int | None:
             return oldest
         oldest = below = start - _BASE
     return oldest
+
+
+def look(device: Device, boot: bytes) -> Header:
+    """Return the header of a region that somebody may be writing to meanwhile.
+
+    What a digest covers may be reused while a slow reader looks at it: if the slots changed as well, the
+    mismatch says nothing, and the reader looks again.
+    """
+    while True:
+        content = device.read(0, HEADER_SIZE)
+        try:
+            header = Header(device, boot, content)
+        except CorruptRegionError:
+            if device.read(0, HEADER_SIZE) == content:
+                raise
+            continue
+        if not header.dropped or device.read(0, HEADER_SIZE) == content:
+            return header
+
+
+def acquire_newest(device: Device, boot: bytes, least: int) -> tuple[Device, Header]:
+    """Register as a reader of the newest commit; return the registered device and its header.
+
+    A writer that committed between the look and the lock may have missed the lock; then the next commit
+    is tried, on a new file description (locks are closed, never unlocked).
+    """
+    while True:
+        try:
+            header = look(device, boot)
+            newest = header.newest.transaction
+            register_reader(device, newest)
+            if newest >= least and look(device, boot).newest.transaction == newest:
+                return device, header
+            fresh = device.reopen()
+        except BaseException:
+            device.close()
+            raise
+        device.close()
+        device = fresh

@@ -32,6 +32,7 @@ cdef class ListCore:
     cdef object _begin_change(self)
     cdef long long _begin_change_at(self, long long position) except -1
     cdef object _end_change(self)
+    cdef object _relieve(self)
     cdef object _fail(self, error)
     @cython.locals(size=Py_ssize_t)
     cdef u64 _word0(self, bytes blob) except? 0

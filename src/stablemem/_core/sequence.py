@@ -238,9 +238,13 @@ class ListCore:
         return position
 
     def _end_change(self) -> None:
-        """Leave the latch, and write out early if enough has gathered."""
+        """Leave the latch, and do what is due then."""
         self._latch.leave()
-        if self._pager.is_full():
+        self._relieve()
+
+    def _relieve(self) -> None:
+        """Write out early if enough has gathered, or commit; within a longer call, that call commits."""
+        if self._pager.is_due():
             self._store.relieve()
 
     def _fail(self, error: BaseException) -> None:
@@ -402,7 +406,8 @@ class ListCore:
             blob, position = self._read(index, "pop index out of range")
             value = self._decode(blob, position)
             del self[position]
-            return value
+        self._relieve()
+        return value
 
     def extend(self, values: Iterable[Any]) -> None:
         """Add all values of an iterable at the end, or none of them. O(1) amortised each.
@@ -432,6 +437,7 @@ class ListCore:
                     self._delete_slice(slice(before, None))
                     self._pager.changes = changes
                 raise
+        self._relieve()
 
     def _append_blobs(self, blobs: list[bytes]) -> None:
         """Add blobs at the end."""

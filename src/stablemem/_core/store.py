@@ -21,7 +21,7 @@ import atexit
 import os
 import warnings
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 
@@ -33,8 +33,9 @@ from ..errors import (
     RegionFullError,
     StableMemoryError,
 )
-from ..layout import BLOB_PAGE, HEADER_SIZE, NODE_SIZE
+from ..layout import BLOB_PAGE, NODE_SIZE
 from . import catalog
+from .alarm import Alarm
 from .catalog import MAIN, Entry
 from .checksum import page_checksum
 from .device import Device
@@ -43,14 +44,12 @@ from .header import MAX_DIGESTED, MAX_EXTENTS, MAX_TRANSACTION, Header, Slot, bo
 from .index import Index
 from .latch import Latch
 from .pager import NODE_BUDGET, Pager
-from .readers import oldest_reader, register_reader
+from .policy import UNSYNCED_LIMBO, UNSYNCED_SECONDS, Policy
+from .readers import acquire_newest, look, oldest_reader
 from .region import Region
 from .spacemap import Chain, SpaceMap, replay, written_since
 
 __all__ = ["Store"]
-
-UNSYNCED_LIMBO = 64 << 20
-"""Bytes in limbo at which a commit is synced though it need not be."""
 
 _OPEN: "weakref.WeakSet[Store]" = weakref.WeakSet()
 
@@ -65,6 +64,7 @@ class Store:
         boot: this boot's id; None asks the kernel.
 
     Attributes:
+        policy: when it commits without being told; ``obey`` sets it.
         slot: the newest committed state this handle knows of.
         entries: the catalog, with each list's tree as committed.
         indexes: the lists opened so far, by name.
@@ -92,11 +92,14 @@ class Store:
         self._catalog_changed = False
         self._savepoints = 0
         self._pid = os.getpid()
+        self.policy = Policy()
+        self._late: BaseException | None = None
+        self._commit_alarm, self._sync_alarm = _alarms(self)
         try:
             if writable:
                 self.header = Header(device, self.boot)
             else:
-                device, self.header = _acquire(device, self.boot, 0)
+                device, self.header = acquire_newest(device, self.boot, 0)
             self.slot = self.header.newest
             region = Region(device, shared_lock=not writable)
             region.set_limit(self.slot.length)
@@ -192,6 +195,12 @@ class Store:
                 f"{where} is open for reading only: open it with mode='a' or 'r+' to change it, or change "
                 f"what this is a snapshot of"
             )
+        if self._late is not None:
+            late, self._late = self._late, None
+            raise StableMemoryError(
+                f"a commit in the background failed, and what it was to commit was rolled back ({late}): "
+                f"change or commit again"
+            ) from late
         if self._broken:
             raise StableMemoryError(
                 "an error has rolled back the whole transaction block: leave it, and begin another"
@@ -230,6 +239,8 @@ class Store:
         self.region.written = []
         self._space.release(self.header.floor, lambda below: oldest_reader(device, below))
         self.pager.ready = True
+        if self.policy.seconds is not None:
+            self._commit_alarm.set(self.policy.seconds)
 
     def failed(self, error: BaseException) -> None:
         """Undo the whole transaction after an error inside a change; the caller is inside the latch."""
@@ -247,7 +258,19 @@ class Store:
             error.add_note(f"{lost} uncommitted changes were rolled back")
 
     def relieve(self) -> None:
-        """Write pending blobs, and dirty nodes beyond their budget, out early."""
+        """Do what is due after a change: commit, as the policy says, or else write out early."""
+        before = self.latch.own()
+        try:
+            # Whoever holds the handle for longer than this call commits at its own end.
+            if not before and self.policy.changes is not None and self.changes >= self.policy.changes:
+                self.commit(self.policy.sync)
+            elif self.pager.is_full():
+                self.write_early()
+        finally:
+            self.latch.disown(before)
+
+    def write_early(self) -> None:
+        """Write pending blobs, and dirty nodes beyond their budget."""
         with self.latch.held():
             try:
                 self._early = True
@@ -292,13 +315,17 @@ class Store:
             if self._savepoints:
                 raise StableMemoryError("the transaction block commits at its end; do not commit within it")
             changed = self.pager.changes or self._catalog_changed
-            if not changed and (self.slot.synced or not sync or not self.writable):
+            if not changed and self._late is None and (self.slot.synced or not sync or not self.writable):
                 return
             self.require_writable()
             try:
                 if not self.pager.ready:
                     self.begin()
-                self._commit(sync or self._must_sync())
+                if changed:
+                    self._commit(sync or self._must_sync())
+                else:
+                    self._promote()
+                    self.pager.ready = False
             except BaseException as error:
                 self.failed(error)
                 raise
@@ -350,23 +377,88 @@ class Store:
         )
         if sync and not extents:
             self._sync("the data of a commit could not be synced")
-        try:
-            self.header.write(slot)
-            if sync:
-                self.region.sync()
-            self.header.published(slot)
+        with self._publishing():
+            self._publish(slot)
             log.adopt(plan, sync)
             space.commit(transaction)
             self.slot, self.entries, self._catalog_changed = slot, entries, False
             pager.changes = 0
             pager.ready = False
             pager.transaction = transaction + 1
+        self._commit_alarm.cancel()
+        if sync:
+            self._sync_alarm.cancel()
+        elif self.region.device.durable:
+            self._sync_alarm.set(UNSYNCED_SECONDS)
+
+    def _promote(self) -> None:
+        """Make the newest commit, which was not synced, a synced one.
+
+        The transaction that may be open meanwhile goes on: what it wrote early no slot reaches, and what it
+        allocated was free before either commit.
+        """
+        assert self._log is not None
+        self._sync("the data of a commit could not be synced")
+        slot = replace(self.slot, synced=True, boot=bytes(16))
+        with self._publishing():
+            self._publish(slot)
+            self._log.unsynced_from = None
+            self.slot = slot
+        self._sync_alarm.cancel()
+
+    def _publish(self, slot: Slot) -> None:
+        """Write a slot and, if it says so, sync."""
+        self.header.write(slot)
+        if slot.synced:
+            self.region.sync()
+        self.header.published(slot)
+
+    @contextmanager
+    def _publishing(self) -> Iterator[None]:
+        """Poison the handle if anything goes wrong while a slot is written."""
+        try:
+            yield
         except BaseException as error:
-            # From here on the slot may be on the disk or not, whatever was raised and by whom.
+            # The slot may be on the disk or not, whatever was raised and by whom.
             with suppress(OSError):
                 self.header.take_back()
             self._poison("a commit was interrupted while its header slot was written", error)
             raise
+
+    # -- by the clock --------------------------------------------------------------------------------
+
+    def obey(self, policy: Policy) -> None:
+        """Commit from now on as a policy says."""
+        self.policy = policy
+        self.pager.commit_changes = policy.changes or 0
+
+    def commit_late(self) -> None:
+        """Commit what the policy's seconds have run out for; called by the alarm."""
+        self._in_background(lambda: self.commit(self.policy.sync))
+
+    def sync_late(self) -> None:
+        """Sync the newest commit, which was not synced for so long; called by the alarm."""
+        self._in_background(self.promote)
+
+    def promote(self) -> None:
+        """Sync the newest commit if it was not, whatever this handle has changed since then."""
+        with self.latch.held():
+            if self.slot.synced or self.failure or self._log is None:
+                return
+            try:
+                self._promote()
+            except BaseException as error:
+                self.failed(error)
+                raise
+
+    def _in_background(self, work: Callable[[], None]) -> None:
+        """Do something between the calls of other threads; what it raises, the next change or close tells."""
+        try:
+            work()
+        except RegionClosedError:
+            pass
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is told later
+            self._late = error
 
     def _digested(self) -> tuple[tuple[int, int], ...]:
         """Return the extents whose digest lets slot and data be synced together; none if that may not be.
@@ -513,9 +605,9 @@ class Store:
                 return False
             if newest_number(self.region.device) <= self.slot.transaction:
                 return False
-            if _look(self.region.device, self.boot).newest.transaction <= self.slot.transaction:
+            if look(self.region.device, self.boot).newest.transaction <= self.slot.transaction:
                 return False
-            device, header = _acquire(self.region.device.reopen(), self.boot, self.slot.transaction)
+            device, header = acquire_newest(self.region.device.reopen(), self.boot, self.slot.transaction)
             self._adopt(device, header)
             return True
 
@@ -570,6 +662,7 @@ class Store:
                     else:
                         self.rollback()
             finally:
+                late, self._late = self._late, None
                 self.latch.enter()
                 try:
                     # Within the latch: a reader of another thread may be mapping the file just now.
@@ -583,9 +676,16 @@ class Store:
                         else "this region in memory is closed, and what it held is gone: make a new one"
                     )
                     self.latch.leave()
+        if late is not None:
+            raise StableMemoryError(
+                f"a commit in the background failed, and what it was to commit was rolled back ({late}): "
+                f"open it again, and make those changes again"
+            ) from late
 
     def _end(self, why: str) -> None:
         """Let go of everything."""
+        self._commit_alarm.stop()
+        self._sync_alarm.stop()
         self.latch.closed = why
         self.pager.discard()
         self.region.close()
@@ -599,14 +699,11 @@ class Store:
             # Without a digest: what the first copy's covers is on the disk by now, and if it is damaged
             # later, that must be met as damage, not pass for a commit that a power cut undid.
             slot = replace(self.slot, extents=(), digest=None)
-            self.header.write(slot)
-            self.region.sync()
+            self._publish(slot)
         except OSError:
             # The commit itself is durable; what is missing is only its second copy.
             with suppress(OSError):
                 self.header.take_back()
-        else:
-            self.header.published(slot)
 
     def _cut_tail(self) -> None:
         """Cut what lies behind everything that a slot or a snapshot can reach."""
@@ -652,6 +749,7 @@ class Store:
         if closed or not self.writable:
             return
         self.forked, self.writable = True, False
+        self._commit_alarm, self._sync_alarm = _alarms(self)
         self._space = self._log = None
         self._savepoints = 0
         old = self.region
@@ -660,55 +758,26 @@ class Store:
         try:
             if self._catalog_changed:
                 self.absent |= self.entries.keys() - self._read_catalog(self.slot).keys()
-            device, header = _acquire(old.device.reopen(), self.boot, 0)
+            device, header = acquire_newest(old.device.reopen(), self.boot, 0)
             self._adopt(device, header)
         except BaseException as error:  # noqa: BLE001 - nobody is there to catch it in a fork hook
             old.close()
             self.latch.closed = f"the region could not be read after a fork ({error}): open it again"
 
 
-def _look(device: Device, boot: bytes) -> Header:
-    """Return the header of a region that somebody may be writing to meanwhile.
+def _alarms(store: Store) -> tuple[Alarm, Alarm]:
+    """Return the alarms of a store, which they do not keep alive."""
+    weak = weakref.ref(store)
 
-    What a digest covers may be reused while a slow reader looks at it: if the slots changed as well, the
-    mismatch says nothing, and the reader looks again.
-    """
-    while True:
-        content = device.read(0, HEADER_SIZE)
-        try:
-            header = Header(device, boot, content)
-        except CorruptRegionError:
-            if device.read(0, HEADER_SIZE) == content:
-                raise
-            continue
-        if not header.dropped or device.read(0, HEADER_SIZE) == content:
-            return header
+    def commit() -> None:
+        if (alive := weak()) is not None:
+            alive.commit_late()
 
+    def sync() -> None:
+        if (alive := weak()) is not None:
+            alive.sync_late()
 
-def _acquire(device: Device, boot: bytes, least: int) -> tuple[Device, Header]:
-    """Register as a reader of the newest commit; return the registered device and its header.
-
-    A writer that committed between the look and the lock may have missed the lock; then the next commit
-    is tried, on a new file description (locks are closed, never unlocked).
-    """
-    while True:
-        try:
-            header = _look(device, boot)
-            newest = header.newest.transaction
-            register_reader(device, newest)
-            if newest >= least and _look(device, boot).newest.transaction == newest:
-                return device, header
-            fresh = device.reopen()
-        except BaseException:
-            device.close()
-            raise
-        device.close()
-        device = fresh
-
-
-def new_region(device: Device, slot: Slot) -> None:
-    """Write an empty region's header to a device; the caller syncs."""
-    device.write(0, replace(slot, number=0).encode() + bytes(2 * NODE_SIZE))
+    return Alarm(commit), Alarm(sync)
 
 
 def _after_fork_in_child() -> None:
