@@ -1,12 +1,21 @@
+"""Errors: what they are, and what opening says: what was expected, what was found, and what to do.
+
+The tables read: what the user does, the error, then those three parts of its message. What an open list
+says is in test_error_messages.py, and the command line in test_cli_errors.py.
+"""
+
+import contextlib
 import copy
 import errno
 import io
 import os
 import pickle
+import socket
 
 import pytest
+from xxhash import xxh3_64_intdigest
 
-from stablemem import errors
+from stablemem import MemoryBuffer, MemoryRegion, errors
 from stablemem.errors import (
     BlobifyError,
     BlockError,
@@ -19,6 +28,9 @@ from stablemem.errors import (
     StableMemoryError,
     VersionError,
 )
+from support.errors import Own, failing, flip, refused
+
+# -- what they are ---------------------------------------------------------------------------------------
 
 ALL = [
     NotARegionError("x is not a region"),
@@ -89,6 +101,8 @@ def test_blobify():
     assert error.index is None
     error.index = 0
     assert str(error) == "value 0: cannot"
+    error.index = -1
+    assert str(error) == "cannot", "a value that was given alone has no place to name"
 
 
 def test_all_are_exported():
@@ -98,3 +112,294 @@ def test_all_are_exported():
         if isinstance(kind, type) and issubclass(kind, StableMemoryError)
     }
     assert kinds == set(errors.__all__)
+
+
+# -- opening: what is at the path ------------------------------------------------------------------------
+
+ALWAYS = "r r+ a x w"
+IS_FOREIGN = "not a region: it should start with b'stablmem'"
+IS_TAKEN = "mode='x' makes a new file", "File exists", "mode='a' opens this one, mode='w' replaces it"
+IS_REGULAR = "a region is a regular file"
+RESTORE = "Run `stablemem verify` on it to see how far the damage goes, and restore it from a copy"
+
+PATHS = [
+    # what is at the path, modes, error, expected, found, what to do
+    ("nothing", "r", FileNotFoundError,
+     "mode='r' opens what is there", "No such file", "mode='a' makes what is missing"),
+    ("nothing", "r+", FileNotFoundError,
+     "mode='r+' opens what is there", "No such file", "mode='a' makes what is missing"),
+    ("no folder", ALWAYS, FileNotFoundError, "the folder ", "nowhere is missing", "make it first"),
+    ("no path", ALWAYS, FileNotFoundError,
+     "name a file", "the path is empty", "leave the path out for a list in memory"),
+    ("a region", "x", FileExistsError, *IS_TAKEN),
+    ("another file", "x", FileExistsError, *IS_TAKEN),
+    ("an empty file", "x", FileExistsError, *IS_TAKEN),
+    ("an empty file", "r r+", NotARegionError, "not a region", "it is empty", "Mode 'a' or 'w' makes it one"),
+    ("another file", "r r+ a", NotARegionError, IS_FOREIGN, "it starts with b'some", "Name another file"),
+    ("a short file", "r r+ a", NotARegionError, IS_FOREIGN, "it starts with b'abc'", "Name another file"),
+    ("another file", "w", NotARegionError,
+     "mode='w' does not replace other files", "not a region", "remove it first, or name another file"),
+    ("a newer format", "r r+ a", VersionError,
+     "reads format 0", "is of format 7", "open it with the version that wrote it"),
+    ("a file cut short", "r r+ a", CorruptRegionError, " bytes, ", "found the end of the file", RESTORE),
+    ("damaged slots", "r r+ a", CorruptRegionError,
+     "expected a valid header slot", "found slot 0: its checksum does not match; slot 1: its", RESTORE),
+    ("a folder", ALWAYS, IsADirectoryError,
+     "a region is a file", "Is a directory", "name one in this folder"),
+    ("a fifo", ALWAYS, OSError, "a region must be a regular file", "this is a fifo", "name another path"),
+    ("a device", ALWAYS, OSError, "a region must be a regular file", "this is a device", "name another path"),
+    ("a socket", ALWAYS, OSError, IS_REGULAR, "No such device or address", "name another path"),
+    ("below a file", ALWAYS, NotADirectoryError, IS_REGULAR, "Not a directory", "name another path"),
+    ("a loop", ALWAYS, OSError, IS_REGULAR, "Too many levels of symbolic links", "name another path"),
+    ("a long name", ALWAYS, OSError, IS_REGULAR, "File name too long", "name another path"),
+]  # fmt: skip
+
+
+def prepare(folder, what):
+    """Return the path of what a row of the table is about."""
+    path = folder / "file"
+    if what in {"a region", "a newer format", "a file cut short", "damaged slots"}:
+        MemoryBuffer.from_iterable(["one", "two", "a third value that is longer"], path, "w").close()
+    match what:
+        case "no folder":
+            return str(folder / "nowhere" / "file")
+        case "no path":
+            return ""
+        case "another file":
+            path.write_bytes(b"some text, and no region\n" * 1000)
+        case "a short file":
+            path.write_bytes(b"abc")
+        case "an empty file":
+            path.touch()
+        case "a newer format":
+            content = bytearray(path.read_bytes())
+            for slot in (0, 4096, 8192):
+                if any(content[slot : slot + 8]):
+                    content[slot + 8 : slot + 12] = (7).to_bytes(4, "little")
+                    check = xxh3_64_intdigest(bytes(content[slot : slot + 504]))
+                    content[slot + 504 : slot + 512] = check.to_bytes(8, "little")
+            path.write_bytes(content)
+        case "a file cut short":
+            os.truncate(path, 12288)
+        case "damaged slots":
+            flip(path, 40, 4136, 8232)
+        case "a folder":
+            path.mkdir()
+        case "a fifo":
+            os.mkfifo(path)
+        case "a device":
+            return os.devnull
+        case "a socket":
+            with contextlib.chdir(folder), socket.socket(socket.AF_UNIX) as bound:
+                bound.bind("file")
+        case "below a file":
+            path.touch()
+            return str(path / "file")
+        case "a loop":
+            path.symlink_to("file")
+        case "a long name":
+            return str(folder / ("x" * 300))
+    return str(path)
+
+
+@pytest.mark.usefixtures("damaged")
+@pytest.mark.parametrize(
+    ("what", "mode", "kind", "expected", "found", "remedy"),
+    [(what, mode, *rest) for what, modes, *rest in PATHS for mode in modes.split()],
+)
+def test_opening(tmp_path, what, mode, kind, expected, found, remedy):
+    path = prepare(tmp_path, what)
+    before = sorted(os.listdir(tmp_path))
+    for call in (MemoryBuffer, MemoryRegion):
+        error = refused(lambda call=call: call(path, mode), kind, path, expected, found, remedy)
+        if not isinstance(error, StableMemoryError):
+            assert error.filename == path
+    assert sorted(os.listdir(tmp_path)) == before, "nothing is made, and nothing of it stays"
+
+
+@pytest.mark.parametrize("what", ["nothing", "no folder", "no path", "a folder", "below a file", "a loop"])
+def test_opening_fails_as_open_does(tmp_path, what):
+    path = prepare(tmp_path, what)
+    outcomes = []
+    for call in (open, MemoryBuffer):
+        with pytest.raises(OSError, match=r"\[Errno") as caught:
+            call(path, "r+")
+        outcomes.append((type(caught.value), caught.value.errno, caught.value.filename))
+    assert outcomes[0] == outcomes[1]
+
+
+def test_a_path_that_no_kernel_takes():
+    for call in (open, MemoryBuffer, MemoryRegion):
+        refused(lambda call=call: call("a\0b"), ValueError, "embedded null byte")
+
+
+def is_other(path, *_):
+    """Say whether a file is none of a test's own: of /proc and the like."""
+    return not str(path).endswith(("there", "new", "missing"))
+
+
+REFUSED_BY_THE_KERNEL = [
+    # the call and how it fails; the file and the mode; then error, expected, found, what to do
+    (("open", errno.EACCES), ("there", "r"), PermissionError,
+     "mode='r' needs", "Permission denied", "the right to read it"),
+    (("open", errno.EACCES), ("there", "a"), PermissionError,
+     "mode='a' needs the right to write there", "Permission denied", "mode='r' only reads"),
+    (("open", errno.EPERM), ("there", "w"), PermissionError,
+     "mode='w' needs the right to write there", "Operation not permitted", "mode='r' only reads"),
+    (("open", errno.EROFS), ("there", "r+"), OSError,
+     "mode='r+' needs the right to write there", "Read-only file system", "mode='r' only reads"),
+    (("open", errno.EMFILE), ("there", "a"), OSError,
+     "close others", "Too many open files", "raise the limit (ulimit -n)"),
+    (("pwritev", errno.ENOSPC), ("missing", "a"), RegionFullError,
+     "nothing committed was lost", "no space left on the disk while writing", "free some space"),
+    (("pwritev", errno.ENOSPC), ("there", "w"), RegionFullError,
+     "nothing committed was lost", "no space left on the disk while writing", "free some space"),
+    (("pwritev", errno.EIO), ("missing", "x"), OSError,
+     "while writing 12288 bytes", "Input/output error", "check the disk"),
+    (("pread", errno.EIO), ("there", "r"), OSError,
+     "while reading at address 0", "Input/output error", "check the disk"),
+    (("link", errno.EPERM), ("missing", "a"), PermissionError,
+     "gets its name by a hard link", "this file system has none", "make it on another"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("how", "where", "kind", "expected", "found", "remedy"), REFUSED_BY_THE_KERNEL)
+def test_what_the_kernel_refuses(tmp_path, how, where, kind, expected, found, remedy):
+    MemoryBuffer.from_iterable([1], tmp_path / "there").close()
+    path = str(tmp_path / where[0])
+    with failing(*how, kept=is_other if how[0] == "open" else lambda *_: False):
+        error = refused(lambda: MemoryBuffer(path, where[1]), kind, expected, found, remedy)
+    assert error.filename == path, "the file that was asked for, not one that was made on the way"
+    assert error.errno == how[1]
+    assert str(error).count(str(tmp_path)) == 1
+    assert os.listdir(tmp_path) == ["there"]
+    with MemoryBuffer(tmp_path / "there", "r") as values:
+        assert values[:] == [1]
+
+
+# -- arguments -------------------------------------------------------------------------------------------
+
+
+class BytesPath:
+    def __fspath__(self):
+        return b"x.smem"
+
+
+class NeedsWidth(Own):
+    def __init__(self, width):
+        self.options = bytes([width])
+
+
+MODES = "it may be 'r', 'r+', 'a', 'x' or 'w'"
+A_NAME = "the name of a list is a str of 1 to 65535 bytes"
+METHODS = "an object or class with to_blob and from_blob, or one of the names bytes, msgpack, text"
+OWN_NAME = "the name of a Blobify is a str of 1 to 65535 bytes in UTF-8"
+FILL = "to fill a list with values, use MemoryBuffer.from_iterable(values)"
+
+ARGUMENTS = {
+    # call, error, expected, found, what to do
+    "values for a source": (lambda: MemoryBuffer([1, 2]), TypeError,
+        "source is a path, a MemoryRegion or None", "not list", FILL),
+    "a file for a source": (lambda: MemoryBuffer(io.BytesIO()), TypeError,
+        "source is a path, a MemoryRegion or None", "not BytesIO", FILL),
+    "a number for a source": (lambda: MemoryRegion(3), TypeError,
+        "source is a path or None", "not int", "name a file, or leave it out for a region in memory"),
+    "a path of bytes": (lambda: MemoryBuffer(BytesPath()), TypeError,
+        "source is a path of text", "not of bytes", "decode it with os.fsdecode()"),
+    "a mode of open": (lambda: MemoryBuffer(mode="rb"), ValueError, "mode is", "'rb'", MODES),
+    "a mode in capitals": (lambda: MemoryRegion("nothing", "R"), ValueError, "mode is", "'R'", MODES),
+    "no mode": (lambda: MemoryBuffer("nothing", None), ValueError, "mode is", "None", MODES),
+    "text for a timeout": (lambda: MemoryBuffer("nothing", timeout="1"), TypeError,
+        "timeout is a number of seconds", "not str", "0 does not wait"),
+    "no timeout": (lambda: MemoryRegion("nothing", timeout=None), TypeError,
+        "timeout is a number of seconds", "not NoneType", "0 does not wait"),
+    "a timeout in the past": (lambda: MemoryBuffer("nothing", timeout=-1), ValueError,
+        "timeout is", "-1", "it may be 0, which does not wait, or more seconds"),
+    "a timeout that never ends": (lambda: MemoryBuffer("nothing", timeout=float("nan")), ValueError,
+        "timeout is", "nan", "it may be 0, which does not wait, or more seconds"),
+    "an empty name": (lambda: MemoryBuffer(name=""), ValueError, A_NAME, "not ''", "or leave name= out"),
+    "a number for a name": (lambda: MemoryRegion().buffer(5), ValueError, A_NAME, "not 5", "name it"),
+    "a name too long": (lambda: MemoryBuffer(name="x" * 70_000), ValueError, A_NAME, "xxx...xxx", "name it"),
+    "text for commit_every": (lambda: MemoryRegion("nothing", commit_every="1"), TypeError,
+        "a number of changes (int) or of seconds (float or timedelta)", "not str", "commit_every is"),
+    "no change for commit_every": (lambda: MemoryBuffer("nothing", commit_every=0), ValueError,
+        "commit_every is above 0", "not 0", "leave it out to commit by commit()"),
+    "two ways to commit": (lambda: MemoryBuffer("nothing", autocommit=True, commit_every=2), ValueError,
+        "autocommit=True", "commits every change already", "leave commit_every out"),
+    "a mode for an open region": (lambda: MemoryBuffer(MemoryRegion(), "r"), TypeError,
+        "mode is the region's own", "which is open already", "give it to MemoryRegion"),
+    "a timeout for an open region": (lambda: MemoryBuffer(MemoryRegion(), timeout=1), TypeError,
+        "timeout is the region's own", "which is open already", "give it to MemoryRegion"),
+    "values that are none": (lambda: MemoryBuffer.from_iterable(5), TypeError,
+        "'int' object is", "not", "iterable"),
+    "an option that is none": (lambda: MemoryBuffer(nmae="x"), TypeError,
+        "got an unexpected", "keyword argument", "'nmae'"),
+}  # fmt: skip
+
+BLOBIFYS = {
+    "an unknown name": ("yaml", BlobifyError, "there are bytes, msgpack, text",
+        "no built-in Blobify is called 'yaml'", "pass an object with to_blob and from_blob"),
+    "a name in capitals": ("Text", BlobifyError, "there are bytes, msgpack, text",
+        "no built-in Blobify is called 'Text'", "pass an object with to_blob and from_blob"),
+    "pickle by name": ("pickle", BlobifyError, "there are bytes, msgpack, text",
+        "no built-in Blobify is called 'pickle'", "pass an object with to_blob and from_blob"),
+    "bytes for a name": (b"text", TypeError, METHODS, "bytes has no to_blob", "blobify= takes"),
+    "any object": (object(), TypeError, METHODS, "object has no to_blob", "blobify= takes"),
+    "any class": (dict, TypeError, METHODS, "dict has no to_blob", "blobify= takes"),
+    "half a Blobify": (type("Half", (), {"to_blob": Own.to_blob}), TypeError,
+        METHODS, "Half has no from_blob", "blobify= takes"),
+    "a class that needs more": (NeedsWidth, TypeError,
+        "without arguments", "NeedsWidth cannot be made", "pass an instance"),
+    "an empty name of its own": (type("Bad", (Own,), {"name": ""}), TypeError,
+        OWN_NAME, "Bad has ''", "call it something like 'package.Class'"),
+    "a name with no room": (type("Bad", (Own,), {"name": "x" * 65536}), TypeError,
+        OWN_NAME, "Bad has 'xxx", "call it something like 'package.Class'"),
+    "a name that is no UTF-8": (type("Bad", (Own,), {"name": "\udcff"}), TypeError,
+        OWN_NAME, r"Bad has '\udcff'", "call it something like 'package.Class'"),
+    "a name that is taken": (type("Bad", (Own,), {"name": "text"}), TypeError,
+        "belongs to a built-in Blobify", "the name 'text'", "give Bad a name of its own"),
+    "options of text": (type("Bad", (Own,), {"options": "x"}), TypeError,
+        "the options of a Blobify are bytes", "Bad has 'x'", "encode them"),
+}  # fmt: skip
+
+WRITTEN = {
+    # what the list was written with, what it is opened with; then expected, found, what to do
+    "another built-in": ("text", "bytes",
+        "written with blobify 'text'", "not 'bytes'", "leave blobify= out, or pass the one it was written"),
+    "the default": ("text", "msgpack",
+        "written with blobify 'text'", "not 'msgpack'", "leave blobify= out, or pass the one it was written"),
+    "ones own, not passed": (Own, None,
+        "(there are bytes, msgpack, text)", "'tests.Own', which is not built in", "pass blobify= with the"),
+    "ones own, another passed": (Own, "text",
+        "written with blobify 'tests.Own'", "not 'text'", "pass the one it was written with"),
+    "ones own, other options": (NeedsWidth(3), NeedsWidth(4),
+        r"'tests.Own' with the options b'\x03'", r"not b'\x04'", "pass the one it was written with"),
+    "a file that says pickle": (type("Pickle", (Own,), {"name": "pickle"}), None,
+        "(there are bytes, msgpack, text)", "'pickle', which is not built in", "pass blobify= with the"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("call", "kind", "expected", "found", "remedy"), ARGUMENTS.values(), ids=ARGUMENTS)
+def test_arguments(tmp_path, monkeypatch, call, kind, expected, found, remedy):
+    monkeypatch.chdir(tmp_path)
+    refused(call, kind, expected, found, remedy)
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize(("blobify", "kind", "expected", "found", "remedy"), BLOBIFYS.values(), ids=BLOBIFYS)
+def test_blobify_arguments(path, blobify, kind, expected, found, remedy):
+    MemoryBuffer.from_iterable(["kept"], path, blobify="text").close()
+    refused(lambda: MemoryBuffer(blobify=blobify), kind, expected, found, remedy)
+    refused(lambda: MemoryBuffer(path, "r", blobify=blobify), kind, expected, found, remedy)
+    with MemoryBuffer(path) as values:
+        assert values[:] == ["kept"]
+
+
+@pytest.mark.parametrize(("written", "opened", "expected", "found", "remedy"), WRITTEN.values(), ids=WRITTEN)
+def test_another_blobify_than_it_was_written_with(path, written, opened, expected, found, remedy):
+    MemoryBuffer(path, blobify=written).close()
+    for mode in ("r", "a"):
+        error = refused(
+            lambda mode=mode: MemoryBuffer(path, mode, blobify=opened), BlobifyError, expected, found, remedy
+        )
+        assert error.index is None

@@ -4,6 +4,7 @@ Exit codes: 0 good; 1 the region is damaged; 2 wrong usage, or something only th
 130 interrupted. Everything but ``import`` opens the region for reading and is in nobody's way.
 """
 
+import errno
 import json
 import os
 import shutil
@@ -13,6 +14,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
+from reprlib import repr as shortened
 from types import FrameType
 from typing import Any, BinaryIO, Self
 
@@ -22,9 +24,9 @@ import msgspec
 from . import COMPILED, __version__
 from ._core.catalog import MAIN
 from ._core.sequence import ListCore
-from .blobify import Blobify, Bytes, Msgpack, Text
+from .blobify import Blobify, Bytes, Msgpack, Text, describe
 from .blobify.registry import BUILT_INS
-from .errors import BlobifyError, CorruptRegionError, RegionLockedError, StableMemoryError
+from .errors import BlobifyError, CorruptRegionError, NotARegionError, RegionLockedError, StableMemoryError
 from .layout import FORMAT, INLINE_SIZE
 from .memory_buffer import MemoryBuffer
 from .memory_region import MemoryRegion
@@ -48,8 +50,18 @@ ENGINE = "compiled" if COMPILED else "interpreted"
 
 
 def _say(message: str, error: BaseException) -> None:
-    """Write a message, and behind it what notes the error has."""
-    click.echo("; ".join([f"stablemem: {message}", *getattr(error, "__notes__", [])]), err=True)
+    """Write a message in one line, and behind it what notes the error has."""
+    line = "; ".join([f"stablemem: {message}", *getattr(error, "__notes__", [])])
+    click.echo(_printable(line), err=True)
+
+
+_REMEDIES = {
+    errno.EISDIR: "a region is a file; name one in this folder",
+    errno.EACCES: "you need the right to it, and to its folder",
+    errno.EPERM: "you need the right to it, and to its folder",
+    errno.EROFS: "name a file where you may write",
+}
+"""What to do about the kernel's errors for which the library names modes of opening."""
 
 
 def _reason(error: Exception) -> str:
@@ -57,9 +69,25 @@ def _reason(error: Exception) -> str:
     if isinstance(error, RegionLockedError):
         who = "another process" if error.pid is None else f"process {error.pid}"
         return f"{error.path} is open for writing in {who}: try again when that is done"
-    if isinstance(error, OSError) and error.strerror:
-        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
-    return str(error)
+    if not isinstance(error, OSError) or not error.strerror:
+        return str(error)
+    if not error.filename:
+        # The library names the file in each of its errors, and so do inputs.
+        return f"standard output: {error.strerror}: send it elsewhere"
+    said = error.strerror
+    if error.errno == errno.ENOENT:
+        folder = os.path.dirname(error.filename) or "."
+        remedy = "`stablemem import` makes it" if os.path.isdir(folder) else f"make the folder {folder} first"
+        said = f"{os.strerror(errno.ENOENT)}: {remedy}"
+    elif error.errno in _REMEDIES:
+        said = f"{os.strerror(error.errno)}: {_REMEDIES[error.errno]}"
+    return f"{error.filename}: {said}"
+
+
+def _abandon_output() -> None:
+    """Send what is still to be written nowhere: the interpreter must not fail with it at its exit."""
+    with open(os.devnull, "wb") as nowhere:
+        os.dup2(nowhere.fileno(), sys.stdout.fileno())
 
 
 class _Commands(click.Group):
@@ -71,9 +99,8 @@ class _Commands(click.Group):
             code = super().invoke(ctx)
             sys.stdout.flush()
         except BrokenPipeError:
-            # Who reads the output has seen enough. The interpreter must not find the rest at its exit.
-            with open(os.devnull, "wb") as nowhere:
-                os.dup2(nowhere.fileno(), sys.stdout.fileno())
+            # Who reads the output has seen enough.
+            _abandon_output()
             return GOOD
         except KeyboardInterrupt as error:
             _say("interrupted", error)
@@ -81,7 +108,7 @@ class _Commands(click.Group):
         except CorruptRegionError as error:
             _say(str(error), error)
             return DAMAGED
-        except (StableMemoryError, OSError) as error:
+        except StableMemoryError as error:
             _say(_reason(error), error)
             return REFUSED
         return code or GOOD
@@ -89,6 +116,9 @@ class _Commands(click.Group):
 
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run the command line on the arguments, those of the process by default; return the exit code."""
+    if sys.stdout is None:
+        click.echo("stablemem: standard output is closed: send it to a file, or to /dev/null", err=True)
+        return REFUSED
     for stream in (sys.stdout, sys.stderr):
         reconfigure = getattr(stream, "reconfigure", None)
         if reconfigure is not None:
@@ -107,6 +137,11 @@ def run(arguments: Sequence[str] | None = None) -> int:
         return REFUSED
     except click.Abort:
         return INTERRUPTED
+    except OSError as error:
+        _say(_reason(error), error)
+        if not error.filename:
+            _abandon_output()
+        return REFUSED
     return code if isinstance(code, int) else GOOD
 
 
@@ -122,7 +157,21 @@ def cli() -> None:
 
 
 _region = click.argument("path", metavar="REGION")
-_name = click.option("--name", default=MAIN, show_default=True, help="Which list of the region.")
+
+
+def _checked_name(_context: click.Context, _option: click.Parameter, name: str) -> str:
+    try:
+        size = len(name.encode())
+    except UnicodeEncodeError:
+        size = 0
+    if not 0 < size < 1 << 16:
+        raise click.BadParameter(f"a name has 1 to 65535 bytes, in UTF-8; {shortened(name)} has not.")
+    return name
+
+
+_name = click.option(
+    "--name", default=MAIN, show_default=True, callback=_checked_name, help="Which list of the region."
+)
 
 
 # -- import ------------------------------------------------------------------------------------------
@@ -196,12 +245,12 @@ class _Import:
     def add_input(self, name: str) -> None:
         """Append every line of one input."""
         before = 0
+        where = "standard input" if name == "-" else name
         with nullcontext(sys.stdin.buffer) if name == "-" else open(name, "rb") as file:
-            while lines := _read_lines(file):
+            while lines := _read_lines(file, where):
                 try:
                     self._add(lines)
                 except _LineError as error:
-                    where = "standard input" if name == "-" else name
                     raise click.ClickException(f"{where}, line {before + error.index + 1}: {error}") from None
                 before += len(lines)
 
@@ -247,9 +296,13 @@ class _Import:
         return f"the first {_counted(self.values, 'value')} of this import are committed and stay, no others"
 
 
-def _read_lines(file: BinaryIO) -> list[bytes]:
+def _read_lines(file: BinaryIO, name: str) -> list[bytes]:
     """Return some lines, each with its end; none at the end of the file."""
-    return file.readlines(READ_BYTES)
+    try:
+        return file.readlines(READ_BYTES)
+    except OSError as error:
+        said = f"{error.strerror}: it cannot be read; import the other inputs without it"
+        raise OSError(error.errno, said, name) from error
 
 
 def _json_decoder() -> _Decode:
@@ -259,7 +312,7 @@ def _json_decoder() -> _Decode:
         try:
             return decode(line)
         except ValueError as error:
-            raise ValueError(f"not JSON: {error}") from error
+            raise ValueError(f"not JSON: {error}: mend the line, or leave --jsonl out") from error
 
     return decoded
 
@@ -267,12 +320,15 @@ def _json_decoder() -> _Decode:
 def _text_decoder(encoding: str) -> _Decode:
     try:
         end = "\n".encode(encoding)
-    except LookupError:
-        raise click.BadParameter(f"{encoding!r} is not a text encoding", param_hint="'--encoding'") from None
+    except (LookupError, UnicodeError):
+        raise click.BadParameter(
+            f"{encoding!r} is not a text encoding: name one such as utf-8 or latin-1.",
+            param_hint="'--encoding'",
+        ) from None
     if end != b"\n":
         raise click.BadParameter(
             f"{encoding} does not end a line with the one byte 0a: convert the input first, for example "
-            f"with iconv -t utf-8",
+            f"with iconv -t utf-8.",
             param_hint="'--encoding'",
         )
 
@@ -281,8 +337,11 @@ def _text_decoder(encoding: str) -> _Decode:
             return line.decode(encoding)
         except UnicodeDecodeError as error:
             raise ValueError(
-                f"not {encoding}: byte {line[error.start]:#04x} at position {error.start} of the line"
+                f"not {encoding}: byte {line[error.start]:#04x} at position {error.start} of the line: "
+                f"mend it, or name another --encoding"
             ) from error
+        except UnicodeError as error:
+            raise ValueError(f"not {encoding}: {error}: mend it, or name another --encoding") from error
 
     return decoded
 
@@ -303,7 +362,7 @@ def _input_size(inputs: Sequence[str]) -> int | None:
 @contextmanager
 def _progress(inputs: Sequence[str]) -> Iterator[Callable[[int, int], None]]:
     """Show a progress bar if standard error is a terminal; gives what moves it on."""
-    if not sys.stderr.isatty():
+    if sys.stderr is None or not sys.stderr.isatty():
         yield lambda _size, _values: None
         return
     from rich.console import Console
@@ -350,6 +409,8 @@ def import_(path: str, inputs: Sequence[str], name: str, encoding: str | None, j
     if jsonl and encoding is not None:
         raise click.UsageError("--jsonl and --encoding exclude each other: JSON is always UTF-8.")
     for each in inputs:
+        if each == "-" and sys.stdin is None:
+            raise click.UsageError("standard input is closed: name a file instead of -.")
         if each != "-" and os.path.exists(path) and os.path.samefile(path, each):
             raise click.UsageError(f"{path} cannot be imported into itself.")
     blobify: Blobify[Any] = Bytes()
@@ -360,7 +421,7 @@ def import_(path: str, inputs: Sequence[str], name: str, encoding: str | None, j
         blobify, decode = Text(), _text_decoder(encoding)
     with _Interrupts() as interrupts:
         with interrupts.deferred():
-            buffer = MemoryBuffer(path, name=name, blobify=blobify)
+            buffer = _opened(path, name, blobify)
         with buffer, _progress(inputs) as advance:
             work = _Import(buffer, decode, interrupts, advance)
             try:
@@ -371,11 +432,39 @@ def import_(path: str, inputs: Sequence[str], name: str, encoding: str | None, j
             except BaseException as error:
                 error.add_note(work.kept)
                 raise
-    click.echo(
+    done = (
         f"imported {_counted(work.values, 'value')} ({_counted(work.bytes, 'byte')}) "
         f"from {_counted(len(inputs), 'input')} into {path}"
     )
+    try:
+        click.echo(done)
+    except OSError as error:
+        error.add_note(done)
+        raise
     return GOOD
+
+
+_IMPORTED = {
+    Bytes.name: "without --encoding and --jsonl",
+    Text.name: "with --encoding",
+    Msgpack.name: "with --jsonl",
+}
+
+
+def _opened(path: str, name: str, blobify: Blobify[Any]) -> MemoryBuffer[Any]:
+    """Open the list to append to."""
+    try:
+        return MemoryBuffer(path, name=name, blobify=blobify)
+    except BlobifyError:
+        with MemoryRegion(path, "r") as region:
+            found = _lists(region)[name]
+        asked, _ = describe(blobify)
+        if found == asked:
+            raise
+        how = f"import {_IMPORTED[found]}" if found in _IMPORTED else "import from Python"
+        raise click.ClickException(
+            f"{path} has {name!r} as {found!r}, not {asked!r}: {how}, or into another list with --name"
+        ) from None
 
 
 def _counted(number: int, noun: str) -> str:
@@ -383,6 +472,18 @@ def _counted(number: int, noun: str) -> str:
 
 
 # -- looking -----------------------------------------------------------------------------------------
+
+
+def _reader(path: str) -> MemoryRegion:
+    """Open a region to look into it."""
+    try:
+        return MemoryRegion(path, "r")
+    except NotARegionError:
+        if os.path.getsize(path):
+            raise
+        raise click.ClickException(
+            f"{path} is not a region: it is empty; `stablemem import` makes it one"
+        ) from None
 
 
 def _lists(region: MemoryRegion) -> dict[str, str]:
@@ -394,8 +495,9 @@ def _values(region: MemoryRegion, name: str, raw: bool = False) -> ListCore:
     """Return a list of the region, of blobs if they are wanted raw or its Blobify is somebody's own."""
     lists = _lists(region)
     if name not in lists:
-        there = ", ".join(map(_printable, lists)) or "none yet"
-        raise click.ClickException(f"{region.path} has no list {name!r}: there is {there}")
+        there = ", ".join(lists)
+        remedy = f"there is {there}; choose one with --name" if lists else "`stablemem import` makes one"
+        raise click.ClickException(f"{region.path} has no list {name!r}: {remedy}")
     if raw or lists[name] not in BUILT_INS:
         return ListCore(region._store, name, Bytes(), True)
     return region.buffer(name)
@@ -445,7 +547,7 @@ def _show(values: ListCore, positions: range, text: bool) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def info(path: str, as_json: bool) -> None:
     """Print what a region holds, and what its bytes are used for."""
-    with MemoryRegion(path, "r") as region:
+    with _reader(path) as region:
         stats, lists = region.stats(), _lists(region)
     if as_json:
         found = {
@@ -502,13 +604,15 @@ def get(path: str, index: int, name: str, raw: bool) -> None:
     Bytes are shown as UTF-8, what is not UTF-8 as \xNN; values that are not bytes or text, as JSON
     where that says all, else as Python writes them.
     """
-    with MemoryRegion(path, "r") as region:
+    with _reader(path) as region:
         values = _values(region, name, raw)
         try:
             value = values[index]
         except IndexError:
+            last = len(values) - 1
+            remedy = f"; give 0 to {last}, or -{last + 1} to -1" if values else ""
             raise click.ClickException(
-                f"{path} has {_counted(len(values), 'value')} in {name!r}: there is no index {index}"
+                f"{path} has {_counted(last + 1, 'value')} in {name!r}: there is no index {index}{remedy}"
             ) from None
         text = _lists(region)[name] == Text.name
     if raw:
@@ -529,7 +633,7 @@ _count = click.option(
 @_name
 def head(path: str, count: int, name: str) -> None:
     """Print the first values, each with its index."""
-    with MemoryRegion(path, "r") as region:
+    with _reader(path) as region:
         values = _values(region, name)
         _show(values, range(len(values))[:count], _lists(region)[name] == Text.name)
 
@@ -540,7 +644,7 @@ def head(path: str, count: int, name: str) -> None:
 @_name
 def tail(path: str, count: int, name: str) -> None:
     """Print the last values, each with its index."""
-    with MemoryRegion(path, "r") as region:
+    with _reader(path) as region:
         values = _values(region, name)
         length = len(values)
         _show(values, range(max(0, length - count), length), _lists(region)[name] == Text.name)
@@ -555,12 +659,12 @@ def verify(path: str) -> int:
     """
     started = time.perf_counter()
     try:
-        with MemoryRegion(path, "r") as region:
+        with _reader(path) as region:
             report = region._verify()
             dropped = region._store.header.dropped
             file_bytes = os.path.getsize(path)
     except CorruptRegionError as error:
-        click.echo(f"{path}: DAMAGED, and cannot be opened\n  {error}")
+        click.echo(f"{path}: DAMAGED, and cannot be opened: restore it from a copy\n  {error.fault}")
         return DAMAGED
     seconds = time.perf_counter() - started
     state = "DAMAGED" if report.faults else "sound"

@@ -275,7 +275,7 @@ class TestDamage:
             Msgpack().from_blob(blob)
         assert str(caught.value).startswith("the blob is not what Msgpack writes (")
         assert said in str(caught.value)
-        assert "blobify='bytes'" in str(caught.value)
+        assert "`stablemem get --raw` shows its bytes" in str(caught.value)
         assert caught.value.index is None
 
     @pytest.mark.parametrize("unit", [b"\x91", b"\x81\x01", b"\x81", b"\x81\x91"])

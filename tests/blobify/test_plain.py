@@ -116,7 +116,7 @@ class TestText:
         with pytest.raises(BlobifyError) as caught:
             Text().from_blob(blob)
         assert f"the blob is not UTF-8 ({where}): " in str(caught.value)
-        assert "blobify='bytes'" in str(caught.value)
+        assert "`stablemem get --raw` shows its bytes" in str(caught.value)
 
     def test_name(self):
         assert describe(Text()) == ("text", b"")

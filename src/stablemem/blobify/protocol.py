@@ -54,7 +54,8 @@ class BuiltIn:
         if options:
             raise BlobifyError(
                 f"the file records the options {options!r} for blobify {cls.name!r}, which has none: "
-                f"the file is damaged, or a newer version of stablemem wrote it"
+                f"open it with the newer version of stablemem that wrote it, or restore it from a copy if it "
+                f"is damaged"
             )
         return cls()
 
