@@ -101,7 +101,7 @@ def test_blobify():
     assert error.index is None
     error.index = 0
     assert str(error) == "value 0: cannot"
-    error.index = -1
+    error.index = None
     assert str(error) == "cannot", "a value that was given alone has no place to name"
 
 

@@ -70,8 +70,7 @@ class BlobifyError(StableMemoryError):
     """A value could not become a blob, or a blob not a value, or the file names another Blobify.
 
     Attributes:
-        index: position of the value in the list or in the given iterable; None, or -1 for a value given
-            alone, where there is none.
+        index: position of the value in the list or in the given iterable; None for a value given alone.
     """
 
     def __init__(self, message: str, index: int | None = None) -> None:
@@ -80,8 +79,7 @@ class BlobifyError(StableMemoryError):
         super().__init__(message, index)
 
     def __str__(self) -> str:
-        alone = self.index is None or self.index < 0
-        return self.message if alone else f"value {self.index}: {self.message}"
+        return self.message if self.index is None else f"value {self.index}: {self.message}"
 
 
 class RegionFullError(StableMemoryError, OSError):

@@ -61,3 +61,15 @@ BLOB_PAGE: Final = 2
 RAW_PAGE: Final = 3
 KINDS: Final = (NODE_PAGE, BLOB_PAGE, RAW_PAGE)
 KIND_NAMES: Final = ("free", "nodes", "blobs", "raw")
+
+
+def is_name(name: object) -> bool:
+    """Return whether the format has room for this as the name of a list or of a Blobify.
+
+    >>> is_name("main"), is_name(""), is_name("\\ud800"), is_name(5)
+    (True, False, False, False)
+    """
+    try:
+        return isinstance(name, str) and 0 < len(name.encode()) < 1 << 16
+    except UnicodeEncodeError:
+        return False

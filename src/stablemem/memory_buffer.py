@@ -13,6 +13,7 @@ from ._core.sequence import ListCore
 from ._core.verify import Report
 from .blobify import Blobify, Bytes, describe, resolve
 from .errors import BlobifyError, StableMemoryError
+from .layout import is_name
 from .memory_region import MemoryRegion, Stats
 
 __all__ = ["MemoryBuffer"]
@@ -117,10 +118,11 @@ class MemoryBuffer(ListCore, MutableSequence[T]):
         checksums: bool = True,
         timeout: float = 0.0,
     ) -> None:
-        if not isinstance(name, str) or not 0 < len(name.encode()) < 1 << 16:
+        if not is_name(name):
             shown = _REPR.repr(name)
             raise ValueError(
-                f"the name of a list is a str of 1 to 65535 bytes, not {shown}: name it, or leave name= out"
+                f"the name of a list is a str of 1 to 65535 bytes in UTF-8, not {shown}: "
+                f"name it, or leave name= out"
             )
         self._owner = not isinstance(source, MemoryRegion)
         self._detached = False
@@ -158,6 +160,7 @@ class MemoryBuffer(ListCore, MutableSequence[T]):
     def _attach(self, name: str, blobify: Any, absent: bool = False) -> None:
         """Find the list in the region's catalog, or add it."""
         store = self._region._store
+        store.require_open()
         entry = store.entries.get(name)
         recorded = None if entry is None or name in store.absent else (entry.blobify, entry.options)
         chosen = resolve(blobify, recorded)

@@ -264,6 +264,11 @@ class MemoryRegion:
             largest_free=max((size for _, size in blocks), default=0),
         )
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        raise TypeError(
+            "a region cannot be pickled: pickle its path, or a list in it, which comes back reading"
+        )
+
     def close(self) -> None:
         """Commit, synced, and let go of the file. Further calls do nothing."""
         self._store.close()

@@ -32,6 +32,8 @@ _KINDS = {stat.S_IFIFO: "a fifo", stat.S_IFCHR: "a device", stat.S_IFBLK: "a dev
 
 _REMEDIES = {
     errno.EIO: "check the disk",
+    errno.EMFILE: "close some files, or raise the limit on open ones (ulimit -n)",
+    errno.ENFILE: "close some files: the whole machine has too many open",
     errno.EFBIG: "raise the limit on the size of files, or delete values and commit",
 }
 """What to do when the kernel fails to do what it is asked."""
@@ -151,8 +153,11 @@ class Device:
 
         A map keeps a duplicate of the descriptor it is made from, and with it that descriptor's locks.
         """
-        with _standard_streams_taken():
-            return mmap.mmap(self.descriptor, size, flags=mmap.MAP_SHARED, prot=mmap.PROT_READ)
+        try:
+            with _standard_streams_taken():
+                return mmap.mmap(self.descriptor, size, flags=mmap.MAP_SHARED, prot=mmap.PROT_READ)
+        except OSError as error:
+            raise self.error(error.errno or errno.EIO, f"mapping {size} bytes") from error
 
     def reopen(self) -> "Device":
         """Return a read-only device on the same file, with a file description of its own."""

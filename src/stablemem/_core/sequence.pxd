@@ -20,6 +20,7 @@ cdef class ListCore:
     cdef object _enter(self)
     cdef object _decode(self, bytes blob, long long position)
     cdef bytes _encode(self, object value, long long position)
+    cdef bytes _as_bytes(self, blob)
     cdef long long _position(self, item) except? -1
     @cython.locals(leaf=page_t, slot=int)
     cdef bytes _blob(self, u64 position)
@@ -28,7 +29,7 @@ cdef class ListCore:
     cdef list _read_slice(self, item)
     @cython.locals(leaf=page_t, slot=int, last=int, room=cython.longlong, length=cython.longlong, blob=bytes, found=list)
     cdef list read_ahead(self, long long position, int step)
-    cdef u64 version(self)
+    cdef u64 version(self) except? 0
     cdef object _begin_change(self)
     cdef long long _begin_change_at(self, long long position) except -1
     cdef object _end_change(self)

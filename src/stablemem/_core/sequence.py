@@ -89,31 +89,34 @@ class ListCore:
             raise
 
     def _encode(self, value: Any, position: int) -> bytes:
-        """Return the blob of a value."""
+        """Return the blob of a value; ``position`` is where it is among those given, -1 if it is alone."""
         if self._plain and type(value) is bytes and not len(value) >> 32:
             return value
         try:
             blob = self._blobify.to_blob(value)
+            if type(blob) is not bytes:
+                blob = self._as_bytes(blob)
+            if len(blob) >> 32:
+                raise BlobifyError(
+                    f"a value of {len(blob)} bytes is too large: a blob has at most {MAX_BLOB} bytes; "
+                    f"store it in pieces"
+                )
         except BlobifyError as error:
-            if error.index is None:
+            if error.index is None and position >= 0:
                 error.index = position
             raise
-        if type(blob) is not bytes:
-            try:
-                blob = bytes(memoryview(blob))
-            except TypeError:
-                raise BlobifyError(
-                    f"{type(self._blobify).__name__}.to_blob returned {type(blob).__name__}, not bytes: "
-                    f"let it return bytes, a bytearray or a memoryview",
-                    position,
-                ) from None
-        if len(blob) >> 32:
-            raise BlobifyError(
-                f"a value of {len(blob)} bytes is too large: a blob has at most {MAX_BLOB} bytes; "
-                f"store it in pieces",
-                position,
-            )
         return blob
+
+    def _as_bytes(self, blob: Any) -> bytes:
+        """Return what a Blobify made, which is not bytes, as bytes."""
+        try:
+            return bytes(memoryview(blob))
+        except (TypeError, ValueError, BufferError) as error:
+            found = type(blob).__name__ if isinstance(error, TypeError) else f"what cannot be read ({error})"
+            raise BlobifyError(
+                f"{type(self._blobify).__name__}.to_blob returned {found}, not bytes: "
+                f"let it return bytes, a bytearray or a memoryview"
+            ) from None
 
     def _position(self, item: Any) -> int:
         """Return a list index as a position, counted from the end if negative; unchecked."""
@@ -202,7 +205,9 @@ class ListCore:
             self._latch.leave()
 
     def version(self) -> int:
-        """Return a number that changes with every change to the tree."""
+        """Return a number that changes with every change to the tree; raises once the list is closed."""
+        if self._closed or self._latch.closed:
+            raise RegionClosedError(self._closed or self._latch.closed)
         return self._index.version
 
     def __iter__(self) -> Iterator[Any]:

@@ -530,6 +530,7 @@ class Store:
         before = self.latch.own()
         depth = self._savepoints
         try:
+            self.require_open()
             self.require_writable()
             mark = self._savepoint() if depth or self.changes else None
             self._savepoints = depth + 1
@@ -655,6 +656,8 @@ class Store:
         if self.closed:
             return
         with self.exclusive():
+            if self._savepoints:
+                raise StableMemoryError("the transaction block commits at its end: close it behind the block")
             try:
                 if self.writable and not self.forked and not self.failure:
                     if commit:

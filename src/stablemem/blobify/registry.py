@@ -7,6 +7,7 @@ from stablemem.blobify.msgpack import Msgpack
 from stablemem.blobify.plain import Bytes, Text
 from stablemem.blobify.protocol import Blobify, BuiltIn
 from stablemem.errors import BlobifyError
+from stablemem.layout import is_name
 
 __all__ = ["BUILT_INS", "describe", "resolve"]
 
@@ -28,7 +29,7 @@ def describe(blobify: Blobify[Any]) -> tuple[str, bytes]:
     if name is None:
         name = f"{kind.__module__}.{kind.__qualname__}"
     options = getattr(blobify, "options", b"")
-    if not isinstance(name, str) or not _has_room(name):
+    if not is_name(name):
         raise TypeError(
             f"the name of a Blobify is a str of 1 to 65535 bytes in UTF-8; {kind.__qualname__} has "
             f"{shortened(name)}: call it something like 'package.Class'"
@@ -119,13 +120,6 @@ def _instance(choice: Blobify[Any] | type[Blobify[Any]]) -> Blobify[Any]:
         return choice()
     except TypeError as error:
         raise TypeError(f"{kind.__qualname__} cannot be made without arguments: pass an instance") from error
-
-
-def _has_room(name: str) -> bool:
-    try:
-        return 0 < len(name.encode()) < 1 << 16
-    except UnicodeEncodeError:
-        return False
 
 
 def _names() -> str:
