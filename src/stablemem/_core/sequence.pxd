@@ -7,6 +7,10 @@ from stablemem._core.node cimport word0, word1
 from stablemem._core.pager cimport Pager
 from stablemem._core.words cimport INLINE_SIZE, crc32c_at, dirty_t, page_t, put64, u64
 
+cdef enum:
+    _CHUNK = 4096
+    _CHUNK_SIZE = 1048576
+
 cdef class ListCore:
     cdef readonly object _store
     cdef readonly str _name
@@ -43,6 +47,8 @@ cdef class ListCore:
     @cython.locals(entries=bytearray, place=Py_ssize_t, blob=bytes)
     cdef bytes _entries(self, list blobs)
     cdef object _delete_slice(self, item)
+    @cython.locals(blob=bytes, blobs=list, number=Py_ssize_t, size=Py_ssize_t)
+    cdef object _append_all(self, values)
     cdef object _append_blobs(self, list blobs)
 
 @cython.final

@@ -30,7 +30,12 @@ if not cython.compiled:
 __all__ = ["BufferIterator", "ListCore"]
 
 CHUNK = 4096
-"""Entries that ``extend`` gathers before it changes the tree."""
+CHUNK_SIZE = 1 << 20
+"""Values, and their bytes, that ``extend`` gathers before it changes the tree."""
+
+if not cython.compiled:
+    _CHUNK = CHUNK
+    _CHUNK_SIZE = CHUNK_SIZE
 
 READ_AHEAD = 65536
 """Bytes of blobs that an iterator reads at once, at the most, beyond the first."""
@@ -425,24 +430,30 @@ class ListCore:
         with self._store.exclusive():
             before = len(self)
             changes = self._pager.changes
-            blobs: list[bytes] = []
-            room = READ_AHEAD
             try:
-                for number, value in enumerate(iterator):
-                    blob = self._encode(value, number)
-                    blobs.append(blob)
-                    room -= len(blob)
-                    if len(blobs) >= CHUNK or room < -(1 << 20):
-                        self._append_blobs(blobs)
-                        blobs = []
-                        room = READ_AHEAD
-                self._append_blobs(blobs)
+                self._append_all(iterator)
             except BaseException:
                 if len(self) > before and self._pager.ready:
                     self._delete_slice(slice(before, None))
                     self._pager.changes = changes
                 raise
         self._relieve()
+
+    def _append_all(self, values: Iterator[Any]) -> None:
+        """Add values at the end, so many at a time."""
+        blobs: list[bytes] = []
+        number = 0
+        size = 0
+        for value in values:
+            blob = self._encode(value, number)
+            blobs.append(blob)
+            number += 1
+            size += len(blob)
+            if len(blobs) >= _CHUNK or size > _CHUNK_SIZE:
+                self._append_blobs(blobs)
+                blobs = []
+                size = 0
+        self._append_blobs(blobs)
 
     def _append_blobs(self, blobs: list[bytes]) -> None:
         """Add blobs at the end."""
