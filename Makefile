@@ -53,7 +53,7 @@ trust: build
 	@echo '==> a million power cuts (a quarter of an hour or more)'
 	@cd tests && ../$(VENV_PYTHON) -m powercut --states 1000000 --jobs 2 $(ARGS)
 	@echo '==> the long runs: kills, faults, damage, concurrency, random machines'
-	@STABLEMEM_LONG=1 $(VENV_PYTHON) -m pytest -q tests/test_crash.py tests/test_faults.py tests/test_damage.py tests/test_state_machine.py
+	@STABLEMEM_LONG=1 $(VENV_PYTHON) -m pytest -q -rP tests/test_crash.py tests/test_faults.py tests/test_damage.py tests/test_state_machine.py
 
 bench: build
 	@echo '==> benchmarks'

@@ -70,7 +70,7 @@ def test_a_region_is_not_pickled(path):
 @pytest.mark.parametrize("name", ["", "x" * 65536, "\ud800", 5, None, b"main"])
 def test_names_of_lists(name):
     with pytest.raises(
-        ValueError, match="is a str of 1 to 65535 bytes in UTF-8, not .*: name it, or leave name= out"
+        ValueError, match=r"is a str of 1 to 65535 bytes in UTF-8, not .*: name it, or leave name= out"
     ):
         MemoryBuffer(name=name)
 

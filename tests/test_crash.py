@@ -2,7 +2,6 @@
 
 import os
 import random
-import signal
 import subprocess
 import sys
 import time
@@ -11,7 +10,7 @@ import pytest
 
 from stablemem import MemoryRegion
 from support import chosen_seed, environment, scaled
-from support.crasher import MOST, commits
+from support.crasher import MOST, Nursery, commits
 from support.player import Player
 from support.recorded import contents, prove
 
@@ -25,55 +24,42 @@ def states_from(seed, start, unsynced):
         yield player.committed
 
 
-def read_lines(process, delay, rng):
-    """Kill a crasher ``delay`` seconds after it is ready; return the number of its last finished commit."""
-    assert process.stdout.readline() == b"ready\n"
-    time.sleep(delay)
-    process.send_signal(signal.SIGKILL)
-    lines = process.stdout.read().split(b"\n")
-    process.wait()
-    # A line that was cut short was begun after its commit had returned.
-    numbers = [int(line) for line in lines[:-1]] + ([int(lines[-1])] if lines[-1] else [])
-    return max([number for place, number in enumerate(numbers, 1) if number == place], default=0)
-
-
 @pytest.mark.parametrize("unsynced", [0, 1], ids=["synced", "unsynced"])
-def test_killed_again_and_again(path, unsynced):
+def test_killed_again_and_again(tmp_path, unsynced):
     """The same file through a chain of killed writers; every one starts where the one before stopped."""
     seed = chosen_seed()
     print(f"STABLEMEM_SEED={seed}")
     rng = random.Random(seed)
+    path = str(tmp_path / "list.smem")
     with MemoryRegion(path) as region:
         held = contents(region)
         region.buffer("main", "bytes")
         region.buffer("second", "bytes")
     done = 0
-    for kill in range(scaled(8, 4, 150)):
-        one = rng.randrange(1 << 30)
-        process = subprocess.Popen(
-            [sys.executable, "-m", "support.crasher", path, str(one), str(unsynced)],
-            stdout=subprocess.PIPE, env=environment(),
-        )  # fmt: skip
-        with process:
-            reported = read_lines(process, rng.choice([0.0, 0.01, 0.05, 0.15]) * rng.random(), rng)
-        with MemoryRegion(path, "r") as region:
-            found = contents(region)
-            region.verify()
-        states = states_from(one, held, unsynced)
-        passed = [next(states) for _ in range(reported + 2)]
-        assert found in passed[reported:], (
-            f"seed {seed}, kill {kill}: not commit {reported}, which was reported, nor the one after it"
-        )
-        done += reported
-        held = found
-        if kill % 3 == 2:
-            # A writer that is not killed finds everything whole and goes on.
-            with MemoryRegion(path, "r+") as region:
-                region.buffer("main").append(b"between two kills")
-                region.commit()
-                prove(region)
-                held = contents(region)
-    print(f"{done} commits")
+    kills = scaled(100, 25, 5000)
+    with Nursery(tmp_path) as nursery:
+        for kill in range(kills):
+            one = rng.randrange(1 << 30)
+            delay = rng.choice([0.0, 0.001, 0.01, 0.05]) * rng.random()
+            reported = nursery.run_and_kill(path, one, unsynced, delay)
+            with MemoryRegion(path, "r") as region:
+                found = contents(region)
+                region.verify()
+            states = states_from(one, held, unsynced)
+            passed = [next(states) for _ in range(reported + 2)]
+            assert found in passed[reported:], (
+                f"seed {seed}, kill {kill}: not commit {reported}, which was reported, nor the one after it"
+            )
+            done += reported
+            held = found
+            if kill % 3 == 2:
+                # A writer that is not killed finds everything whole and goes on.
+                with MemoryRegion(path, "r+") as region:
+                    region.buffer("main").append(b"between two kills")
+                    region.commit()
+                    prove(region)
+                    held = contents(region)
+    print(f"{kills} kills, {done} commits reported before them, none lost")
 
 
 def test_killed_while_creating(tmp_path):

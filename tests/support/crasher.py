@@ -1,21 +1,26 @@
-"""A process that changes a region until it is killed, and says after each commit that it is done.
+"""Processes that change a region until they are killed, and write down each commit that is done.
 
-    python -m support.crasher PATH SEED UNSYNCED
-
-Line by line on standard output: "ready", then the number of each commit once it has returned.
+``Nursery`` starts one process, which forks the others: so a kill costs milliseconds.
 """
 
+import json
 import os
 import random
+import signal
+import subprocess
 import sys
+import time
+from pathlib import Path
 
 from stablemem import MemoryRegion
+from support import environment
 from support.player import Player
 
-__all__ = ["CHANGES", "commits", "main"]
+__all__ = ["CHANGES", "MOST", "Nursery", "commits", "main"]
 
 CHANGES = 4
 MOST = 400
+PATIENCE = 60.0
 
 
 def commits(player, unsynced):
@@ -33,15 +38,70 @@ def commits(player, unsynced):
         yield not (unsynced and rng.random() < 0.7)
 
 
-def main():
-    """Run until killed."""
-    path, seed, unsynced = sys.argv[1], int(sys.argv[2]), sys.argv[3] == "1"
+class Nursery:
+    """A process that forks crashers, and their killer.
+
+    Args:
+        folder: where they write down what they did.
+    """
+
+    def __init__(self, folder):
+        self.log = Path(folder) / "done"
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "support.crasher"],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment(),
+        )  # fmt: skip
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.process.stdin.close()
+        self.process.wait()
+        self.process.stdout.close()
+
+    def run_and_kill(self, path, seed, unsynced, delay):
+        """Kill a crasher ``delay`` seconds after it has opened the region; return its last commit."""
+        self.log.write_bytes(b"")
+        print(
+            json.dumps([str(path), seed, bool(unsynced), str(self.log)]), file=self.process.stdin, flush=True
+        )
+        pid = int(self.process.stdout.readline())
+        end = time.monotonic() + PATIENCE
+        while not self.log.stat().st_size:
+            assert time.monotonic() < end, "it never opened the region"
+            time.sleep(0.0005)
+        time.sleep(delay)
+        os.kill(pid, signal.SIGKILL)
+        status = int(self.process.stdout.readline())
+        assert os.WTERMSIG(status) == signal.SIGKILL, f"it ended by itself, with status {status}"
+        # Each line is one write, begun when the commit had returned.
+        lines = self.log.read_bytes().split(b"\n")
+        return int(lines[-2]) if lines[-2].isdigit() else 0
+
+
+def crash(path, seed, unsynced, log):
+    """Change the region until killed."""
+    done = os.open(log, os.O_WRONLY | os.O_APPEND)
     region = MemoryRegion(path, timeout=10)
     player = Player(seed, region, most=MOST)
-    os.write(1, b"ready\n")
+    os.write(done, b"ready\n")
     for number, sync in enumerate(commits(player, unsynced), 1):
         player.commit(sync)
-        os.write(1, b"%d\n" % number)
+        os.write(done, b"%d\n" % number)
+
+
+def main():
+    """Fork a crasher for each line of standard input; print its pid, and its status when it is dead."""
+    for line in sys.stdin:
+        pid = os.fork()
+        if pid == 0:
+            try:
+                crash(*json.loads(line))
+            finally:
+                os._exit(1)
+        print(pid, flush=True)
+        print(os.waitpid(pid, 0)[1], flush=True)
 
 
 if __name__ == "__main__":
