@@ -64,9 +64,9 @@ KIND_NAMES: Final = ("free", "nodes", "blobs", "raw")
 
 
 def is_name(name: object) -> bool:
-    """Return whether the format has room for this as the name of a list or of a Blobify.
+    r"""Return whether the format has room for this as the name of a list or of a Blobify.
 
-    >>> is_name("main"), is_name(""), is_name("\\ud800"), is_name(5)
+    >>> is_name("main"), is_name(""), is_name("\ud800"), is_name(5)
     (True, False, False, False)
     """
     try:

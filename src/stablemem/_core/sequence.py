@@ -442,12 +442,10 @@ class ListCore:
     def _append_all(self, values: Iterator[Any]) -> None:
         """Add values at the end, so many at a time."""
         blobs: list[bytes] = []
-        number = 0
         size = 0
-        for value in values:
+        for number, value in enumerate(values):
             blob = self._encode(value, number)
             blobs.append(blob)
-            number += 1
             size += len(blob)
             if len(blobs) >= _CHUNK or size > _CHUNK_SIZE:
                 self._append_blobs(blobs)
