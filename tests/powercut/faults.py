@@ -292,7 +292,7 @@ def _sync_retried(plant: Patch) -> None:
     plant(Handle, "sync", retrying)
 
 
-@_fault("digest after unsynced", "Aiu", 100_000)
+@_fault("digest after unsynced", "rui", "Aur")
 def _digest_after_unsynced(plant: Patch) -> None:
     """A commit with a digest follows one that was not synced, whose data no digest covers."""
     digested = Store._digested
@@ -308,7 +308,7 @@ def _digest_after_unsynced(plant: Patch) -> None:
     plant(Store, "_digested", careless)
 
 
-@_fault("early writes not covered", "Aiu", "cAe")
+@_fault("early writes not covered", "rea", "Ake")
 def _early_not_covered(plant: Patch) -> None:
     """A digest leaves out what was written early in its transaction."""
     relieve = Store.write_early
@@ -327,7 +327,7 @@ def _synced_overwritten(plant: Patch) -> None:
     plant(Header, "kept", lambda header: header.valid[:1])
 
 
-@_fault("tail cut too short", 100_005, 100_014)
+@_fault("tail cut too short", 100_010, 100_024)
 def _tail_cut(plant: Patch) -> None:
     """Closing cuts the file to what the newest slot reaches, though others reach further."""
 
@@ -345,7 +345,7 @@ def _readers_ignored(plant: Patch) -> None:
     plant(engine, "oldest_reader", lambda device, below: None)
 
 
-@_fault("dropped slot left", "AAf", "Abk", "be")
+@_fault("dropped slot left", "kbD", "AaK", "uki", "iKu")
 def _dropped_left(plant: Patch) -> None:
     """A slot whose digest did not match stays, until the next transaction happens to write what it misses."""
     recover = Header.recover
