@@ -59,6 +59,12 @@ def test_a_seed_replays(seed, capsys):
     assert found[-1][1] in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("seed", [1386500364, 1386500291])
+def test_seeds_that_found_something(seed):
+    """Both: a reader stood on a commit that left no trace, and the next writer took its number."""
+    assert not run(1 << 40, 24, scaled(100, 20), which=iter([seed])).found
+
+
 def test_every_subset_of_twelve():
     """Up to 12 pieces: every subset; more of them: the chosen kinds, as many as asked for."""
     rng = random.Random(1)

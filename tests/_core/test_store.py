@@ -1,5 +1,8 @@
 # ruff: noqa: PT012 - what is tested is what an exception does to the block around it
+import fcntl
 import os
+import struct
+from pathlib import Path
 
 import pytest
 
@@ -379,3 +382,40 @@ def test_opening_needs_no_time_for_size(path):
         type(store.region.device).read = kept
         store.close()
     assert sum(reads) < 200_000
+
+
+def test_the_number_of_a_commit_that_left_no_trace_but_a_reader(tmp_path):
+    """Its sync failed, its process died, and the kernel forgot the page of its slot."""
+    path = str(tmp_path / "list.smem")
+    with MemoryBuffer(path, blobify="bytes") as values:
+        values.append(b"kept")
+    kept = Path(path).read_bytes()[: 3 * 4096]
+    lost = MemoryBuffer(path)
+    lost.append(b"lost")
+    lost.commit()
+    with MemoryBuffer(path, "r") as reader:
+        assert reader[:] == [b"kept", b"lost"]
+        lost._store._end("killed")
+        with open(path, "r+b") as file:
+            file.write(kept)
+        with MemoryBuffer(path) as values:
+            values.append(b"another")
+            values.commit()
+            assert values.region.transaction_number > reader.region.transaction_number
+            assert reader.refresh()
+            assert reader[:] == [b"kept", b"another"]
+
+
+def test_whoever_locks_far_bytes_takes_no_numbers(tmp_path):
+    path = str(tmp_path / "list.smem")
+    with MemoryBuffer(path) as values:
+        values.append(1)
+        number = values.region.transaction_number
+    for at, size in ((1 << 61, 0), ((1 << 62) + (1 << 45), 1), ((1 << 62) + 5, 0)):
+        with open(path, "rb") as file:
+            lock = struct.pack("hhqqi4x", fcntl.F_RDLCK, os.SEEK_SET, at, size, 0)
+            fcntl.fcntl(file.fileno(), fcntl.F_OFD_SETLK, lock)
+            with MemoryBuffer(path) as values:
+                values.append(2)
+                values.commit()
+                assert values.region.transaction_number < number + 100

@@ -19,9 +19,20 @@ from ..layout import HEADER_SIZE
 from .device import Device
 from .header import Header
 
-__all__ = ["acquire_newest", "lock_writer", "look", "oldest_reader", "register_reader", "writer_pid"]
+__all__ = [
+    "acquire_newest",
+    "lock_writer",
+    "look",
+    "newest_reader",
+    "oldest_reader",
+    "register_reader",
+    "writer_pid",
+]
 
 _BASE = 1 << 62
+_FAR = 1 << 32
+"""Numbers beyond the highest in which a reader is looked for: whoever may read may lock any byte."""
+
 _FLOCK = struct.Struct("hhqqi4x")
 _POLL = 0.01
 
@@ -91,6 +102,22 @@ def oldest_reader(device: Device, below: int) -> int | None:
             return oldest
         oldest = below = start - _BASE
     return oldest
+
+
+def newest_reader(device: Device, above: int) -> int:
+    """Return the newest transaction above ``above`` that a snapshot is open on, or ``above``.
+
+    There is one only if the slot of that transaction is lost: its sync failed, its writer died, and the
+    kernel has forgotten the page.
+    """
+    newest, end = above, above + _FAR
+    while newest < end:
+        wanted = _lock(fcntl.F_WRLCK, _BASE + newest + 1, end - newest)
+        kind, _, start, size, _ = _FLOCK.unpack(fcntl.fcntl(device.descriptor, fcntl.F_OFD_GETLK, wanted))
+        if kind == fcntl.F_UNLCK:
+            return newest
+        newest = start + size - 1 - _BASE if size else end
+    return above
 
 
 def look(device: Device, boot: bytes) -> Header:

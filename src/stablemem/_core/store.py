@@ -45,7 +45,7 @@ from .index import Index
 from .latch import Latch
 from .pager import NODE_BUDGET, Pager
 from .policy import UNSYNCED_LIMBO, UNSYNCED_SECONDS, Policy
-from .readers import acquire_newest, look, oldest_reader
+from .readers import acquire_newest, look, newest_reader, oldest_reader
 from .region import Region
 from .spacemap import Chain, SpaceMap, replay, written_since
 
@@ -215,6 +215,8 @@ class Store:
         """Prepare for the first change of a transaction; the caller is inside the latch."""
         self.require_writable()
         if self._space is None:
+            # A snapshot may stand on a commit that left no other trace: its number is taken.
+            self.header.highest = newest_reader(self.region.device, self.header.highest)
             unsynced: list[tuple[int, int]] = []
             unsynced_from = None
             if not self.slot.synced:
