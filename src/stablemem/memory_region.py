@@ -15,6 +15,7 @@ from ._core.store import Store
 from ._core.verify import Report, verify, verify_writer
 from .blobify import Blobify
 from .errors import CorruptRegionError
+from .raw_blocks import RawBlocks
 
 if TYPE_CHECKING:
     from .memory_buffer import MemoryBuffer
@@ -51,8 +52,8 @@ class Stats:
     largest_free: int
 
 
-class MemoryRegion:
-    """A file (or anonymous memory) that holds lists, with one commit over all of them.
+class MemoryRegion(RawBlocks):
+    """A file (or anonymous memory) that holds blocks and lists, with one commit over all of them.
 
     Args:
         source: the file's path; None for memory.
@@ -157,6 +158,24 @@ class MemoryRegion:
         from .memory_buffer import MemoryBuffer
 
         return MemoryBuffer(self, name=name, blobify=blobify)
+
+    def drop(self, name: str) -> None:
+        """Delete a list and everything in it, with the next commit. O(n).
+
+        Its handles are closed, and stay so if the change is rolled back.
+
+        Raises:
+            KeyError: there is none of this name.
+        """
+        self._store.require_writable()
+        if name not in self._store.entries:
+            raise KeyError(f"{self.path or 'this region'} has no list {name!r}; it has {self.names()}")
+        with self._store.exclusive():
+            self._heap.drop(name)
+            for reference in self._buffers:
+                buffer = reference()
+                if buffer is not None and buffer.name == name:
+                    buffer.close()
 
     # -- state ---------------------------------------------------------------------------------------
 

@@ -19,7 +19,7 @@ from judge.log import SpaceMap, read_log
 from judge.slots import Found, Slot, kept, read_header
 from judge.tree import Reached, Walk, read_catalog
 
-CLASSES = ("header", "log", "node", "blob", "catalog", "raw", "free", "limbo")
+CLASSES = ("header", "log", "node", "blob", "catalog", "patch", "raw", "free", "limbo")
 
 
 @dataclass
@@ -31,18 +31,22 @@ class Verdict:
         synced: whether that state survives a power cut.
         lists: the blobs of every list, in order.
         blobify: codec and options of every list.
+        roots: the integers of every root.
         bytes: how many bytes are of each class.
         faults: what is wrong; empty if nothing.
         slots: what became of each slot.
         slot: the number of the slot that counts; -1 if there is none.
         length: where the state ends.
         ranges: which bytes are of each class.
+        patches: what lies over raw bytes, as (address, where it is kept, what should be there).
     """
 
     transaction: int = 0
     synced: bool = False
     lists: dict[str, list[bytes]] = field(default_factory=dict)
     blobify: dict[str, tuple[str, bytes]] = field(default_factory=dict)
+    roots: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    patches: list[tuple[int, int, bytes]] = field(default_factory=list)
     bytes: dict[str, int] = field(default_factory=lambda: dict.fromkeys(CLASSES, 0))
     faults: Faults = field(default_factory=Faults)
     slots: list[str] = field(default_factory=list)
@@ -83,7 +87,8 @@ def tile(slot: Slot, space: SpaceMap, ranges: dict[str, list[Range]], faults: Fa
 def check_places(space: SpaceMap, ranges: dict[str, list[Range]], faults: Faults) -> None:
     """Check that nodes, log pages, blobs and the catalog are in region pages of their kind."""
     kinds = space.kinds
-    for name, kind in (("node", KIND_NODE), ("log", KIND_NODE), ("blob", KIND_BLOB), ("catalog", KIND_BLOB)):
+    of_blobs = (("blob", KIND_BLOB), ("catalog", KIND_BLOB), ("patch", KIND_BLOB))
+    for name, kind in (("node", KIND_NODE), ("log", KIND_NODE), *of_blobs):
         for start, end in ranges[name]:
             first, last = start // REGION_PAGE, (end - 1) // REGION_PAGE
             if kinds[first] != kind or (
@@ -111,10 +116,14 @@ def check_written(
             if k < 0 or allocated[k][1] < at + PAGE:
                 faults.add(f"3.4: the {name} at {at} was not allocated by its transaction {transaction}")
     if slot.has_digest:
-        written = commits.get(slot.transaction, [])
+        allocated = commits.get(slot.transaction, [])
         digested = union((address, address + size) for address, size in extents)
-        if digested != written:
-            faults.add(f"6 (4): the digest covers {digested}, but {written} was written")
+        left = [
+            (start, end) for start, end in minus(allocated, digested)
+            if any(kind != KIND_RAW for kind in space.kinds[start // REGION_PAGE : -(-end // REGION_PAGE)])
+        ]  # fmt: skip
+        if minus(digested, allocated) or left:
+            faults.add(f"6 (4): the digest covers {digested}, but {allocated} was allocated")
 
 
 def judge_state(content: memoryview, slots: list[Found], k: int, faults: Faults) -> Verdict:
@@ -127,7 +136,9 @@ def judge_state(content: memoryview, slots: list[Found], k: int, faults: Faults)
     content = content[: slot.length]
     space = read_log(content, slot, faults)
     reached = Reached()
-    for tree in read_catalog(content, slot, faults):
+    catalog = read_catalog(content, slot, faults)
+    verdict.roots, verdict.patches = catalog.roots, catalog.patches
+    for tree in catalog.trees:
         verdict.lists[tree.name] = Walk(content, slot, tree, reached, faults).run()
         verdict.blobify[tree.name] = (tree.blobify, tree.options)
     ranges = verdict.ranges
@@ -136,11 +147,15 @@ def judge_state(content: memoryview, slots: list[Found], k: int, faults: Faults)
     ranges["node"] = [(at, at + PAGE) for at in reached.nodes]
     ranges["blob"] = reached.blobs
     ranges["catalog"] = [(slot.catalog, slot.catalog + slot.catalog_size)] if slot.catalog_size else []
+    ranges["patch"] = [(held, held + len(data)) for _, held, data in catalog.patches]
     ranges["free"] = space.free
     ranges["limbo"] = [(start, end) for start, end, _ in space.limbo]
     if space.whole:
         tile(slot, space, ranges, faults)
         check_places(space, ranges, faults)
+        over = [(address, address + len(data)) for address, _, data in catalog.patches]
+        if left := minus(over, union(ranges["raw"])):
+            faults.add(f"3.10: patches lie over {left}, which is not raw")
         if space.commits:
             check_written(slot, found.extents, space, reached.nodes, faults)
     for name in CLASSES:

@@ -20,7 +20,10 @@ from judge.slots import Slot, tree_fault
 NODE = struct.Struct("<BBHIQ")
 ENTRY = struct.Struct("<Q2I")
 CHILD = struct.Struct("<2Q")
+COUNTS = struct.Struct("<3I")
 RECORD = struct.Struct("<2HI")
+ROOT = struct.Struct("<2H")
+PATCH = struct.Struct("<QI3Q")
 TREE = struct.Struct("<3QI")
 INLINE_VALUE = struct.Struct("<Q")
 MARK = 0x4E
@@ -44,6 +47,15 @@ class Tree:
 
 
 @dataclass
+class Catalog:
+    """What the catalog names: lists, roots, and patches as (address, where its bytes are, the bytes)."""
+
+    trees: list[Tree] = field(default_factory=list)
+    roots: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    patches: list[tuple[int, int, bytes]] = field(default_factory=list)
+
+
+@dataclass
 class Reached:
     """What the trees of a state reach."""
 
@@ -52,29 +64,30 @@ class Reached:
     blob_bytes: int = 0
 
 
-def read_catalog(content: memoryview, slot: Slot, faults: Faults) -> list[Tree]:
-    """Return the lists that the catalog names, with the tree of "main" from the slot."""
-    trees: list[Tree] = []
+def read_catalog(content: memoryview, slot: Slot, faults: Faults) -> Catalog:
+    """Return what the catalog names, with the tree of "main" from the slot."""
+    catalog = Catalog()
+    trees = catalog.trees
 
-    def wrong(why: str) -> list[Tree]:
+    def wrong(why: str) -> Catalog:
         faults.add(f"2.5 catalog: {why}")
-        return trees
+        return catalog
 
     main = Tree("main", "", b"", slot.root, slot.root_sum, slot.values, slot.height)
     if not slot.catalog_size:
         if slot.height:
             wrong("there is none, but a tree of main")
             trees.append(main)
-        return trees
+        return catalog
     block = bytes(content[slot.catalog : slot.catalog + slot.catalog_size])
     if xxh3(block) != slot.catalog_sum:
         return wrong("checksum")
-    if len(block) < 4:
+    if len(block) < COUNTS.size:
         return wrong("too short")
-    count = int.from_bytes(block[:4], "little")
-    if not count:
-        wrong("it names no list")
-    at = 4
+    count, roots, patches = COUNTS.unpack_from(block)
+    if not count and not roots and not patches:
+        wrong("there is nothing in it")
+    at = COUNTS.size
     before = b""
     for number in range(count):
         if at + RECORD.size > len(block):
@@ -106,11 +119,51 @@ def read_catalog(content: memoryview, slot: Slot, faults: Faults) -> list[Tree]:
             wrong(f"{name!a}: {fault or 'no root, but its checksum'}")
             height = root = values = 0
         trees.append(Tree(name, blobify, options, root, root_sum, values, height))
+    before = b""
+    for number in range(roots):
+        if at + ROOT.size > len(block):
+            return wrong("it ends within a root")
+        n, k = ROOT.unpack_from(block, at)
+        end = at + ROOT.size + n + 16 * k
+        if end > len(block):
+            return wrong("it ends within a root")
+        raw = block[at + ROOT.size : at + ROOT.size + n]
+        name = text(raw)
+        if name is None:
+            return wrong("the name of a root is not UTF-8")
+        if number and raw <= before:
+            return wrong("roots are out of order")
+        before = raw
+        catalog.roots[name] = tuple(
+            int.from_bytes(block[place : place + 16], "little", signed=True)
+            for place in range(end - 16 * k, end, 16)
+        )
+        at = end
+    over = HEADER
+    for _ in range(patches):
+        if at + PATCH.size > len(block):
+            return wrong("it ends within a patch")
+        address, size, transaction, data, check = PATCH.unpack_from(block, at)
+        at += PATCH.size
+        if (
+            not size
+            or address < over
+            or address + size > slot.length
+            or not HEADER <= data <= slot.length - size
+        ):
+            return wrong(f"a patch of {size} bytes at {address}, held at {data}")
+        over = address + size
+        if not 0 < transaction <= slot.transaction:
+            wrong(f"a patch of transaction {transaction}")
+        held = bytes(content[data : data + size])
+        if xxh3(held) != check:
+            wrong(f"the checksum of the patch at {address}")
+        catalog.patches.append((address, data, held))
     if at != len(block):
         wrong("bytes behind its last record")
     if slot.height and main not in trees:
         wrong("it has no record of main, but the slot a tree")
-    return trees
+    return catalog
 
 
 class Walk:

@@ -91,12 +91,21 @@ def log(entries, sequence=1, before=(0, 0), cursor=0, sweep=1, needed=1, count=N
     return (head + body).ljust(PAGE, b"\0")
 
 
-def catalog(entries, number=None):
-    """Return a catalog's bytes; entries are (name, blobify, options, root, check, values, height)."""
-    parts = [struct.pack("<I", len(entries) if number is None else number)]
+def catalog(entries, number=None, roots=(), patches=(), numbers=None):
+    """Return a catalog's bytes.
+
+    Entries are (name, blobify, options, root, check, values, height), roots (name, integers), patches
+    (address, size, transaction, address of the bytes, checksum).
+    """
+    counts = (len(roots), len(patches)) if numbers is None else numbers
+    parts = [struct.pack("<III", len(entries) if number is None else number, *counts)]
     for name, blobify, options, *tree in entries:
         parts += [struct.pack("<HHI", len(name), len(blobify), len(options)), name, blobify, options]
         parts.append(struct.pack("<QQQI", *tree))
+    for name, integers in roots:
+        parts += [struct.pack("<HH", len(name), len(integers)), name]
+        parts += [each.to_bytes(16, "little", signed=True) for each in integers]
+    parts += [struct.pack("<QIQQQ", *each) for each in patches]
     return b"".join(parts)
 
 
@@ -522,7 +531,19 @@ variants(
     values_top=catalog([MAIN, (b"other", b"bytes", b"", ROOT, 1, (1 << 64) - 1, 1)]),
     height_top=catalog([MAIN, (b"other", b"bytes", b"", ROOT, 1, 5, 0xFFFFFFFF)]),
     height_none=catalog([MAIN, (b"other", b"bytes", b"", ROOT, 1, 5, 0)]),
-    text_long=struct.pack("<IHHI", 1, 65535, 65535, 0xFFFFFFFF),
+    text_long=struct.pack("<IIIHHI", 1, 0, 0, 65535, 65535, 0xFFFFFFFF),
+    roots_top=catalog([MAIN], numbers=(0xFFFFFFFF, 0)),
+    roots_utf8=catalog([MAIN], roots=[(b"\xff", (1,))]),
+    roots_twice=catalog([MAIN], roots=[(b"a", (1,)), (b"a", (2,))]),
+    roots_cut=catalog([MAIN], numbers=(1, 0)) + struct.pack("<HH", 1, 65535) + b"a",
+    patches_top=catalog([MAIN], numbers=(0, 0xFFFFFFFF)),
+    patch_of_header=catalog([MAIN], patches=[(0, 8, 1, 65536, 0)]),
+    patch_of_nodes=catalog([MAIN], patches=[(ROOT, 8, 1, 65536, 0)]),
+    patch_beyond=catalog([MAIN], patches=[((1 << 64) - 4, 8, 1, 65536, 0)]),
+    patch_bytes_beyond=catalog([MAIN], patches=[(65536, 8, 1, (1 << 64) - 4, 0)]),
+    patch_none=catalog([MAIN], patches=[(65536, 0, 1, 65536, 0)]),
+    patch_large=catalog([MAIN], patches=[(65536, 0xFFFFFFFF, 1, 65536, 0)]),
+    patches_overlap=catalog([MAIN], patches=[(65536, 8, 1, 65600, 0), (65540, 8, 1, 65600, 0)]),
     msgpack=catalog([(b"main", b"msgpack", b"", 0, 0, 0, 0)]),
 )
 
@@ -692,6 +713,9 @@ def use(name, mode, outcomes):
         attempt("reversed", lambda values=values: list(itertools.islice(reversed(values), 3000)))
         attempt("slice", lambda values=values: values[:300])
         attempt("repr", lambda values=values: repr(values))
+    attempt("roots", lambda: dict(region.roots))
+    for address in (HEADER, 65536):
+        attempt("load", lambda address=address: region.load(address, 8))
     attempt("verify", region.verify)
     attempt("stats", region.stats)
     if mode == "a":

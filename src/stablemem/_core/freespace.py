@@ -169,9 +169,7 @@ class FreeSpace:
                 address = self.end
                 if tree_tail is not None and tree_tail[0] + tree_tail[1] == self.end:
                     pages = (size - tree_tail[1] + REGION_PAGE - 1) // REGION_PAGE
-            new_end = address + pages * REGION_PAGE
-            self._kinds.extend(bytes((new_end - self.end) // REGION_PAGE))
-            self.end = new_end
+            self._grow_to(address + pages * REGION_PAGE)
         self._give_kind(kind, address, pages * REGION_PAGE)
         self._trees[kind].insert(address, pages * REGION_PAGE)
 
@@ -197,6 +195,87 @@ class FreeSpace:
             if size > self.end or address > self.end - size:
                 raise BlockError(f"block ({address}, {size}) is not in the region of {self.end} bytes")
             layer.freed.insert(address, size)
+
+    def fault_of(self, kind: int, address: int, size: int) -> str:
+        """Return why a range is not wholly allocated in pages of a kind, "" if it is."""
+        if size <= 0 or address < HEADER_SIZE or size > self.end or address > self.end - size:
+            return f"block ({address}, {size}) is not in the region of {self.end} bytes"
+        first = address // REGION_PAGE * REGION_PAGE
+        stop = (address + size + REGION_PAGE - 1) // REGION_PAGE * REGION_PAGE
+        if not self.areas[kind].covers(first, stop - first):
+            for page in range(first // REGION_PAGE, stop // REGION_PAGE):
+                if self._kinds[page] != kind:
+                    found = KIND_NAMES[self._kinds[page]]
+                    return f"block ({address}, {size}) is not {KIND_NAMES[kind]}: page {page} is {found}"
+        for tree in [self._trees[kind], *self._gone()]:
+            if tree.overlaps(address, size):
+                begin, length = tree.blocks(address, address + size, 1)[0]
+                return f"block ({address}, {size}) is not all allocated: ({begin}, {length}) is free"
+        return ""
+
+    def _gone(self) -> list[FreeTree]:
+        """Return what was freed and is not to be had yet."""
+        return [*[each.blocks for each in self.limbo], *[layer.freed for layer in self.layers]]
+
+    def allocated_blocks(self, kind: int, start: int = 0, stop: int = MAX_ADDRESS) -> list[tuple[int, int]]:
+        """Return the maximal runs allocated in pages of a kind, cut to ``[start, stop)``. O(blocks there)."""
+        used = FreeTree()
+        for address, size in self.areas[kind].blocks(start, stop):
+            low, high = max(address, start, HEADER_SIZE), min(address + size, stop)
+            if low < high:
+                used.insert(low, high - low)
+        for tree in [self._trees[kind], *self._gone()]:
+            for address, size in tree.blocks(start, stop):
+                used.discard(address, address + size)
+        return used.blocks()
+
+    def is_unused(self, address: int, size: int) -> bool:
+        """Return whether each byte of a range is free, in limbo, or freed in this transaction."""
+        left = FreeTree()
+        left.insert(address, size)
+        for tree in [self._pool, *self._trees, *self._gone()]:
+            for begin, length in tree.blocks(address, address + size):
+                left.discard(begin, begin + length)
+        left.discard(self.end, MAX_ADDRESS)
+        return left.count == 0
+
+    def extend_block(self, kind: int, address: int, more: int) -> bool:
+        """Allocate ``more`` bytes at an address, behind a block of a kind, if they are free there."""
+        tree = self._trees[kind]
+        block = tree.floor(address)
+        there = block[1] if block is not None and block[0] == address else 0
+        behind = address + there
+        if there < more:
+            if behind % REGION_PAGE:
+                return False
+            size = (more - there + REGION_PAGE - 1) // REGION_PAGE * REGION_PAGE
+            tail = self._pool.floor(behind)
+            pooled = tail[1] if tail is not None and tail[0] == behind else 0
+            if pooled < size and behind + pooled != self.end:
+                return False
+            if pooled:
+                self._pool.remove(behind, min(pooled, size))
+            if pooled < size:
+                self._grow_to(behind + size)
+            self._give_kind(kind, behind, size)
+            tree.insert(behind, size)
+        tree.remove(address, more)
+        layer = self.layers[-1]
+        layer.fresh.insert(address, more)
+        return True
+
+    def _grow_to(self, end: int) -> None:
+        """Let the region end there; the new pages have no kind yet."""
+        if end > MAX_ADDRESS:
+            raise BlockError(f"the region would end beyond the largest address, {MAX_ADDRESS}")
+        self._kinds.extend(bytes((end - self.end) // REGION_PAGE))
+        self.end = end
+
+    def add_pages(self, pages: int) -> None:
+        """Add region pages at the end, free and of no kind."""
+        begin = self.end
+        self._grow_to(begin + pages * REGION_PAGE)
+        self._pool.insert(begin, pages * REGION_PAGE)
 
     def reuse(self, address: int, size: int) -> None:
         """Put a block that nothing reaches into the tree of its kind, or its whole pages into the pool."""
@@ -245,22 +324,26 @@ class FreeSpace:
         for address, size in layer.fresh.blocks():
             below.fresh.insert(address, size)
         for address, size in layer.freed.blocks():
-            self._free_parts(below, address, size)
+            self.free_range(address, size)
 
-    def _free_parts(self, layer: Layer, address: int, size: int) -> None:
-        """Free a run that may lie partly in what the layer allocated."""
-        while size:
-            part = size
-            block = layer.fresh.floor(address)
-            if block is not None and block[0] + block[1] > address:
-                part = min(size, block[0] + block[1] - address)
-            else:
-                block = layer.fresh.ceiling(address)
-                if block is not None:
-                    part = min(size, block[0] - address)
-            self.free(address, part)
-            address += part
-            size -= part
+    def fresh_parts(self, address: int, size: int) -> list[tuple[int, int, bool]]:
+        """Return a range cut into parts (address, size, whether the innermost layer allocated it)."""
+        parts = []
+        place, stop = address, address + size
+        for begin, length in self.layers[-1].fresh.blocks(address, stop):
+            low, high = max(begin, address), min(begin + length, stop)
+            if place < low:
+                parts.append((place, low - place, False))
+            parts.append((low, high - low, True))
+            place = high
+        if place < stop:
+            parts.append((place, stop - place, False))
+        return parts
+
+    def free_range(self, address: int, size: int) -> None:
+        """Free a run that may lie partly in what the innermost layer allocated."""
+        for begin, part, _ in self.fresh_parts(address, size):
+            self.free(begin, part)
 
     def undo(self) -> None:
         """Undo the innermost layer: what it allocated is free again, what it freed is not."""

@@ -182,6 +182,13 @@ class Region:
         self.limit = max(self.limit, address + size)
         self.written.append((address, size))
 
+    def reach(self, end: int) -> None:
+        """Let the region reach to ``end`` at least; what was never written reads as zeros."""
+        if end > self.length:
+            self._device.truncate(end)
+            self.length = end
+        self.limit = max(self.limit, end)
+
     def _grow(self, end: int, size: int) -> None:
         """Write zeros ahead of a small run that grows the file.
 

@@ -1,27 +1,21 @@
 cimport cython
 from libc.string cimport memcpy
 
+from stablemem._core.calls cimport Calls
 from stablemem._core.index cimport Index
-from stablemem._core.latch cimport Latch
 from stablemem._core.node cimport word0, word1
-from stablemem._core.pager cimport Pager
 from stablemem._core.words cimport INLINE_SIZE, crc32c_at, dirty_t, page_t, put64, u64
 
 cdef enum:
     _CHUNK = 4096
     _CHUNK_SIZE = 1048576
 
-cdef class ListCore:
-    cdef readonly object _store
+cdef class ListCore(Calls):
     cdef readonly str _name
     cdef readonly object _blobify
     cdef bint _plain
-    cdef str _closed
     cdef Index _index
-    cdef Pager _pager
-    cdef Latch _latch
 
-    cdef object _enter(self)
     cdef object _decode(self, bytes blob, long long position)
     cdef bytes _encode(self, object value, long long position)
     cdef bytes _as_bytes(self, blob)
@@ -34,11 +28,7 @@ cdef class ListCore:
     @cython.locals(leaf=page_t, slot=int, last=int, room=cython.longlong, length=cython.longlong, blob=bytes, found=list)
     cdef list read_ahead(self, long long position, int step)
     cdef u64 version(self) except? 0
-    cdef object _begin_change(self)
     cdef long long _begin_change_at(self, long long position) except -1
-    cdef object _end_change(self)
-    cdef object _relieve(self)
-    cdef object _fail(self, error)
     @cython.locals(size=Py_ssize_t)
     cdef u64 _word0(self, bytes blob) except? 0
     @cython.locals(size=Py_ssize_t)

@@ -15,6 +15,7 @@ from typing import Any
 
 from ..errors import BlobifyError, RegionClosedError
 from ..layout import MAX_BLOB
+from .calls import Calls
 from .checksum import crc32c
 from .store import Store
 
@@ -41,7 +42,7 @@ READ_AHEAD = 65536
 """Bytes of blobs that an iterator reads at once, at the most, beyond the first."""
 
 
-class ListCore:
+class ListCore(Calls):
     """A list of values in a region.
 
     Args:
@@ -51,17 +52,14 @@ class ListCore:
         plain: True if blobs are the values, as with ``Bytes``: decoding is left out.
     """
 
-    __slots__ = ("_blobify", "_closed", "_index", "_latch", "_name", "_pager", "_plain", "_store")
+    __slots__ = ("_blobify", "_index", "_name", "_plain")
 
     def __init__(self, store: Store, name: str, blobify: Any, plain: bool) -> None:
-        self._store = store
+        Calls.__init__(self, store)
         self._name = name
         self._blobify = blobify
         self._plain = plain
         self._index = store.index(name)
-        self._pager = store.pager
-        self._latch = store.latch
-        self._closed = ""
 
     def recode(self, blobify: Any, plain: bool) -> None:
         """Take another Blobify: the list was not there yet when this handle guessed."""
@@ -73,12 +71,6 @@ class ListCore:
         where = self._store.path
         remedy = f"open {where} again" if where else "take it from its region again, or make a new one"
         self._closed = f"the list {self._name!r} is closed: {remedy}"
-
-    def _enter(self) -> None:
-        """Enter the latch for a call that reads."""
-        if self._closed:
-            raise RegionClosedError(self._closed)
-        self._latch.enter()
 
     # -- values and positions ------------------------------------------------------------------------
 
@@ -225,18 +217,6 @@ class ListCore:
 
     # -- changing ------------------------------------------------------------------------------------
 
-    def _begin_change(self) -> None:
-        """Enter the latch for a change and begin the transaction if this is its first."""
-        if self._closed:
-            raise RegionClosedError(self._closed)
-        self._latch.enter_change()
-        if not self._pager.ready:
-            try:
-                self._store.begin()
-            except BaseException:
-                self._latch.leave()
-                raise
-
     def _begin_change_at(self, position: int) -> int:
         """Begin a change of the value at a position, possibly from the end; return it from the start."""
         self._begin_change()
@@ -246,23 +226,6 @@ class ListCore:
             self._latch.leave()
             raise IndexError("list assignment index out of range")
         return position
-
-    def _end_change(self) -> None:
-        """Leave the latch, and do what is due then."""
-        self._latch.leave()
-        self._relieve()
-
-    def _relieve(self) -> None:
-        """Write out early if enough has gathered, or commit; within a longer call, that call commits."""
-        if self._pager.is_due():
-            self._store.relieve()
-
-    def _fail(self, error: BaseException) -> None:
-        """Roll the transaction back after an error within a change, and leave the latch."""
-        try:
-            self._store.failed(error)
-        finally:
-            self._latch.leave()
 
     def _word0(self, blob: bytes) -> int:
         """Return the first word of an entry for a blob, which the pager holds if it is long."""

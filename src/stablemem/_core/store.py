@@ -24,6 +24,7 @@ import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from typing import NamedTuple
 
 from ..errors import (
     BlobifyError,
@@ -36,14 +37,25 @@ from ..errors import (
 from ..layout import BLOB_PAGE, NODE_SIZE
 from . import catalog
 from .alarm import Alarm
-from .catalog import MAIN, Entry
+from .catalog import MAIN, Catalog, Entry, Patch, Root
 from .checksum import page_checksum
 from .device import Device
 from .freespace import FreeSpace
-from .header import MAX_DIGESTED, MAX_EXTENTS, MAX_TRANSACTION, Header, Slot, boot_id, newest_number
+from .freetree import FreeTree
+from .header import (
+    MAX_DIGESTED,
+    MAX_EXTENTS,
+    MAX_TRANSACTION,
+    Header,
+    Slot,
+    Tree,
+    boot_id,
+    newest_number,
+)
 from .index import Index
 from .latch import Latch
 from .pager import NODE_BUDGET, Pager
+from .patches import Patches, Piece
 from .policy import UNSYNCED_LIMBO, UNSYNCED_SECONDS, Policy
 from .readers import acquire_newest, look, newest_reader, oldest_reader
 from .region import Region
@@ -52,6 +64,18 @@ from .spacemap import Chain, SpaceMap, replay, written_since
 __all__ = ["Store"]
 
 _OPEN: "weakref.WeakSet[Store]" = weakref.WeakSet()
+
+
+class Mark(NamedTuple):
+    """What a savepoint returns to."""
+
+    layers: int
+    changes: int
+    trees: dict[str, Tree]
+    entries: dict[str, Entry]
+    roots: dict[str, Root]
+    listed: tuple[Patch, ...]
+    pending: list[Piece]
 
 
 class Store:
@@ -66,7 +90,11 @@ class Store:
     Attributes:
         policy: when it commits without being told; ``obey`` sets it.
         slot: the newest committed state this handle knows of.
-        entries: the catalog, with each list's tree as committed.
+        committed: the catalog of that state.
+        entries: the lists there are now, with each one's tree as committed.
+        roots: the roots there are now.
+        patches: what was stored into raw blocks and is not in place.
+        raw_written: whether the transaction wrote into raw blocks, which it may write again, or free.
         indexes: the lists opened so far, by name.
 
     Raises:
@@ -81,12 +109,16 @@ class Store:
         self.writable = writable
         self.checksums = checksums
         self.indexes: dict[str, Index] = {}
+        self.committed = Catalog()
         self.entries: dict[str, Entry] = {}
+        self.roots: dict[str, Root] = {}
+        self.patches = Patches()
         self.absent: set[str] = set()
         self.failure = ""
         self.forked = False
         self._broken = False
         self._early = False
+        self.raw_written = False
         self._space: FreeSpace | None = None
         self._log: SpaceMap | None = None
         self._catalog_changed = False
@@ -104,7 +136,7 @@ class Store:
             region = Region(device, shared_lock=not writable)
             region.set_limit(self.slot.length)
             self.pager = Pager(region, FreeSpace(), checksums)
-            self.entries = self._read_catalog(self.slot)
+            self._take(self._read_catalog(self.slot))
         except BaseException:
             device.close()
             raise
@@ -149,19 +181,26 @@ class Store:
         """The log's pages as of the newest slot."""
         return self._log.chain if self._log is not None else replay(self.region, self.slot)[1]
 
-    def _read_catalog(self, slot: Slot) -> dict[str, Entry]:
+    def _take(self, committed: Catalog) -> None:
+        """Make a catalog the one that changes begin with."""
+        self.committed = committed
+        self.entries = dict(committed.lists)
+        self.roots = dict(committed.roots)
+        self.patches.restore(committed.patches, [])
+
+    def _read_catalog(self, slot: Slot) -> Catalog:
         """Return the catalog of a slot, the root of "main" filled in."""
         address, size, check = slot.catalog
         content = self.region.load(address, size) if size else b""
         if size and page_checksum(content) != check:
             found = f"{page_checksum(content):016x}"
             raise CorruptRegionError(address, f"a catalog of checksum {check:016x}", found, self.path)
-        entries = catalog.decode(content, address, slot.length, self.path)
-        if MAIN in entries:
-            entries[MAIN] = entries[MAIN].at(slot.main)
+        read = catalog.decode(content, address, slot.length, self.path)
+        if MAIN in read.lists:
+            read.lists[MAIN] = read.lists[MAIN].at(slot.main)
         elif slot.main[0]:
-            raise CorruptRegionError(address, f"a catalog with {MAIN!r}", f"{sorted(entries)}", self.path)
-        return entries
+            raise CorruptRegionError(address, f"a catalog with {MAIN!r}", f"{sorted(read.lists)}", self.path)
+        return read
 
     def index(self, name: str) -> Index:
         """Return the list of a name that is in the catalog."""
@@ -179,6 +218,25 @@ class Store:
         """Let a snapshot show a list that nobody has committed yet: empty, until a refresh finds it."""
         self.entries[name] = Entry(blobify, options)
         self.absent.add(name)
+
+    def drop_list(self, name: str) -> None:
+        """Delete a list and everything in it, with the next commit; the caller is inside a change."""
+        self.index(name).clear()
+        del self.indexes[name], self.entries[name]
+        self._catalog_changed = True
+
+    def set_root(self, name: str, numbers: Root | None) -> None:
+        """Set a root, or delete it, with the next commit."""
+        if numbers is None:
+            del self.roots[name]
+        else:
+            self.roots[name] = numbers
+        self._catalog_changed = True
+
+    def write_no_digest(self) -> None:
+        """Forget what the transaction wrote: it has become too much for a digest."""
+        self._early = True
+        self.region.written = []
 
     # -- changing ------------------------------------------------------------------------------------
 
@@ -237,12 +295,29 @@ class Store:
         device = self.region.device
         if self.pager.transaction >= MAX_TRANSACTION:
             raise StableMemoryError(f"{self.path} has used up its transaction numbers: copy it to a new file")
-        self._early = False
+        self._early = self.raw_written = False
         self.region.written = []
         self._space.release(self.header.floor, lambda below: oldest_reader(device, below))
+        if self.patches:
+            self._begin_patches(device)
         self.pager.ready = True
         if self.policy.seconds is not None:
             self._commit_alarm.set(self.policy.seconds)
+
+    def _begin_patches(self, device: Device) -> None:
+        """Write in place what may be, and take off the list what is."""
+        assert self._space is not None
+        before = self.patches.listed
+        try:
+            self.patches.begin(
+                self.region, self._space, self.header.floor, lambda below: oldest_reader(device, below)
+            )
+        except BaseException:
+            self._undo_all()
+            raise
+        self._catalog_changed = self._catalog_changed or self.patches.listed != before
+        # No digest covers what is in place: it is none of what the coming commit needs.
+        self.region.written = []
 
     def failed(self, error: BaseException) -> None:
         """Undo the whole transaction after an error inside a change; the caller is inside the latch."""
@@ -344,6 +419,9 @@ class Store:
         assert log is not None
         transaction = pager.transaction
         log.drop_unneeded()
+        if self.patches.pending:
+            self.raw_written = True
+            self._catalog_changed |= self.patches.commit(self.region, space, transaction)
         pager.write_blobs()
         self._place_nodes(1)
         first_page = pager.spare_page()
@@ -354,7 +432,8 @@ class Store:
             if tree != entries[name].tree:
                 entries[name] = entries[name].at(tree)
                 catalog_changed = catalog_changed or name != MAIN
-        place = self._write_catalog(entries) if catalog_changed else self.slot.catalog
+        content = Catalog(entries, dict(self.roots), self.patches.listed)
+        place = self._write_catalog(content) if catalog_changed else self.slot.catalog
         plan = log.plan(transaction, first_page)
         for address, page in plan.pages:
             pager.place_page(address, page)
@@ -383,7 +462,10 @@ class Store:
             self._publish(slot)
             log.adopt(plan, sync)
             space.commit(transaction)
-            self.slot, self.entries, self._catalog_changed = slot, entries, False
+            self.slot, self.committed, self.entries, self._catalog_changed = slot, content, entries, False
+            self.patches.committed()
+            if sync:
+                self.patches.synced()
             pager.changes = 0
             pager.ready = False
             pager.transaction = transaction + 1
@@ -406,6 +488,7 @@ class Store:
             self._publish(slot)
             self._log.unsynced_from = None
             self.slot = slot
+            self.patches.synced()
         self._sync_alarm.cancel()
 
     def _publish(self, slot: Slot) -> None:
@@ -470,8 +553,9 @@ class Store:
         """
         if self._early or not self.slot.synced:
             return ()
+        written = self._still_allocated() if self.raw_written else sorted(self.region.written)
         extents: list[tuple[int, int]] = []
-        for address, size in sorted(self.region.written):
+        for address, size in written:
             if extents and extents[-1][0] + extents[-1][1] == address:
                 extents[-1] = (extents[-1][0], extents[-1][1] + size)
             else:
@@ -480,13 +564,30 @@ class Store:
             return ()
         return tuple(extents)
 
-    def _write_catalog(self, entries: dict[str, Entry]) -> tuple[int, int, int]:
-        """Write the catalog; return address, size and checksum."""
+    def _still_allocated(self) -> list[tuple[int, int]]:
+        """Return what the transaction wrote and has not freed again, each byte once.
+
+        What it has freed may be written to by the next transaction, under a digest that this one needs.
+        """
+        assert self._space is not None
+        fresh = self._space.layers[-1].fresh
+        written = FreeTree()
+        for address, size in self.region.written:
+            for begin, length in fresh.blocks(address, address + size):
+                low, high = max(address, begin), min(address + size, begin + length)
+                written.discard(low, high)
+                written.insert(low, high - low)
+        return written.blocks()
+
+    def _write_catalog(self, now: Catalog) -> tuple[int, int, int]:
+        """Write the catalog; return address, size and checksum, all zero for an empty one."""
         space = self._space
         assert space is not None
         if self.slot.catalog[1]:
             space.free(self.slot.catalog[0], self.slot.catalog[1])
-        content = catalog.encode(entries)
+        content = catalog.encode(now)
+        if not content:
+            return 0, 0, 0
         address = space.allocate(BLOB_PAGE, len(content))
         self.region.write(address, content)
         return address, len(content), page_checksum(content)
@@ -521,8 +622,18 @@ class Store:
                 self._space.undo()
                 self._space.layers.pop()
             self._space.undo()
+        self._catalog_changed = False
+        self._revert(self.committed.lists, self.committed.roots)
+        self.patches.restore(self.committed.patches, [])
         for name, index in self.indexes.items():
             index.restore(self.entries[name].tree)
+
+    def _revert(self, lists: dict[str, Entry], roots: dict[str, Root]) -> None:
+        """Bring back the lists that there were; those that are new since stay, empty, with their handles."""
+        added = {name: entry for name, entry in self.entries.items() if name not in lists}
+        self._catalog_changed = self._catalog_changed or bool(added)
+        self.entries = {**lists, **added}
+        self.roots = dict(roots)
 
     # -- transaction blocks --------------------------------------------------------------------------
 
@@ -558,7 +669,7 @@ class Store:
         finally:
             self.latch.disown(before)
 
-    def _savepoint(self) -> tuple[int, int, dict[str, tuple[int, int, int, int]]]:
+    def _savepoint(self) -> Mark:
         """Begin a savepoint: everything so far is written out, so that a root says all of it."""
         self.latch.enter()
         try:
@@ -576,20 +687,26 @@ class Store:
         assert self._space is not None
         self._space.push()
         states = {name: index.state() for name, index in self.indexes.items()}
-        return len(self._space.layers), self.changes, states
+        return Mark(
+            len(self._space.layers), self.changes, states, dict(self.entries), dict(self.roots),
+            self.patches.listed, list(self.patches.pending),
+        )  # fmt: skip
 
-    def _undo_to(self, mark: tuple[int, int, dict[str, tuple[int, int, int, int]]]) -> None:
+    def _undo_to(self, mark: Mark) -> None:
         """Return to a savepoint."""
-        layers, changes, states = mark
         space = self._space
-        if space is None or len(space.layers) < layers:
+        if space is None or len(space.layers) < mark.layers:
             return  # an error has undone the whole transaction already
         self.pager.discard()
         space.undo()
         space.layers.pop()
-        self.pager.changes = changes
-        for name, index in self.indexes.items():
-            index.restore(states.get(name, self.entries[name].tree))
+        self.pager.changes = mark.changes
+        self._revert(mark.entries, mark.roots)
+        self.patches.restore(mark.listed, mark.pending)
+        for name, tree in mark.trees.items():
+            self.index(name).restore(tree)
+        for name in self.indexes.keys() - mark.trees.keys():
+            self.indexes[name].restore(self.entries[name].tree)
 
     # -- snapshots -----------------------------------------------------------------------------------
 
@@ -621,7 +738,8 @@ class Store:
             region = Region(device, shared_lock=True)
             region.set_limit(header.newest.length)
             self.pager.rebase(region)
-            entries = self._read_catalog(header.newest)
+            fresh = self._read_catalog(header.newest)
+            entries = fresh.lists
             for name in self.indexes:
                 ours = self.entries[name]
                 if name not in entries and name in self.absent:
@@ -640,7 +758,8 @@ class Store:
             device.close()
             raise
         before = self.entries
-        self.entries, self.header, self.slot = entries, header, header.newest
+        self._take(fresh)
+        self.header, self.slot = header, header.newest
         self.absent -= {name for name in self.absent if entries[name] is not before[name]}
         for name, index in self.indexes.items():
             index.restore(entries[name].tree)
@@ -762,7 +881,7 @@ class Store:
         self.pager.ready = False
         try:
             if self._catalog_changed:
-                self.absent |= self.entries.keys() - self._read_catalog(self.slot).keys()
+                self.absent |= self.entries.keys() - self.committed.lists.keys()
             device, header = acquire_newest(old.device.reopen(), self.boot, 0)
             self._adopt(device, header)
         except BaseException as error:  # noqa: BLE001 - nobody is there to catch it in a fork hook

@@ -8,7 +8,8 @@ is free or in limbo joins the set; in the end the set must be the whole region, 
 from dataclasses import dataclass, field
 
 from ..errors import BlockError, CorruptRegionError
-from ..layout import HEADER_SIZE, KIND_NAMES, NODE_PAGE, NODE_SIZE
+from ..layout import BLOB_PAGE, HEADER_SIZE, KIND_NAMES, NODE_PAGE, NODE_SIZE, RAW_PAGE
+from .checksum import page_checksum
 from .freespace import FreeSpace
 from .freetree import FreeTree
 from .index import Index
@@ -31,8 +32,8 @@ class Report:
         transaction: number of the state that was verified.
         lists: values in each list, by name.
         nodes, blobs: how many were read and checked.
-        header_bytes, log_bytes, catalog_bytes, node_bytes, blob_bytes, free_bytes, limbo_bytes: where
-            every byte is.
+        header_bytes, log_bytes, catalog_bytes, node_bytes, blob_bytes, raw_bytes, patch_bytes,
+            free_bytes, limbo_bytes: where every byte is.
         faults: a sentence for everything that is wrong; empty if nothing is.
     """
 
@@ -45,6 +46,8 @@ class Report:
     catalog_bytes: int = 0
     node_bytes: int = 0
     blob_bytes: int = 0
+    raw_bytes: int = 0
+    patch_bytes: int = 0
     free_bytes: int = 0
     limbo_bytes: int = 0
     faults: list[str] = field(default_factory=list)
@@ -96,7 +99,12 @@ def verify(store: Store) -> Report:
         if slot.catalog[1]:
             report.catalog_bytes = slot.catalog[1]
             ranges.add("catalog", *slot.catalog[:2])
-        for name, entry in store.entries.items():
+        for patch in store.committed.patches:
+            report.patch_bytes += patch.size
+            ranges.add("patch", patch.data, patch.size)
+            if page_checksum(store.region.load(patch.data, patch.size)) != patch.check:
+                report.faults.append(f"patch of ({patch.address}, {patch.size}): its checksum does not match")
+        for name, entry in store.committed.lists.items():
             index = Index(Pager(store.region, FreeSpace(), True), *entry.tree)
             report.lists[name] = index.length
             try:
@@ -117,6 +125,14 @@ def verify(store: Store) -> Report:
         if space.kind_at(address) != NODE_PAGE:
             kind = KIND_NAMES[space.kind_at(address)]
             report.faults.append(f"node {address} lies in a region page of kind {kind}")
+    for address, size in space.allocated_blocks(RAW_PAGE, 0, slot.length):
+        report.raw_bytes += size
+        ranges.add("raw block", address, size)
+    for patch in store.committed.patches:
+        if fault := space.fault_of(RAW_PAGE, patch.address, patch.size):
+            report.faults.append(f"patch of ({patch.address}, {patch.size}): {fault}")
+        if fault := space.fault_of(BLOB_PAGE, patch.data, patch.size):
+            report.faults.append(f"bytes of the patch of ({patch.address}, {patch.size}): {fault}")
     for address, size in space.free_blocks():
         if address < slot.length:
             report.free_bytes += min(size, slot.length - address)

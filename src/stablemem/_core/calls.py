@@ -1,0 +1,69 @@
+# cython: annotation_typing=False
+"""Calls: how a call enters a store, changes it and leaves; the base of everything that users call fast.
+
+_begin_change()        the latch, and the transaction if this is its first change
+check the arguments    on a fault: leave the latch, and raise; nothing has happened
+try: change            on an error: ``_fail``, which rolls the whole transaction back
+_end_change()          leave; write out early, or commit, if that is due
+"""
+
+from ..errors import RegionClosedError
+from .store import Store
+
+try:
+    import cython
+except ModuleNotFoundError:
+    from . import _cython as cython  # noqa: F401
+
+__all__ = ["Calls"]
+
+
+class Calls:
+    """One object's calls into a store.
+
+    Args:
+        store: the open region.
+    """
+
+    __slots__ = ("_closed", "_latch", "_pager", "_store")
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._pager = store.pager
+        self._latch = store.latch
+        self._closed = ""
+
+    def _enter(self) -> None:
+        """Enter the latch for a call that reads."""
+        if self._closed:
+            raise RegionClosedError(self._closed)
+        self._latch.enter()
+
+    def _begin_change(self) -> None:
+        """Enter the latch for a change and begin the transaction if this is its first."""
+        if self._closed:
+            raise RegionClosedError(self._closed)
+        self._latch.enter_change()
+        if not self._pager.ready:
+            try:
+                self._store.begin()
+            except BaseException:
+                self._latch.leave()
+                raise
+
+    def _end_change(self) -> None:
+        """Leave the latch, and do what is due then."""
+        self._latch.leave()
+        self._relieve()
+
+    def _relieve(self) -> None:
+        """Write out early if enough has gathered, or commit; within a longer call, that call commits."""
+        if self._pager.is_due():
+            self._store.relieve()
+
+    def _fail(self, error: BaseException) -> None:
+        """Roll the transaction back after an error within a change, and leave the latch."""
+        try:
+            self._store.failed(error)
+        finally:
+            self._latch.leave()

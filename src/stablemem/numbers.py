@@ -1,0 +1,68 @@
+"""Numbers of fixed width, as raw blocks hold them: little-endian, checked before anything is written."""
+
+import struct
+from typing import Literal
+
+__all__ = ["NUMBERS", "Kind", "pack", "size_of", "unpack"]
+
+Kind = Literal[
+    "u8", "u16", "u32", "u64", "i8", "i16", "i32", "i64", "f64",
+    "nat8", "nat16", "nat32", "nat64", "int8", "int16", "int32", "int64", "float",
+]  # fmt: skip
+"""A kind of number; the second row are other names of the first."""
+
+_FORMS = {
+    "u8": "<B", "u16": "<H", "u32": "<I", "u64": "<Q",
+    "i8": "<b", "i16": "<h", "i32": "<i", "i64": "<q", "f64": "<d",
+}  # fmt: skip
+_ALIASES = {"float": "f64"}
+_ALIASES |= {f"nat{bits}": f"u{bits}" for bits in (8, 16, 32, 64)}
+_ALIASES |= {f"int{bits}": f"i{bits}" for bits in (8, 16, 32, 64)}
+NUMBERS = {name: struct.Struct(form) for name, form in _FORMS.items()}
+NUMBERS |= {alias: NUMBERS[name] for alias, name in _ALIASES.items()}
+
+
+def _form(kind: str) -> struct.Struct:
+    try:
+        return NUMBERS[kind]
+    except (KeyError, TypeError):
+        raise ValueError(f"a number is one of {', '.join(_FORMS)}, not {kind!r}") from None
+
+
+def size_of(kind: str) -> int:
+    """Return how many bytes a number takes.
+
+    >>> size_of("u32"), size_of("float")
+    (4, 8)
+    """
+    return _form(kind).size
+
+
+def pack(kind: str, value: float) -> bytes:
+    r"""Return a number's bytes.
+
+    Raises:
+        ValueError: there is no such kind.
+        OverflowError: the number does not fit.
+        TypeError: it is no number, or a fraction where there is room for an integer only.
+
+    >>> pack("u16", 258), pack("i8", -1)
+    (b'\x02\x01', b'\xff')
+    """
+    form = _form(kind)
+    try:
+        return form.pack(value)
+    except struct.error as error:
+        if isinstance(value, int):
+            bits = 8 * form.size
+            low, high = (
+                (0, (1 << bits) - 1) if form.format.isupper() else (-1 << bits - 1, (1 << bits - 1) - 1)
+            )
+            raise OverflowError(f"{kind} holds {low} to {high}, not {value}") from None
+        raise TypeError(f"{kind} holds numbers, not {type(value).__name__}: {error}") from None
+
+
+def unpack(kind: str, content: bytes) -> int | float:
+    """Return the number in its bytes."""
+    value: int | float = _form(kind).unpack(content)[0]
+    return value
