@@ -1,5 +1,6 @@
 """The verdict: one state of a region, and all that is wrong with it (2.7)."""
 
+import builtins
 from bisect import bisect_right
 from dataclasses import dataclass, field
 
@@ -53,6 +54,15 @@ class Verdict:
     slot: int = -1
     length: int = 0
     ranges: dict[str, list[Range]] = field(default_factory=dict)
+
+    def raw(self, content: memoryview, address: int, size: int) -> "builtins.bytes":
+        """Return raw bytes of the state, with the patches over them (3.10)."""
+        data = bytearray(content[address : address + size])
+        for at, _, held in self.patches:
+            low, high = max(at, address), min(at + len(held), address + size)
+            if low < high:
+                data[low - address : high - address] = held[low - at : high - at]
+        return builtins.bytes(data)
 
     @property
     def sound(self) -> bool:

@@ -21,7 +21,9 @@ from unittest.mock import patch
 
 from stablemem._core import store as engine
 from stablemem._core.device import Device
+from stablemem._core.freetree import FreeTree
 from stablemem._core.header import Header, decode
+from stablemem._core.patches import Patches
 from stablemem._core.spacemap import SpaceMap
 from stablemem._core.store import Store
 from stablemem.layout import BLOB_PAGE, NODE_SIZE, SLOT_COUNT
@@ -127,6 +129,44 @@ def _promotion_without_data(plant: Patch) -> None:
         del events[events.index(("sync",), first)]
 
     plant(Store, "_promote", careless)
+
+
+@_fault("patch in place too early", "asu", "ssu")
+def _patch_too_early(plant: Patch) -> None:
+    """A store into a committed raw block is made in place while an older state may still come back."""
+    begin = Patches.begin
+
+    def early(patches, region, space, *_):
+        begin(patches, region, space, 1 << 60, lambda below: None)
+
+    plant(Patches, "begin", early)
+
+
+@_fault("patch off the list too early", "hcs", "oss")
+def _patch_off_too_early(plant: Patch) -> None:
+    """The transaction that writes a patch in place is the one that takes it off the list."""
+    begin = Patches.begin
+
+    def hasty(patches, *arguments):
+        begin(patches, *arguments)
+        patches.synced()
+        begin(patches, *arguments)
+
+    plant(Patches, "begin", hasty)
+
+
+@_fault("digest over what was freed", 100_011, 100_027)
+def _digest_over_freed(plant: Patch) -> None:
+    """A digest covers raw bytes that its transaction wrote and freed, and the next one writes there."""
+
+    def everything(store):
+        written = FreeTree()
+        for address, size in store.region.written:
+            written.discard(address, address + size)
+            written.insert(address, size)
+        return written.blocks()
+
+    plant(Store, "_still_allocated", everything)
 
 
 @_fault("recovery without extents", "Ka", "KAc")
@@ -327,7 +367,7 @@ def _synced_overwritten(plant: Patch) -> None:
     plant(Header, "kept", lambda header: header.valid[:1])
 
 
-@_fault("tail cut too short", 100_010, 100_024)
+@_fault("tail cut too short", 100_000, 100_004)
 def _tail_cut(plant: Patch) -> None:
     """Closing cuts the file to what the newest slot reaches, though others reach further."""
 
@@ -345,7 +385,7 @@ def _readers_ignored(plant: Patch) -> None:
     plant(engine, "oldest_reader", lambda device, below: None)
 
 
-@_fault("dropped slot left", "kbD", "AaK", "uki", "iKu")
+@_fault("dropped slot left", "bfe", "KfA", "rcK", "dcK")
 def _dropped_left(plant: Patch) -> None:
     """A slot whose digest did not match stays, until the next transaction happens to write what it misses."""
     recover = Header.recover

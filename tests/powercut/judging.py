@@ -16,6 +16,7 @@ from typing import Any
 
 from xxhash import xxh3_64_intdigest
 
+from stablemem._core.heap import Heap
 from stablemem._core.opening import open_store
 from stablemem._core.sequence import ListCore
 from stablemem._core.store import Store
@@ -60,9 +61,9 @@ def independent() -> tuple[Callable[..., Any], Callable[..., Any]] | None:
 
 def shown(store: Store) -> State:
     """Return what the lists of a store hold."""
-    return tuple(
-        tuple(ListCore(store, name, None, True)[:]) if name in store.entries else () for name in NAMES
-    )
+    heap = Heap(store)
+    lists = [tuple(ListCore(store, name, None, True)[:]) if name in store.entries else () for name in NAMES]
+    return (*lists, tuple(heap.load(*block) for _, block in sorted(store.roots.items())))
 
 
 def extends(state: State, other: State) -> bool:
@@ -150,7 +151,7 @@ class Judge:
 
         now = [list(values) for values in found]
         worked.repeats = rng.random() < 0.7 and extends(lost, found)
-        again = lost if worked.repeats else ((), ())
+        again = lost if worked.repeats else ((), (), ())
         for number, name in enumerate(NAMES):
             if name not in store.entries:
                 store.add(name, "bytes", b"")
@@ -173,6 +174,10 @@ class Judge:
                     del target[at]
                 else:
                     target.append(large)
+        if now[2] and rng.random() < 0.7:
+            address, size = sorted(store.roots.items())[0][1]
+            Heap(store).store(address + size // 2, b"!")
+            now[2][0] = now[2][0][: size // 2] + b"!" + now[2][0][size // 2 + 1 :]
         if rng.random() < 0.2:
             store.write_early()
         mark(False)
@@ -232,6 +237,10 @@ class Judge:
         for older in self.kept(image, boot) if steady else []:
             if not older.sound:
                 raise Failure(f"the independent judge, of the kept state: {older.faults[0]}")
-        theirs = tuple(tuple(verdict.lists.get(name, ())) for name in NAMES)
+        lists = [tuple(verdict.lists.get(name, ())) for name in NAMES]
+        theirs = (
+            *lists,
+            tuple(verdict.raw(memoryview(image), *root) for _, root in sorted(verdict.roots.items())),
+        )
         if theirs != found:
             raise Failure(f"the independent judge reads otherwise: {first_difference(theirs, found)}")

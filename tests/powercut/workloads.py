@@ -12,6 +12,7 @@ The operations of the short ones:
     k  commit, and the process is killed before the sync; open again
     K  commit whose sync fails, and the process is killed right then; open again
     p  sync the last commit, if it was not, with changes pending or not
+    h  add a raw block        s  store into one         x  remove one
 
 A random one has more: large values, many values, two lists, transaction blocks in one another, readers,
 a sync that fails with the process killed right after it, pages evicted after a failed sync, writes that fail.
@@ -39,6 +40,7 @@ from .disk import NONE, Disk
 __all__ = [
     "ALPHABET",
     "NAMES",
+    "PARTS",
     "RANDOM",
     "SHORT",
     "Failure",
@@ -51,15 +53,16 @@ __all__ = [
 ]
 
 NAMES = ("main", "second")
-ALPHABET = "aAirdDcubeofkKp"
+PARTS = (*NAMES, "raw")
+ALPHABET = "aAirdDcubeofkKphsx"
 SHORT_SEQUENCES = ["".join(each) for size in (1, 2, 3) for each in itertools.product(ALPHABET, repeat=size)]
 SHORT = len(SHORT_SEQUENCES)
 RANDOM = 100_000
-USED = "aAAcAaAcdAcuDAcAr"
+USED = "aAAhcAahAcdAcuDAcsAr"
 """What was done to the used file before the short sequences on it."""
 
 State = tuple[tuple[bytes, ...], ...]
-"""The values of each list."""
+"""The values of each list, and what is in the raw blocks, by the names of their roots."""
 
 
 class Failure(Exception):  # noqa: N818 - what failed is the engine
@@ -206,12 +209,13 @@ class Handle(Device):
 def contents(region: MemoryRegion) -> State:
     """Return what the lists of a region hold."""
     there = region.names()
-    return tuple(tuple(region.buffer(name, "bytes")[:]) if name in there else () for name in NAMES)
+    lists = [tuple(region.buffer(name, "bytes")[:]) if name in there else () for name in NAMES]
+    return (*lists, tuple(region.load(*block) for block in region.roots.values()))
 
 
 def first_difference(found: State, expected: State) -> str:
     """Say briefly where two states differ."""
-    for name, ours, theirs in zip(NAMES, found, expected, strict=True):
+    for name, ours, theirs in zip(PARTS, found, expected, strict=True):
         if ours != theirs:
             pairs = itertools.zip_longest(ours, theirs)
             at = next(number for number, (one, two) in enumerate(pairs) if one != two)
@@ -229,8 +233,8 @@ class Session:
         self.random = random.Random(seed)
         self.tape = Tape()
         self.played = Workload(seed, events=self.tape.events)
-        self.now: list[list[bytes]] = [[] for _ in NAMES]
-        self.committed: State = ((), ())
+        self.now: list[list[bytes]] = [[] for _ in PARTS]
+        self.committed: State = ((), (), ())
         self.begun: State | None = None
         self.unsynced = False
         self.readers: list[tuple[MemoryRegion, State]] = []
@@ -339,6 +343,29 @@ class Session:
                 del target[at % 2 :: 2]
             elif what == "slice":
                 target[at:stop] = [value, value[:5], value]
+
+    def raw(self, what: str, value: bytes, rng: random.Random) -> None:
+        """Make one change to the raw blocks."""
+        region, blocks = self.region, self.now[2]
+        if what == "add" or not blocks:
+            region.roots[f"{len(blocks):03}"] = region.add_blob(value), len(value)
+            blocks.append(value)
+            return
+        number = rng.randrange(len(blocks))
+        root = f"{number:03}"
+        address, size = region.roots[root]
+        if what == "store":
+            at = rng.randrange(size)
+            part = value[: size - at]
+            region.store(address + at, part)
+            blocks[number] = blocks[number][:at] + part + blocks[number][at + len(part) :]
+        elif what == "replace":
+            region.roots[root] = region.replace_blob(address, size, value), len(value)
+            blocks[number] = value
+        else:
+            root = f"{len(blocks) - 1:03}"
+            if region.remove_blob(*region.roots.pop(root)) != blocks.pop():
+                raise Failure("a raw block held something else")
 
     def extend(self, name: int, blobs: list[bytes]) -> None:
         """Append many values."""
@@ -515,6 +542,9 @@ def _step(session: Session, step: str, number: int) -> None:
         session.rollback()
     elif step == "e":
         session.region._store.write_early()
+    elif step in "hsx":
+        what = {"h": "add", "s": "store", "x": "remove"}[step]
+        session.raw(what, large, session.random)
     elif step == "p":
         session.promote()
     elif step == "o":
@@ -621,7 +651,7 @@ def _play_random(session: Session) -> None:
                 session.guarded(session.region._store.write_early)
             if what.startswith("fail"):
                 tape.fail_sync, tape.die = nth, what != "fail"
-                if rng.random() < 0.5 and session.committed != ((), ()):
+                if rng.random() < 0.5 and session.committed != ((), (), ()):
                     tape.watch = session.spy
             elif what == "write fails":
                 tape.fail_write = rng.randrange(1, 6)
@@ -652,6 +682,11 @@ def _play_random(session: Session) -> None:
                 session.rollback()
             if rng.random() < 0.2:
                 session.guarded(session.region._store.write_early)
+            for _ in range(aside.choice([0, 0, 0, 0, 1, 1, 3])):
+                what = aside.choice(["add", "add", "store", "store", "replace", "remove"])
+                steps[-1] += f", {what} raw"
+                value = aside.randbytes(aside.choice([1, 20, 300, 5000, 70_000]))
+                session.guarded(lambda what=what, value=value: session.raw(what, value, aside))
             if aside.random() < 0.15:
                 steps[-1] += ", the one before synced"
                 session.guarded(session.promote)
