@@ -137,6 +137,9 @@ def test_memory_region():
         "sync",
         "checksums",
         "timeout",
+        "max_size",
+        "on_low_space",
+        "low_space",
     ]
 
 

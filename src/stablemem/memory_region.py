@@ -2,13 +2,14 @@
 
 import os
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
+from ._core.heap import Heap
 from ._core.opening import open_store
 from ._core.policy import Policy
 from ._core.store import Store
@@ -21,6 +22,10 @@ if TYPE_CHECKING:
     from .memory_buffer import MemoryBuffer
 
 __all__ = ["MemoryRegion", "Stats"]
+
+
+LEAST_SIZE = 1 << 18
+"""Bytes of the smallest ``max_size``."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +73,12 @@ class MemoryRegion(RawBlocks):
         sync: whether commits survive a power cut; False makes them survive the process only, and the
             machine half a minute later.
         checksums: whether values are verified at each read.
+        max_size: bytes that the file may have; a change beyond is a RegionFullError, and the transaction is
+            rolled back. The last MiB of it, or a quarter, is kept for what deleting writes.
+        on_low_space: called with ``stats()`` after the call in which what is used reaches ``low_space`` of
+            max_size, or of what the disk has room for if that is less; once each time. It may change the
+            region. What it raises, that call raises.
+        low_space: the share, from 0 to 1.
 
     Raises:
         FileNotFoundError, FileExistsError, IsADirectoryError, PermissionError: as ``open`` does.
@@ -94,8 +105,12 @@ class MemoryRegion(RawBlocks):
         sync: bool = True,
         checksums: bool = True,
         timeout: float = 0.0,
+        max_size: int | None = None,
+        on_low_space: "Callable[[Stats], object] | None" = None,
+        low_space: float = 0.9,
     ) -> None:
         policy = Policy.of(sync, autocommit, commit_every)
+        _check_room(max_size, low_space)
         if source is not None and not isinstance(source, str | os.PathLike):
             raise TypeError(
                 f"source is a path or None, not {type(source).__name__}: name a file, or leave it out for a "
@@ -106,15 +121,30 @@ class MemoryRegion(RawBlocks):
             raise TypeError("source is a path of text, not of bytes: decode it with os.fsdecode()")
         self._mode = mode
         self._buffers: list[weakref.ref[MemoryBuffer[Any]]] = []
-        self._store = open_store(path, mode, timeout=timeout, checksums=checksums)
+        Heap.__init__(self, open_store(path, mode, timeout=timeout, checksums=checksums))
         self._store.obey(policy)
+        self._store.confine(max_size, low_space, self._on_low_space(on_low_space))
 
     @classmethod
     def _of(cls, store: Store, mode: str) -> Self:
         """Return a region on a store that is open already."""
         region = cls.__new__(cls)
-        region._mode, region._store, region._buffers = mode, store, []
+        Heap.__init__(region, store)
+        region._mode, region._buffers = mode, []
         return region
+
+    def _on_low_space(self, call: "Callable[[Stats], object] | None") -> Callable[[], None] | None:
+        """Return what the store calls, which does not keep this region alive."""
+        if call is None:
+            return None
+        weak = weakref.ref(self)
+
+        def tell() -> None:
+            region = weak()
+            if region is not None:
+                call(region.stats())
+
+        return tell
 
     # -- what it is ----------------------------------------------------------------------------------
 
@@ -167,11 +197,12 @@ class MemoryRegion(RawBlocks):
         Raises:
             KeyError: there is none of this name.
         """
+        self._store.require_open()
         self._store.require_writable()
         if name not in self._store.entries:
             raise KeyError(f"{self.path or 'this region'} has no list {name!r}; it has {self.names()}")
         with self._store.exclusive():
-            self._heap.drop(name)
+            self._drop(name)
             for reference in self._buffers:
                 buffer = reference()
                 if buffer is not None and buffer.name == name:
@@ -301,3 +332,16 @@ class MemoryRegion(RawBlocks):
     ) -> None:
         """Close; an exception rolls uncommitted changes back first."""
         self._store.close(commit=kind is None)
+
+
+def _check_room(max_size: int | None, low_space: float) -> None:
+    """Raise for limits that make no sense."""
+    if max_size is not None:
+        if isinstance(max_size, bool) or not isinstance(max_size, int):
+            raise TypeError(f"max_size is a number of bytes or None, not {type(max_size).__name__}")
+        if max_size < LEAST_SIZE:
+            raise ValueError(f"max_size is {LEAST_SIZE} bytes or more, not {max_size}")
+    if isinstance(low_space, bool) or not isinstance(low_space, int | float):
+        raise TypeError(f"low_space is a share from 0 to 1, not {type(low_space).__name__}")
+    if not 0 < low_space <= 1:
+        raise ValueError(f"low_space is a share from 0 to 1, not {low_space}")

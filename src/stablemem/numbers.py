@@ -1,6 +1,7 @@
 """Numbers of fixed width, as raw blocks hold them: little-endian, checked before anything is written."""
 
 import struct
+from operator import index
 from typing import Literal
 
 __all__ = ["NUMBERS", "Kind", "pack", "size_of", "unpack"]
@@ -50,16 +51,28 @@ def pack(kind: str, value: float) -> bytes:
     (b'\x02\x01', b'\xff')
     """
     form = _form(kind)
+    if form is NUMBERS["f64"]:
+        try:
+            return form.pack(value)
+        except struct.error:
+            if not isinstance(value, int):
+                raise TypeError(f"{kind} holds numbers, not {type(value).__name__}") from None
+            raise OverflowError(f"{kind} holds numbers up to 1.8e308, not {_shown(value)}") from None
     try:
-        return form.pack(value)
-    except struct.error as error:
-        if isinstance(value, int):
-            bits = 8 * form.size
-            low, high = (
-                (0, (1 << bits) - 1) if form.format.isupper() else (-1 << bits - 1, (1 << bits - 1) - 1)
-            )
-            raise OverflowError(f"{kind} holds {low} to {high}, not {value}") from None
-        raise TypeError(f"{kind} holds numbers, not {type(value).__name__}: {error}") from None
+        number = index(value)  # type: ignore[arg-type]
+    except TypeError:
+        raise TypeError(f"{kind} holds integers, not {type(value).__name__}") from None
+    bits = 8 * form.size
+    low, high = (0, (1 << bits) - 1) if form.format.isupper() else (-1 << bits - 1, (1 << bits - 1) - 1)
+    if not low <= number <= high:
+        raise OverflowError(f"{kind} holds {low} to {high}, not {_shown(number)}")
+    return form.pack(number)
+
+
+def _shown(value: float) -> str:
+    """Return a number as a message shows it; Python does not print integers of thousands of digits."""
+    long = isinstance(value, int) and value.bit_length() > 14_000
+    return f"an integer of {value.bit_length()} bits" if long and isinstance(value, int) else str(value)
 
 
 def unpack(kind: str, content: bytes) -> int | float:

@@ -1,7 +1,8 @@
 """RawBlocks: the part of MemoryRegion that allocates, recycles, reads and writes blocks of memory."""
 
-from ._core.heap import Heap
-from ._core.store import Store
+from operator import index
+
+from ._core.heap import Heap, bounds
 from .errors import BlockError
 from .layout import MAX_ADDRESS, RAW_PAGE, REGION_PAGE
 from .numbers import Kind, pack, size_of, unpack
@@ -9,10 +10,8 @@ from .roots import Roots
 
 __all__ = ["RawBlocks"]
 
-Data = bytes | bytearray | memoryview
 
-
-class RawBlocks:
+class RawBlocks(Heap):
     """Blocks that the user of a region lays out, each an address and a size in bytes.
 
     A block has no identity beyond its range: what was allocated in two calls may be freed in one, a part of
@@ -20,116 +19,15 @@ class RawBlocks:
     happens. What was allocated and not stored into holds zeros, or what an earlier block left there.
     """
 
-    _store: Store
-
-    @property
-    def _heap(self) -> Heap:
-        return Heap(self._store)
-
-    # -- blocks --------------------------------------------------------------------------------------
-
-    def allocate(self, size: int) -> int:
-        """Return the address of a new block of ``size`` bytes: the lowest that fits. O(log n) in free blocks.
-
-        Raises:
-            ValueError: a block has 1 byte or more.
-            RegionFullError: there is no room.
-
-        >>> from stablemem import MemoryRegion
-        >>> heap = MemoryRegion()
-        >>> a, b = heap.allocate(100), heap.allocate(50)
-        >>> heap.deallocate(a, 100)
-        >>> heap.allocate(60) == a, b - a
-        (True, 100)
-        >>> heap.close()
-        """
-        return self._heap.allocate(size)
-
-    def deallocate(self, address: int, size: int) -> None:
-        """Free a range. What older snapshots can still read is used again when they are gone. O(log n).
-
-        Raises:
-            BlockError: not all of it is allocated.
-        """
-        self._heap.deallocate(address, size)
-
-    def resize(self, address: int, size: int, new_size: int) -> int:
-        """Return the address of a block after a change of its size: the same if there is room behind it.
-
-        Its bytes stay, as far as it still has them; the bytes that are new hold anything. O(log n + size).
-
-        Raises:
-            BlockError: not all of it is allocated.
-        """
-        return self._heap.resize(address, size, new_size)
-
-    def load(self, address: int, size: int) -> bytes:
-        """Return a copy of a range. O(size).
-
-        Raises:
-            BlockError: it leaves the region.
-        """
-        return self._heap.load(address, size)
-
-    def view(self, address: int, size: int) -> memoryview:
-        """Return a read-only view of a range, without a copy where that is possible.
-
-        A snapshot's view keeps the snapshot and never changes; a writer's is good until its next change.
-
-        Raises:
-            BlockError: it leaves the region.
-        """
-        return self._heap.view(address, size)
-
-    def store(self, address: int, data: Data) -> None:
-        """Overwrite a range, which older snapshots go on seeing as it was. O(size).
-
-        Raises:
-            BlockError: not all of it is allocated.
-        """
-        self._heap.store(address, data)
-
     def deallocate_range(self, start: int, stop: int) -> None:
         """Free every byte of ``[start, stop)`` that is allocated as a raw block; others are left alone."""
-        self._heap.clear(start, stop)
+        self._clear_range(start, stop)
 
     def clear(self) -> None:
         """Free all raw blocks. Lists and roots stay."""
-        self._heap.clear(0, MAX_ADDRESS)
+        self._clear_range(0, MAX_ADDRESS)
 
-    def grow(self, pages: int) -> int:
-        """Add free region pages of 64 KiB at the end; return how many there were."""
-        return self._heap.grow(pages)
-
-    # -- blobs and numbers ---------------------------------------------------------------------------
-
-    def add_blob(self, data: Data) -> int:
-        """Return the address of a new block that holds ``data``, of 1 byte or more."""
-        return self._heap.add(data)
-
-    def remove_blob(self, address: int, size: int) -> bytes:
-        """Free a range and return what it held.
-
-        Raises:
-            BlockError: not all of it is allocated.
-        """
-        return self._heap.take(address, size)
-
-    def replace_blob(self, address: int, size: int, data: Data) -> int:
-        """Return the address of a block that holds ``data`` in place of what it held, whatever its length.
-
-        Raises:
-            BlockError: not all of it is allocated.
-
-        >>> from stablemem import MemoryRegion
-        >>> heap = MemoryRegion()
-        >>> a = heap.add_blob(b"hello")
-        >>> a = heap.replace_blob(a, 5, b"hello, world")
-        >>> heap.load(a, 12), heap.remove_blob(a, 12)
-        (b'hello, world', b'hello, world')
-        >>> heap.close()
-        """
-        return self._heap.replace(address, size, data)
+    # -- numbers ---------------------------------------------------------------------------
 
     def load_as(self, kind: Kind, address: int) -> int | float:
         """Return the number at an address; see ``numbers.Kind``.
@@ -175,7 +73,7 @@ class RawBlocks:
     @property
     def roots(self) -> Roots:
         """The region's roots: a small mapping of names to tuples of integers, such as (address, size)."""
-        return Roots(self._heap)
+        return Roots(self)
 
     # -- what is where -------------------------------------------------------------------------------
 
@@ -209,6 +107,7 @@ class RawBlocks:
 
     def free_blocks(self, start: int = 0, stop: int = MAX_ADDRESS) -> list[tuple[int, int]]:
         """Return the free blocks, as (address, size) by address, cut to ``[start, stop)``."""
+        start, stop = bounds(start, stop)
         with self._store.latch.held():
             found = self._store.space.free_blocks(start, stop)
         cut = [(max(address, start), min(address + size, stop)) for address, size in found]
@@ -216,6 +115,7 @@ class RawBlocks:
 
     def allocated_blocks(self, start: int = 0, stop: int = MAX_ADDRESS) -> list[tuple[int, int]]:
         """Return the maximal runs of allocated raw bytes, as (address, size), cut to ``[start, stop)``."""
+        start, stop = bounds(start, stop)
         with self._store.latch.held():
             return self._store.space.allocated_blocks(RAW_PAGE, start, stop)
 
@@ -226,7 +126,7 @@ class RawBlocks:
             BlockError: it leaves the region.
         """
         with self._store.latch.held():
-            return not self._store.space.fault_of(RAW_PAGE, address, self._within(address, size))
+            return not self._store.space.fault_of(RAW_PAGE, *self._within(address, size))
 
     def is_free(self, address: int, size: int) -> bool:
         """Return whether no byte of a range is in use: free, or freed and only kept for older snapshots.
@@ -235,11 +135,11 @@ class RawBlocks:
             BlockError: it leaves the region.
         """
         with self._store.latch.held():
-            return self._store.space.is_unused(address, self._within(address, size))
+            return self._store.space.is_unused(*self._within(address, size))
 
-    def _within(self, address: int, size: int) -> int:
-        """Return the size of a range that is inside the region."""
-        end = self._store.space.end
-        if size <= 0 or address < 0 or address + size > end:
-            raise BlockError(f"block ({address}, {size}) is not in the region of {end} bytes")
-        return size
+    def _within(self, address: int, size: int) -> tuple[int, int]:
+        """Return a range that is inside the region."""
+        at, length, end = index(address), index(size), self._store.space.end
+        if length <= 0 or at < 0 or at + length > end:
+            raise BlockError(f"block ({at}, {length}) is not in the region of {end} bytes")
+        return at, length

@@ -5,6 +5,7 @@ from typing import Any, assert_type
 
 from stablemem import CorruptRegionError, MemoryBuffer, MemoryRegion, RegionLockedError, Stats
 from stablemem.blobify import Blobify, Bytes, Msgpack, Text
+from stablemem.roots import Roots
 
 
 class Words:
@@ -89,6 +90,46 @@ def regions() -> None:
         assert_type(region.stats(), Stats)
         assert_type(region.transaction_number, int)
         assert_type(region.stats().file_bytes, int)
+
+
+def blocks(region: MemoryRegion) -> None:
+    address = region.allocate(100)
+    assert_type(address, int)
+    assert_type(region.resize(address, 100, 200), int)
+    assert_type(region.add_blob(b"x"), int)
+    assert_type(region.add_blob(bytearray(1)), int)
+    assert_type(region.add_blob(memoryview(b"x")), int)
+    assert_type(region.replace_blob(address, 1, b"xy"), int)
+    assert_type(region.remove_blob(address, 1), bytes)
+    assert_type(region.load(address, 1), bytes)
+    assert_type(region.view(address, 1), memoryview)
+    region.store(address, b"x")
+    region.deallocate(address, 100)
+    region.deallocate_range(0, 100)
+    region.clear()
+    assert_type(region.grow(1), int)
+    assert_type(region.load_as("u64", address), int | float)
+    assert_type(region.add_as("float", 1.5), int)
+    assert_type(region.remove_as("nat8", address), int | float)
+    region.store_as("i32", address, -1)
+    assert_type(region.roots, Roots)
+    assert_type(region.roots["x"], tuple[int, ...])
+    assert_type(region.roots.get("x"), tuple[int, ...] | None)
+    assert_type(list(region.roots), list[str])
+    region.load(*region.roots["x"])
+    region.roots["x"] = (address, 100)
+    del region.roots["x"]
+    assert_type(region.free_blocks(), list[tuple[int, int]])
+    assert_type(region.allocated_blocks(0, 100), list[tuple[int, int]])
+    assert_type(region.is_allocated(address, 100), bool)
+    assert_type(region.is_free(address, 100), bool)
+    assert_type((region.size, region.capacity, region.pages), tuple[int, int, int])
+    assert_type((region.allocated_bytes, region.free_bytes), tuple[int, int])
+    region.load_as("u9", address)  # type: ignore[arg-type]
+    region.add_blob("text")  # type: ignore[arg-type]
+    region.roots["x"] = "text"  # type: ignore[assignment]
+    region.snapshot().load(address, 1)
+    region.drop("x")
 
 
 def errors(locked: RegionLockedError, corrupt: CorruptRegionError) -> None:

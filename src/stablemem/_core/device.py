@@ -98,6 +98,14 @@ class Device:
         """Return the file's length in bytes."""
         return os.fstat(self.descriptor).st_size
 
+    def room(self) -> int:
+        """Return how many bytes the disk has left for this file."""
+        try:
+            status = os.fstatvfs(self.descriptor)
+        except OSError as error:
+            raise self.error(error.errno or errno.EIO, "asking for the room on the disk") from error
+        return status.f_bavail * status.f_frsize
+
     def read(self, address: int, size: int) -> bytes:
         """Return ``size`` bytes at ``address``, fewer where the file ends before."""
         pieces = []

@@ -23,6 +23,8 @@ cdef class FreeSpace:
     cdef readonly list limbo
     cdef readonly FreeTree given
     cdef readonly u64 end
+    cdef public u64 most
+    cdef public bint grown
 
     @cython.locals(tree=FreeTree, address=cython.longlong, layer=Layer)
     cpdef u64 allocate(self, int kind, u64 size) except 0
@@ -43,3 +45,7 @@ cdef class FreeSpace:
     cpdef Py_ssize_t count_blocks(self) except -1
     @cython.locals(tree=FreeTree)
     cpdef list free_blocks(self, u64 start=*, u64 stop=*, u64 most=*)
+    @cython.locals(first=u64, stop=u64, tree=FreeTree, layer=Layer)
+    cpdef str fault_of(self, int kind, u64 address, u64 size)
+    @cython.locals(layer=Layer)
+    cpdef object free_range(self, u64 address, u64 size)

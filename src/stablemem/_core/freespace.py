@@ -28,8 +28,8 @@ multiple of region pages; a kind tree holds no whole region page; the layers' se
 
 from collections.abc import Callable
 
-from ..errors import BlockError
-from ..layout import HEADER_SIZE, KIND_NAMES, KINDS, MAX_ADDRESS, NODE_PAGE
+from ..errors import BlockError, RegionFullError
+from ..layout import HEADER_SIZE, KIND_NAMES, KINDS, MAX_ADDRESS, NODE_PAGE, RAW_PAGE
 from .freetree import FreeTree
 
 try:
@@ -40,6 +40,9 @@ if not cython.compiled:
     from ..layout import REGION_PAGE
 
 __all__ = ["FreeSpace", "Layer", "Limbo"]
+
+RESERVE = 1 << 20
+"""Bytes below ``most`` that only nodes and log may grow into; a quarter of it if that is less."""
 
 LIMBO_GENERATIONS = 64
 """Distinct transaction numbers kept in limbo; beyond, neighbours share the younger number."""
@@ -74,6 +77,9 @@ class FreeSpace:
         limbo: what committed transactions freed, oldest first.
         areas: for each kind, the set of its region pages, as byte ranges.
         given: region pages that got a kind in this transaction, as byte ranges.
+        most: where the region must end at the latest; blobs and raw blocks leave the last ``RESERVE`` of it
+            to nodes and log, so that what is full can be deleted from.
+        grown: whether the region has grown since somebody cleared it.
 
     >>> space = FreeSpace()
     >>> space.allocate(1, 4096), space.allocate(2, 100), space.allocate(2, 100)
@@ -82,9 +88,11 @@ class FreeSpace:
     65536
     """
 
-    __slots__ = ("_kinds", "_pool", "_trees", "areas", "end", "given", "layers", "limbo")
+    __slots__ = ("_kinds", "_pool", "_trees", "areas", "end", "given", "grown", "layers", "limbo", "most")
 
     def __init__(self) -> None:
+        self.most = MAX_ADDRESS
+        self.grown = False
         self._pool = FreeTree()
         self._trees = [FreeTree() for _ in KIND_NAMES]
         self.areas = [FreeTree() for _ in KIND_NAMES]
@@ -102,13 +110,13 @@ class FreeSpace:
     def allocate(self, kind: int, size: int) -> int:
         """Return the address of a block of ``size`` bytes: first fit among the kind's, else new pages."""
         tree = self._trees[kind]
-        address = tree.allocate(size)
+        address = tree.allocate_block(size)
         if address < 0:
             self._extend(kind, size)
-            address = tree.allocate(size)
+            address = tree.allocate_block(size)
             self._trim(kind, address + size)
         layer = self.layers[-1]
-        layer.fresh.insert(address, size)
+        layer.fresh.insert_block(address, size)
         return address
 
     def take_run(self, kind: int, wanted: int, least: int) -> tuple[int, int]:
@@ -130,7 +138,8 @@ class FreeSpace:
         if extended:
             pages = (wanted + REGION_PAGE - 1) // REGION_PAGE
             largest = self._pool.largest()
-            if largest < pages * REGION_PAGE and largest >= max(least, 16 * REGION_PAGE):
+            tight = self.end + pages * REGION_PAGE > self.most
+            if largest < pages * REGION_PAGE and largest >= max(least, 0 if tight else 16 * REGION_PAGE):
                 wanted = min(wanted, largest)
             self._extend(kind, wanted)
             address = tree.find(wanted)
@@ -156,8 +165,11 @@ class FreeSpace:
     def _extend(self, kind: int, size: int) -> None:
         """Give pages to a kind so that its tree has a block of ``size``."""
         if size > MAX_ADDRESS - self.end:
-            raise BlockError(f"a block of {size} bytes would end beyond the largest address, {MAX_ADDRESS}")
+            raise RegionFullError(
+                f"a block of {size} bytes would end beyond the largest address, {MAX_ADDRESS}"
+            )
         pages = (size + REGION_PAGE - 1) // REGION_PAGE
+        self._reserve(kind, pages * REGION_PAGE)
         address = self._pool.allocate(pages * REGION_PAGE)
         if address < 0:
             tail = self._pool.last()
@@ -188,13 +200,13 @@ class FreeSpace:
     def free(self, address: int, size: int) -> None:
         """Free a block: at once if the innermost layer allocated it, else when its layer ends."""
         layer = self.layers[-1]
-        if layer.fresh.covers(address, size):
-            layer.fresh.remove(address, size)
+        if layer.fresh.covers_block(address, size):
+            layer.fresh.remove_block(address, size)
             self.reuse(address, size)
         else:
             if size > self.end or address > self.end - size:
                 raise BlockError(f"block ({address}, {size}) is not in the region of {self.end} bytes")
-            layer.freed.insert(address, size)
+            layer.freed.insert_block(address, size)
 
     def fault_of(self, kind: int, address: int, size: int) -> str:
         """Return why a range is not wholly allocated in pages of a kind, "" if it is."""
@@ -202,16 +214,27 @@ class FreeSpace:
             return f"block ({address}, {size}) is not in the region of {self.end} bytes"
         first = address // REGION_PAGE * REGION_PAGE
         stop = (address + size + REGION_PAGE - 1) // REGION_PAGE * REGION_PAGE
-        if not self.areas[kind].covers(first, stop - first):
+        tree = self.areas[kind]
+        if not tree.covers_block(first, stop - first):
             for page in range(first // REGION_PAGE, stop // REGION_PAGE):
                 if self._kinds[page] != kind:
                     found = KIND_NAMES[self._kinds[page]]
                     return f"block ({address}, {size}) is not {KIND_NAMES[kind]}: page {page} is {found}"
-        for tree in [self._trees[kind], *self._gone()]:
-            if tree.overlaps(address, size):
-                begin, length = tree.blocks(address, address + size, 1)[0]
-                return f"block ({address}, {size}) is not all allocated: ({begin}, {length}) is free"
+        layer = self.layers[-1]
+        if layer.fresh.covers_block(address, size):
+            return ""
+        tree = self._trees[kind]
+        if tree.overlaps_block(address, size):
+            return self._already_free(tree, address, size)
+        for tree in self._gone():
+            if tree.overlaps_block(address, size):
+                return self._already_free(tree, address, size)
         return ""
+
+    def _already_free(self, tree: FreeTree, address: int, size: int) -> str:
+        """Say which part of a range is free."""
+        begin, length = tree.blocks(address, address + size, 1)[0]
+        return f"block ({address}, {size}) is not all allocated: ({begin}, {length}) is free"
 
     def _gone(self) -> list[FreeTree]:
         """Return what was freed and is not to be had yet."""
@@ -251,8 +274,9 @@ class FreeSpace:
             size = (more - there + REGION_PAGE - 1) // REGION_PAGE * REGION_PAGE
             tail = self._pool.floor(behind)
             pooled = tail[1] if tail is not None and tail[0] == behind else 0
-            if pooled < size and behind + pooled != self.end:
+            if pooled < size and (behind + pooled != self.end or behind + size > self.most):
                 return False
+            self._reserve(kind, size)
             if pooled:
                 self._pool.remove(behind, min(pooled, size))
             if pooled < size:
@@ -267,13 +291,29 @@ class FreeSpace:
     def _grow_to(self, end: int) -> None:
         """Let the region end there; the new pages have no kind yet."""
         if end > MAX_ADDRESS:
-            raise BlockError(f"the region would end beyond the largest address, {MAX_ADDRESS}")
+            raise RegionFullError(f"the region would end beyond the largest address, {MAX_ADDRESS}")
+        if end > self.most:
+            self._no_room(end - self.end)
+        self.grown = True
         self._kinds.extend(bytes((end - self.end) // REGION_PAGE))
         self.end = end
+
+    def _reserve(self, kind: int, size: int) -> None:
+        """Raise if taking pages for a kind leaves too few for nodes and log to delete with."""
+        left = self._pool.total + max(self.most - self.end, 0)
+        if kind != NODE_PAGE and left < size + min(RESERVE, self.most >> 2):
+            self._no_room(size)
+
+    def _no_room(self, more: int) -> None:
+        raise RegionFullError(
+            f"the region has {self.end} of at most {self.most} bytes (max_size), and {more} more are "
+            f"needed; nothing committed was lost: delete values and commit, or give it a larger max_size"
+        )
 
     def add_pages(self, pages: int) -> None:
         """Add region pages at the end, free and of no kind."""
         begin = self.end
+        self._reserve(RAW_PAGE, pages * REGION_PAGE)
         self._grow_to(begin + pages * REGION_PAGE)
         self._pool.insert(begin, pages * REGION_PAGE)
 
@@ -297,10 +337,10 @@ class FreeSpace:
         page = address // REGION_PAGE
         kind = self._kinds[page]
         tree = self._trees[kind]
-        tree.insert(address, size)
+        tree.insert_block(address, size)
         begin = page * REGION_PAGE
-        if tree.covers(begin, REGION_PAGE):
-            tree.remove(begin, REGION_PAGE)
+        if tree.covers_block(begin, REGION_PAGE):
+            tree.remove_block(begin, REGION_PAGE)
             self._reuse_pages(begin, REGION_PAGE)
 
     def _reuse_pages(self, address: int, size: int) -> None:
@@ -342,6 +382,10 @@ class FreeSpace:
 
     def free_range(self, address: int, size: int) -> None:
         """Free a run that may lie partly in what the innermost layer allocated."""
+        layer = self.layers[-1]
+        if layer.fresh.covers_block(address, size):
+            self.free(address, size)
+            return
         for begin, part, _ in self.fresh_parts(address, size):
             self.free(begin, part)
 

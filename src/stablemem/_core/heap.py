@@ -7,10 +7,10 @@ allocated is a write; into any other it is a patch (patches.py).
 """
 
 from operator import index as as_index
-from typing import Any
+from typing import SupportsIndex
 
-from ..errors import BlockError
-from ..layout import HEADER_SIZE, MAX_ADDRESS, RAW_PAGE
+from ..errors import BlockError, RegionFullError
+from ..layout import HEADER_SIZE, MAX_ADDRESS, RAW_PAGE, REGION_PAGE
 from .calls import Calls
 from .device import Buffer
 from .store import Store
@@ -20,13 +20,13 @@ try:
 except ModuleNotFoundError:
     from . import _cython as cython  # noqa: F401
 
-__all__ = ["Heap"]
+__all__ = ["Heap", "bounds"]
 
 MOST_WRITES = 1024
 """Stores after which a transaction no longer remembers what it wrote, and so pays for two barriers."""
 
 
-def _size(value: Any) -> int:
+def _size(value: SupportsIndex) -> int:
     """Return a size of 1 byte or more."""
     size = as_index(value)
     if size <= 0:
@@ -34,6 +34,20 @@ def _size(value: Any) -> int:
     if size > MAX_ADDRESS:
         raise ValueError(f"a block has at most {MAX_ADDRESS} bytes, not {size}")
     return size
+
+
+def bounds(start: SupportsIndex, stop: SupportsIndex) -> tuple[int, int]:
+    """Return a range of addresses, cut to those there are."""
+    low = min(max(0, as_index(start)), MAX_ADDRESS)
+    return low, max(low, min(as_index(stop), MAX_ADDRESS))
+
+
+def _address(value: SupportsIndex) -> int:
+    """Return an address."""
+    address = as_index(value)
+    if not 0 <= address <= MAX_ADDRESS:
+        raise BlockError(f"address {address} is not in the region: an address is from 0 to {MAX_ADDRESS}")
+    return address
 
 
 class Heap(Calls):
@@ -50,7 +64,7 @@ class Heap(Calls):
 
     # -- reading -------------------------------------------------------------------------------------
 
-    def _range(self, address: Any, size: Any) -> tuple[int, int]:
+    def _range(self, address: SupportsIndex, size: SupportsIndex) -> tuple[int, int]:
         """Return a range to be read, which is inside the region."""
         at, length = as_index(address), as_index(size)
         if length < 0 or at < HEADER_SIZE or at + length > self._pager.region.limit:
@@ -58,8 +72,12 @@ class Heap(Calls):
             raise BlockError(f"block ({at}, {length}) is not in the region, which ends at {end}")
         return at, length
 
-    def load(self, address: Any, size: Any) -> bytes:
-        """Return a copy of the bytes of a range. O(size)."""
+    def load(self, address: SupportsIndex, size: SupportsIndex) -> bytes:
+        """Return a copy of a range. O(size).
+
+        Raises:
+            BlockError: it leaves the region.
+        """
         self._enter()
         try:
             at, length = self._range(address, size)
@@ -68,19 +86,33 @@ class Heap(Calls):
         finally:
             self._latch.leave()
 
-    def view(self, address: Any, size: Any) -> memoryview:
-        """Return a read-only view of a range: of the map, or of a copy where a store is not in place yet."""
+    def view(self, address: SupportsIndex, size: SupportsIndex) -> memoryview:
+        """Return a read-only view of a range.
+
+        A snapshot's is the file's own memory, and keeps the snapshot. A writer's is a copy: what it writes
+        next may take the place of what it has freed.
+
+        Raises:
+            BlockError: it leaves the region.
+        """
         self._enter()
         try:
             at, length = self._range(address, size)
             patches = self._store.patches
-            if patches and patches.over(self._pager.region, at, length):
+            if self._store.writable or (patches and patches.over(self._pager.region, at, length)):
                 return memoryview(patches.load(self._pager.region, at, length))
             return self._pager.region.view(at, length)
         finally:
             self._latch.leave()
 
     # -- changing ------------------------------------------------------------------------------------
+
+    def _require_room(self, size: int) -> None:
+        """Raise within a change that has just begun if the region has no addresses for so much more."""
+        end = self._pager.space.end
+        if size > MAX_ADDRESS - end:
+            self._latch.leave()
+            raise RegionFullError(f"{size} bytes more than {end} would end beyond {MAX_ADDRESS}")
 
     def _begin_change_of(self, address: int, size: int) -> None:
         """Begin a change of a range, which is allocated."""
@@ -90,10 +122,24 @@ class Heap(Calls):
             self._latch.leave()
             raise BlockError(f"{fault}: give an address and a size that allocate returned, or a part of it")
 
-    def allocate(self, size: Any) -> int:
-        """Return the address of a new block. O(log n) in free blocks."""
+    def allocate(self, size: SupportsIndex) -> int:
+        """Return the address of a new block of ``size`` bytes: the lowest that fits. O(log n) in free blocks.
+
+        Raises:
+            ValueError: a block has 1 byte or more.
+            RegionFullError: there is no room.
+
+        >>> from stablemem import MemoryRegion
+        >>> heap = MemoryRegion()
+        >>> a, b = heap.allocate(100), heap.allocate(50)
+        >>> heap.deallocate(a, 100)
+        >>> heap.allocate(60) == a, b - a
+        (True, 100)
+        >>> heap.close()
+        """
         wanted = _size(size)
         self._begin_change()
+        self._require_room(wanted)
         try:
             address = self._pager.space.allocate(RAW_PAGE, wanted)
             self._pager.region.reach(address + wanted)
@@ -104,9 +150,13 @@ class Heap(Calls):
         self._end_change()
         return address
 
-    def deallocate(self, address: Any, size: Any) -> None:
-        """Free a range. O(log n) in free blocks."""
-        at, length = as_index(address), _size(size)
+    def deallocate(self, address: SupportsIndex, size: SupportsIndex) -> None:
+        """Free a range. What older snapshots can still read is used again when they are gone. O(log n).
+
+        Raises:
+            BlockError: not all of it is allocated.
+        """
+        at, length = _address(address), _size(size)
         self._begin_change_of(at, length)
         try:
             self._free(at, length)
@@ -122,9 +172,13 @@ class Heap(Calls):
             self._store.patches.drop(self._pager.region, self._pager.space, address, size)
         self._pager.space.free_range(address, size)
 
-    def take(self, address: Any, size: Any) -> bytes:
-        """Free a range and return what it held."""
-        at, length = as_index(address), _size(size)
+    def remove_blob(self, address: SupportsIndex, size: SupportsIndex) -> bytes:
+        """Free a range and return what it held.
+
+        Raises:
+            BlockError: not all of it is allocated.
+        """
+        at, length = _address(address), _size(size)
         self._begin_change_of(at, length)
         try:
             content: bytes = self._store.patches.load(self._pager.region, at, length)
@@ -136,10 +190,17 @@ class Heap(Calls):
         self._end_change()
         return content
 
-    def resize(self, address: Any, size: Any, new_size: Any) -> int:
-        """Return where a block is after it got another size; its bytes, as far as it still has them, stay."""
-        at, length, wanted = as_index(address), _size(size), _size(new_size)
+    def resize(self, address: SupportsIndex, size: SupportsIndex, new_size: SupportsIndex) -> int:
+        """Return the address of a block after a change of its size: the same if there is room behind it.
+
+        Its bytes stay, as far as it still has them; the bytes that are new hold anything. O(log n + size).
+
+        Raises:
+            BlockError: not all of it is allocated.
+        """
+        at, length, wanted = _address(address), _size(size), _size(new_size)
         self._begin_change_of(at, length)
+        self._require_room(wanted)
         try:
             content = None
             if wanted > length and not self._pager.space.extend_block(RAW_PAGE, at + length, wanted - length):
@@ -164,9 +225,21 @@ class Heap(Calls):
         self._pager.region.reach(address + wanted)
         return address
 
-    def replace(self, address: Any, size: Any, data: Buffer) -> int:
-        """Return the address of a block that holds other bytes now, in place if they fit there."""
-        at, length = as_index(address), _size(size)
+    def replace_blob(self, address: SupportsIndex, size: SupportsIndex, data: Buffer) -> int:
+        """Return the address of a block that holds ``data`` in place of what it held, whatever its length.
+
+        Raises:
+            BlockError: not all of it is allocated.
+
+        >>> from stablemem import MemoryRegion
+        >>> heap = MemoryRegion()
+        >>> a = heap.add_blob(b"hello")
+        >>> a = heap.replace_blob(a, 5, b"hello, world")
+        >>> heap.load(a, 12), heap.remove_blob(a, 12)
+        (b'hello, world', b'hello, world')
+        >>> heap.close()
+        """
+        at, length = _address(address), _size(size)
         content = bytes(memoryview(data))
         wanted = _size(len(content))
         self._begin_change_of(at, length)
@@ -182,11 +255,17 @@ class Heap(Calls):
         self._end_change()
         return at
 
-    def store(self, address: Any, data: Buffer) -> None:
-        """Overwrite a range with bytes. O(size)."""
-        at = as_index(address)
+    def store(self, address: SupportsIndex, data: Buffer) -> None:
+        """Overwrite a range, which older snapshots go on seeing as it was. O(size).
+
+        Raises:
+            BlockError: not all of it is allocated.
+        """
+        at = _address(address)
         content = bytes(memoryview(data))
         if not content:
+            self._store.require_open()
+            self._store.require_writable()
             return
         self._begin_change_of(at, len(content))
         try:
@@ -212,11 +291,12 @@ class Heap(Calls):
         if len(region.written) > MOST_WRITES:
             self._store.write_no_digest()
 
-    def add(self, data: Buffer) -> int:
-        """Return the address of a new block that holds bytes."""
+    def add_blob(self, data: Buffer) -> int:
+        """Return the address of a new block that holds ``data``, of 1 byte or more."""
         content = bytes(memoryview(data))
         size = _size(len(content))
         self._begin_change()
+        self._require_room(size)
         try:
             address = self._pager.space.allocate(RAW_PAGE, size)
             self._write(address, content)
@@ -227,12 +307,12 @@ class Heap(Calls):
         self._end_change()
         return address
 
-    def clear(self, start: Any, stop: Any) -> None:
+    def _clear_range(self, start: SupportsIndex, stop: SupportsIndex) -> None:
         """Free every raw block, or the part of it, in ``[start, stop)``."""
-        low, high = max(0, as_index(start)), min(as_index(stop), MAX_ADDRESS)
+        low, high = bounds(start, stop)
         self._begin_change()
         try:
-            for address, size in self._pager.space.allocated_blocks(RAW_PAGE, low, max(low, high)):
+            for address, size in self._pager.space.allocated_blocks(RAW_PAGE, low, high):
                 self._free(address, size)
             self._pager.changes += 1
         except BaseException as error:
@@ -240,25 +320,27 @@ class Heap(Calls):
             raise
         self._end_change()
 
-    def grow(self, pages: Any) -> int:
-        """Add free region pages at the end; return how many there were."""
+    def grow(self, pages: SupportsIndex) -> int:
+        """Add free region pages of 64 KiB at the end, until it is closed; return how many there were."""
         more = as_index(pages)
         if more < 0:
             raise ValueError(f"a region grows by 0 pages or more, not {more}")
         self._begin_change()
+        self._require_room(min(more, MAX_ADDRESS) * REGION_PAGE)
         try:
             before: int = self._pager.space.end
-            self._pager.space.add_pages(more)
+            if more:
+                self._pager.space.add_pages(more)
             self._pager.changes += 1
         except BaseException as error:
             self._fail(error)
             raise
         self._end_change()
-        return before >> 16
+        return before // REGION_PAGE
 
     # -- what else the catalog holds -----------------------------------------------------------------
 
-    def set_root(self, name: str, numbers: tuple[int, ...] | None) -> None:
+    def _set_root(self, name: str, numbers: tuple[int, ...] | None) -> None:
         """Set a root, or delete it; the caller has checked both."""
         self._begin_change()
         try:
@@ -269,7 +351,7 @@ class Heap(Calls):
             raise
         self._end_change()
 
-    def drop(self, name: str) -> None:
+    def _drop(self, name: str) -> None:
         """Delete a list, which is in the catalog, and everything in it. O(n)."""
         self._begin_change()
         try:

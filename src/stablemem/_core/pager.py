@@ -267,8 +267,12 @@ class Pager:
         return self.pending_bytes >= _BLOB_BUDGET or self.dirty_nodes >= _NODE_BUDGET
 
     def is_due(self) -> bool:
-        """Return whether an early write-out is due, or a commit by the number of changes."""
-        return self.is_full() or (self.commit_changes > 0 and self.changes >= self.commit_changes)
+        """Return whether an early write-out, a commit by number of changes, or a look at the room is due."""
+        return (
+            self.is_full()
+            or self.space.grown
+            or (self.commit_changes > 0 and self.changes >= self.commit_changes)
+        )
 
     def discard(self) -> None:
         """Drop everything dirty and pending."""

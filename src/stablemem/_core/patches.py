@@ -107,19 +107,24 @@ class Patches:
     def drop(self, region: Region, space: FreeSpace, address: int, size: int) -> None:
         """Forget what lies over a range; of a patch that reaches out of it, the rest stays."""
         stop = address + size
-        met = [patch for patch in self.listed if address - patch.size < patch.address < stop]
+        first = max(0, bisect_left(self.listed, (address,)) - 1)
+        near = self.listed[first : bisect_left(self.listed, (stop,))]
+        met = [patch for patch in near if patch.address + patch.size > address]
         rest = [(patch.address, self._data(region, patch)) for patch in met]
         if met:
             self.listed = tuple(patch for patch in self.listed if patch not in met)
             for patch in met:
                 self._free(region, space, patch)
+        low, high = bisect_left(self.pending, (address,)), bisect_left(self.pending, (stop,))
+        if low and self.pending[low - 1][0] + len(self.pending[low - 1][1]) > address:
+            low -= 1
         kept: list[Piece] = []
-        for at, data in sorted(self.pending + rest) if rest else self.pending:
+        for at, data in sorted(self.pending[low:high] + rest):
             if at < address:
                 kept.append((at, data[: address - at]))
             if at + len(data) > stop:
                 kept.append((max(at, stop), data[max(0, stop - at) :]))
-        self.pending = kept
+        self.pending[low:high] = kept
 
     def commit(self, region: Region, space: FreeSpace, transaction: int) -> bool:
         """Write what is pending, in place where the transaction allocated it; tell if the list changed."""

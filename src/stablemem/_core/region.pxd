@@ -27,6 +27,7 @@ cdef class Region:
     cdef readonly u64 limit
     cdef readonly u64 mapped
     cdef readonly u64 length
+    cdef public u64 most
     cdef public list written
 
     cdef object _release(self)

@@ -20,6 +20,7 @@ from contextlib import suppress
 from mmap import mmap
 
 from ..errors import CorruptRegionError, RegionClosedError
+from ..layout import MAX_ADDRESS, REGION_PAGE
 from .device import Buffer, Device
 from .words import Page
 
@@ -47,6 +48,7 @@ class Region:
         limit: end of what may be read, in bytes.
         mapped: bytes that the map covers.
         length: bytes of the file, as far as this handle changes it.
+        most: bytes that the file may have; only zeros written ahead look at it.
         written: (address, size) of every run written since the list was cleared.
 
     >>> from stablemem._core.device import MemoryDevice
@@ -70,6 +72,7 @@ class Region:
         "length",
         "limit",
         "mapped",
+        "most",
         "written",
     )
 
@@ -80,6 +83,7 @@ class Region:
         self._view = memoryview(b"")
         self._held = False
         self.mapped = 0
+        self.most = MAX_ADDRESS
         self.length = device.size()
         self.limit = self.length
         self.written: list[tuple[int, int]] = []
@@ -185,8 +189,9 @@ class Region:
     def reach(self, end: int) -> None:
         """Let the region reach to ``end`` at least; what was never written reads as zeros."""
         if end > self.length:
-            self._device.truncate(end)
-            self.length = end
+            # By whole pages, so that not every small block costs a call.
+            self.length = -(-end // REGION_PAGE) * REGION_PAGE
+            self._device.truncate(self.length)
         self.limit = max(self.limit, end)
 
     def _grow(self, end: int, size: int) -> None:
@@ -196,7 +201,7 @@ class Region:
         writing costs the same at the first write of each page; zeros are paid for once in 256 KiB.
         """
         if size < WRITE_AHEAD:
-            ahead = max(end, self.length + WRITE_AHEAD) - self.length
+            ahead = max(end, min(self.length + WRITE_AHEAD, self.most)) - self.length
             # Where there is no room for so much, the run itself may still fit.
             with suppress(OSError):
                 self._device.write(self.length, bytes(ahead))

@@ -34,7 +34,7 @@ from ..errors import (
     RegionFullError,
     StableMemoryError,
 )
-from ..layout import BLOB_PAGE, NODE_SIZE
+from ..layout import BLOB_PAGE, MAX_ADDRESS, NODE_SIZE, REGION_PAGE
 from . import catalog
 from .alarm import Alarm
 from .catalog import MAIN, Catalog, Entry, Patch, Root
@@ -89,6 +89,7 @@ class Store:
 
     Attributes:
         policy: when it commits without being told; ``obey`` sets it.
+        most: bytes that the file may have; ``confine`` sets it.
         slot: the newest committed state this handle knows of.
         committed: the catalog of that state.
         entries: the lists there are now, with each one's tree as committed.
@@ -113,6 +114,7 @@ class Store:
         self.entries: dict[str, Entry] = {}
         self.roots: dict[str, Root] = {}
         self.patches = Patches()
+        self._dropped: set[str] = set()
         self.absent: set[str] = set()
         self.failure = ""
         self.forked = False
@@ -125,6 +127,11 @@ class Store:
         self._savepoints = 0
         self._pid = os.getpid()
         self.policy = Policy()
+        self.most = MAX_ADDRESS
+        self._low_space = 1.0
+        self._on_low_space: Callable[[], None] | None = None
+        self._told = False
+        self._room = 0
         self._late: BaseException | None = None
         self._commit_alarm, self._sync_alarm = _alarms(self)
         try:
@@ -211,6 +218,10 @@ class Store:
     def add(self, name: str, blobify: str, options: bytes) -> None:
         """Put a new, empty list into the catalog, with the next commit."""
         self.require_writable()
+        if name in self._dropped:
+            raise StableMemoryError(
+                f"the list {name!r} was dropped in this transaction: commit before making another of its name"
+            )
         self.entries[name] = Entry(blobify, options)
         self._catalog_changed = True
 
@@ -223,6 +234,7 @@ class Store:
         """Delete a list and everything in it, with the next commit; the caller is inside a change."""
         self.index(name).clear()
         del self.indexes[name], self.entries[name]
+        self._dropped.add(name)
         self._catalog_changed = True
 
     def set_root(self, name: str, numbers: Root | None) -> None:
@@ -290,6 +302,7 @@ class Store:
             self.pager.space = space
             self.pager.transaction = self.header.highest + 2
             self._log = log
+            space.most = self.most
             # Last: with it the handle counts as recovered.
             self._space = space
         device = self.region.device
@@ -345,6 +358,7 @@ class Store:
                 self.write_early()
         finally:
             self.latch.disown(before)
+        self._watch_space()
 
     def write_early(self) -> None:
         """Write pending blobs, and dirty nodes beyond their budget."""
@@ -406,6 +420,7 @@ class Store:
             except BaseException as error:
                 self.failed(error)
                 raise
+        self._watch_space()
 
     def _must_sync(self) -> bool:
         """Return whether limbo has grown so far that only a synced commit can give it back."""
@@ -422,6 +437,7 @@ class Store:
         if self.patches.pending:
             self.raw_written = True
             self._catalog_changed |= self.patches.commit(self.region, space, transaction)
+        self._catalog_changed |= self.patches.listed != self.committed.patches
         pager.write_blobs()
         self._place_nodes(1)
         first_page = pager.spare_page()
@@ -462,7 +478,9 @@ class Store:
             self._publish(slot)
             log.adopt(plan, sync)
             space.commit(transaction)
-            self.slot, self.committed, self.entries, self._catalog_changed = slot, content, entries, False
+            self.slot, self.committed, self.entries = slot, content, dict(entries)
+            self._catalog_changed = False
+            self._dropped = set()
             self.patches.committed()
             if sync:
                 self.patches.synced()
@@ -509,6 +527,29 @@ class Store:
                 self.header.take_back()
             self._poison("a commit was interrupted while its header slot was written", error)
             raise
+
+    # -- room ----------------------------------------------------------------------------------------
+
+    def confine(self, most: int | None, low_space: float, on_low_space: Callable[[], None] | None) -> None:
+        """Keep the file below a size, and call when a share of the room there is, is taken."""
+        self.most = MAX_ADDRESS if most is None else most // REGION_PAGE * REGION_PAGE
+        self.region.most = self.most
+        self._low_space, self._on_low_space = low_space, on_low_space
+
+    def _watch_space(self) -> None:
+        """Call the owner when the room that is left falls below what was asked for, once each time."""
+        space = self._space
+        if space is None or self.closed:
+            return
+        grown, space.grown = space.grown, False
+        if self._on_low_space is None:
+            return
+        if grown or not self._room:
+            self._room = min(self.most, self.region.length + self.region.device.room())
+        low = space.end - space.free_bytes + self.pager.pending_bytes >= self._low_space * self._room
+        told, self._told = self._told, low
+        if low and not told:
+            self._on_low_space()
 
     # -- by the clock --------------------------------------------------------------------------------
 
@@ -623,6 +664,7 @@ class Store:
                 self._space.layers.pop()
             self._space.undo()
         self._catalog_changed = False
+        self._dropped = set()
         self._revert(self.committed.lists, self.committed.roots)
         self.patches.restore(self.committed.patches, [])
         for name, index in self.indexes.items():
