@@ -2,7 +2,7 @@ import random
 
 import pytest
 
-from stablemem import BlockError
+from stablemem import BlockError, RegionFullError
 from stablemem._core.freespace import LIMBO_GENERATIONS, FreeSpace
 from stablemem.layout import BLOB_PAGE, HEADER_SIZE, NODE_PAGE, NODE_SIZE, RAW_PAGE, REGION_PAGE
 from support import chosen_seed, scaled
@@ -183,7 +183,7 @@ def test_holes_are_used_before_the_file_grows_without_end():
 
 
 def test_a_region_is_never_larger_than_addresses_are():
-    with pytest.raises(BlockError, match="largest address"):
+    with pytest.raises(RegionFullError, match="beyond address"):
         FreeSpace().allocate(RAW_PAGE, 1 << 56)
 
 
