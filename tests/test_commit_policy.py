@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 
 from stablemem import MemoryBuffer, MemoryRegion, StableMemoryError
-from stablemem._core import store as engine
+from stablemem._core import commits as engine
 from stablemem._core.alarm import Alarm
 from stablemem._core.policy import Policy
 from support.recorded import NEXT_BOOT, Recorder, contents, region_of, region_on

@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 from unittest.mock import patch
 
-from stablemem._core import store as engine
+from stablemem._core import transactions as engine
 from stablemem._core.device import Device
 from stablemem._core.freetree import FreeTree
 from stablemem._core.header import Header, decode

@@ -1,0 +1,239 @@
+# cython: annotation_typing=False
+"""State: one open region as a handle sees it: its bytes, the newest commit, and what has changed since.
+
+Invariant: ``committed`` and ``slot`` are what the newest slot says, always; indexes, ``entries``, ``roots``
+and ``patches`` differ from it by the open transaction.
+"""
+
+import os
+from collections.abc import Callable
+
+from ..errors import (
+    CorruptRegionError,
+    ReadOnlyError,
+    RegionClosedError,
+    StableMemoryError,
+)
+from ..layout import MAX_ADDRESS
+from . import catalog
+from .catalog import MAIN, Catalog, Entry, Root
+from .checksum import page_checksum
+from .device import Device
+from .freespace import FreeSpace
+from .header import (
+    Header,
+    Slot,
+    boot_id,
+)
+from .index import Index
+from .latch import Latch
+from .pager import Pager
+from .patches import Patches
+from .policy import Policy
+from .readers import acquire_newest
+from .region import Region
+from .spacemap import Chain, SpaceMap, replay
+
+__all__ = ["State"]
+
+
+class State:
+    """An open region.
+
+    Args:
+        device: where it is; the store owns it. A writer's device holds the writer lock already.
+        writable: whether this is the region's one writer; else it is a snapshot of the newest commit.
+        checksums: whether blobs are verified at each read.
+        boot: this boot's id; None asks the kernel.
+
+    Attributes:
+        policy: when it commits without being told; ``obey`` sets it.
+        most: bytes that the file may have; ``confine`` sets it.
+        slot: the newest committed state this handle knows of.
+        committed: the catalog of that state.
+        entries: the lists there are now, with each one's tree as committed.
+        roots: the roots there are now.
+        patches: what was stored into raw blocks and is not in place.
+        raw_written: whether the transaction wrote into raw blocks, which it may write again, or free.
+        indexes: the lists opened so far, by name.
+
+    Raises:
+        NotARegionError, VersionError, CorruptRegionError: as the header says.
+    """
+
+    def __init__(
+        self, device: Device, *, writable: bool, checksums: bool = True, boot: bytes | None = None
+    ) -> None:
+        self.boot = boot_id() if boot is None else boot
+        self.latch = Latch()
+        self.writable = writable
+        self.checksums = checksums
+        self.indexes: dict[str, Index] = {}
+        self.committed = Catalog()
+        self.entries: dict[str, Entry] = {}
+        self.roots: dict[str, Root] = {}
+        self.patches = Patches()
+        self._dropped: set[str] = set()
+        self.absent: set[str] = set()
+        self.failure = ""
+        self.forked = False
+        self._broken = False
+        self._early = False
+        self.raw_written = False
+        self._space: FreeSpace | None = None
+        self._log: SpaceMap | None = None
+        self._catalog_changed = False
+        self._savepoints = 0
+        self._pid = os.getpid()
+        self.policy = Policy()
+        self.most = MAX_ADDRESS
+        self._low_space = 1.0
+        self._on_low_space: Callable[[], None] | None = None
+        self._told = False
+        self._room = 0
+        self._late: BaseException | None = None
+        try:
+            if writable:
+                self.header = Header(device, self.boot)
+            else:
+                device, self.header = acquire_newest(device, self.boot, 0)
+            self.slot = self.header.newest
+            region = Region(device, shared_lock=not writable)
+            region.set_limit(self.slot.length)
+            self.pager = Pager(region, FreeSpace(), checksums)
+            self._take(self._read_catalog(self.slot))
+        except BaseException:
+            device.close()
+            raise
+
+    # -- looking ---------------------------------------------------------------------------------------
+
+    @property
+    def region(self) -> Region:
+        """The bytes."""
+        region: Region = self.pager.region
+        return region
+
+    @property
+    def path(self) -> str:
+        """The file's name, empty for memory."""
+        return self.region.path
+
+    @property
+    def closed(self) -> bool:
+        """Whether the store was closed."""
+        return bool(self.latch.closed)
+
+    @property
+    def changes(self) -> int:
+        """Number of changes since the last commit."""
+        count: int = self.pager.changes
+        return count
+
+    @property
+    def writer_space(self) -> FreeSpace | None:
+        """The free space of a writer that has changed something, else None."""
+        return self._space
+
+    @property
+    def space(self) -> FreeSpace:
+        """The free space; a writer's own once it has changed something, else read from the log."""
+        return self._space if self._space is not None else replay(self.region, self.slot)[0]
+
+    @property
+    def chain(self) -> Chain:
+        """The log's pages as of the newest slot."""
+        return self._log.chain if self._log is not None else replay(self.region, self.slot)[1]
+
+    def _take(self, committed: Catalog) -> None:
+        """Make a catalog the one that changes begin with."""
+        self.committed = committed
+        self.entries = dict(committed.lists)
+        self.roots = dict(committed.roots)
+        self.patches.restore(committed.patches, [])
+
+    def _read_catalog(self, slot: Slot) -> Catalog:
+        """Return the catalog of a slot, the root of "main" filled in."""
+        address, size, check = slot.catalog
+        content = self.region.load(address, size) if size else b""
+        if size and page_checksum(content) != check:
+            found = f"{page_checksum(content):016x}"
+            raise CorruptRegionError(address, f"a catalog of checksum {check:016x}", found, self.path)
+        read = catalog.decode(content, address, slot.length, self.path)
+        if MAIN in read.lists:
+            read.lists[MAIN] = read.lists[MAIN].at(slot.main)
+        elif slot.main[0]:
+            raise CorruptRegionError(address, f"a catalog with {MAIN!r}", f"{sorted(read.lists)}", self.path)
+        return read
+
+    def index(self, name: str) -> Index:
+        """Return the list of a name that is in the catalog."""
+        if name not in self.indexes:
+            self.indexes[name] = Index(self.pager, *self.entries[name].tree)
+        return self.indexes[name]
+
+    def require_open(self) -> None:
+        """Raise if the store was closed."""
+        if self.closed:
+            raise RegionClosedError(self.latch.closed)
+
+    def require_writable(self) -> None:
+        """Raise unless this handle may change the region."""
+        if self.forked:
+            raise ReadOnlyError(
+                "this process was forked from the one that has the region open for writing: "
+                "here it only reads; open it again with mode='r', or write in the parent"
+            )
+        if not self.writable:
+            where = self.path or "this region"
+            raise ReadOnlyError(
+                f"{where} is open for reading only: open it with mode='a' or 'r+' to change it, or change "
+                f"what this is a snapshot of"
+            )
+        if self._late is not None:
+            late, self._late = self._late, None
+            raise StableMemoryError(
+                f"a commit in the background failed, and what it was to commit was rolled back ({late}): "
+                f"change or commit again"
+            ) from late
+        if self._broken:
+            raise StableMemoryError(
+                "an error has rolled back the whole transaction block: leave it, and begin another"
+            )
+        if self.failure:
+            raise StableMemoryError(
+                f"{self.path or 'this region'} takes no more changes through this handle, because "
+                f"{self.failure}: close it and open it again, which recovers what was committed"
+            )
+
+    # -- the catalog -----------------------------------------------------------------------------------
+
+    def add(self, name: str, blobify: str, options: bytes) -> None:
+        """Put a new, empty list into the catalog, with the next commit."""
+        self.require_writable()
+        if name in self._dropped:
+            raise StableMemoryError(
+                f"the list {name!r} was dropped in this transaction: commit before making another of its name"
+            )
+        self.entries[name] = Entry(blobify, options)
+        self._catalog_changed = True
+
+    def add_absent(self, name: str, blobify: str, options: bytes) -> None:
+        """Let a snapshot show a list that nobody has committed yet: empty, until a refresh finds it."""
+        self.entries[name] = Entry(blobify, options)
+        self.absent.add(name)
+
+    def drop_list(self, name: str) -> None:
+        """Delete a list and everything in it, with the next commit; the caller is inside a change."""
+        self.index(name).clear()
+        del self.indexes[name], self.entries[name]
+        self._dropped.add(name)
+        self._catalog_changed = True
+
+    def set_root(self, name: str, numbers: Root | None) -> None:
+        """Set a root, or delete it, with the next commit."""
+        if numbers is None:
+            del self.roots[name]
+        else:
+            self.roots[name] = numbers
+        self._catalog_changed = True

@@ -1,0 +1,275 @@
+# cython: annotation_typing=False
+"""Transactions: how the first change begins one, and how one, or a block within it, is undone.
+
+Invariants:
+
+* Nothing is written before the first change; the first change recovers (``Header.recover``) and replays
+  the space map, and only then is anything allocated.
+* An exception while changing rolls the whole transaction back; a savepoint is undone alone.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import NamedTuple
+
+from ..errors import (
+    RegionFullError,
+    StableMemoryError,
+)
+from ..layout import NODE_SIZE
+from .catalog import Entry, Patch, Root
+from .device import Device
+from .header import (
+    MAX_TRANSACTION,
+    Tree,
+)
+from .pager import NODE_BUDGET
+from .patches import Piece
+from .readers import newest_reader, oldest_reader
+from .spacemap import SpaceMap, replay, written_since
+from .state import State
+
+__all__ = ["Transactions"]
+
+
+class Mark(NamedTuple):
+    """What a savepoint returns to."""
+
+    layers: int
+    changes: int
+    trees: dict[str, Tree]
+    entries: dict[str, Entry]
+    roots: dict[str, Root]
+    listed: tuple[Patch, ...]
+    pending: list[Piece]
+
+
+class Transactions(State):
+    """An open region and the transaction on top of it."""
+
+    # -- begin -----------------------------------------------------------------------------------------
+
+    def begin(self) -> None:
+        """Prepare for the first change of a transaction; the caller is inside the latch."""
+        self.require_writable()
+        if self._space is None:
+            # A snapshot may stand on a commit that left no other trace: its number is taken.
+            self.header.highest = newest_reader(self.region.device, self.header.highest)
+            unsynced: list[tuple[int, int]] = []
+            unsynced_from = None
+            if not self.slot.synced:
+                unsynced, unsynced_from = written_since(self.region, self.slot, self.header.last_synced)
+            try:
+                self.header.recover(unsynced)
+            except OSError as error:
+                self._poison("recovery failed", error)
+                raise
+            space, chain = replay(self.region, self.slot)
+            log = SpaceMap(space, chain, self.slot.length)
+            log.unsynced_from = unsynced_from
+            self.pager.space = space
+            self.pager.transaction = self.header.highest + 2
+            self._log = log
+            space.most = self.most
+            # Last: with it the handle counts as recovered.
+            self._space = space
+        device = self.region.device
+        if self.pager.transaction >= MAX_TRANSACTION:
+            raise StableMemoryError(f"{self.path} has used up its transaction numbers: copy it to a new file")
+        self._early = self.raw_written = False
+        self.region.written = []
+        self._space.release(self.header.floor, lambda below: oldest_reader(device, below))
+        if self.patches:
+            self._begin_patches(device)
+        self.pager.ready = True
+
+    def _begin_patches(self, device: Device) -> None:
+        """Write in place what may be, and take off the list what is."""
+        assert self._space is not None
+        before = self.patches.listed
+        try:
+            self.patches.begin(
+                self.region, self._space, self.header.floor, lambda below: oldest_reader(device, below)
+            )
+        except BaseException:
+            self._undo_all()
+            raise
+        self._catalog_changed = self._catalog_changed or self.patches.listed != before
+        # No digest covers what is in place: it is none of what the coming commit needs.
+        self.region.written = []
+
+    def write_early(self) -> None:
+        """Write pending blobs, and dirty nodes beyond their budget."""
+        with self.latch.held():
+            try:
+                self._early = True
+                self.pager.write_blobs()
+                if self.pager.dirty_nodes >= NODE_BUDGET:
+                    self._place_nodes(0)
+                    self.pager.end_nodes()
+                self.region.start_sync()
+            except BaseException as error:
+                self.failed(error)
+                raise
+
+    def write_no_digest(self) -> None:
+        """Forget what the transaction wrote: it has become too much for a digest."""
+        self._early = True
+        self.region.written = []
+
+    def _place_nodes(self, spare: int) -> None:
+        """Give all dirty nodes their addresses, reserving spare pages behind them."""
+        self.pager.begin_nodes(spare)
+        for index in self.indexes.values():
+            index.place()
+
+    @contextmanager
+    def exclusive(self) -> Iterator[None]:
+        """Keep changes by other threads out for a block of calls."""
+        before = self.latch.own()
+        try:
+            yield
+        finally:
+            self.latch.disown(before)
+
+    # -- undo ------------------------------------------------------------------------------------------
+
+    def failed(self, error: BaseException) -> None:
+        """Undo the whole transaction after an error inside a change; the caller is inside the latch."""
+        lost = self.changes
+        if isinstance(error, MemoryError) or not isinstance(error, Exception):
+            # An interrupt may have hit the free space half changed: it is read anew from the log.
+            self._space = self._log = None
+        self._undo_all()
+        self._broken = self._savepoints > 0
+        if isinstance(error, RegionFullError) and not self.failure:
+            # What was written before the disk was full is of no use, and its room is needed to delete.
+            with suppress(OSError):
+                self._cut_tail()
+        if lost:
+            error.add_note(f"{lost} uncommitted changes were rolled back")
+
+    def _poison(self, what: str, error: BaseException) -> None:
+        """Refuse all further changes."""
+        self.failure = f"{what} ({getattr(error, 'strerror', None) or repr(error)})"
+
+    def rollback(self) -> None:
+        """Forget the changes since the last commit."""
+        with self.latch.held():
+            if self._savepoints:
+                raise StableMemoryError(
+                    "a transaction block rolls back when an exception leaves it; do not do so within it"
+                )
+            self._undo_all()
+
+    def _undo_all(self) -> None:
+        """Return to the committed state, savepoints included."""
+        self.pager.discard()
+        self.pager.ready = False
+        if self._space is not None:
+            while len(self._space.layers) > 1:
+                self._space.undo()
+                self._space.layers.pop()
+            self._space.undo()
+        self._catalog_changed = False
+        self._dropped = set()
+        self._revert(self.committed.lists, self.committed.roots)
+        self.patches.restore(self.committed.patches, [])
+        for name, index in self.indexes.items():
+            index.restore(self.entries[name].tree)
+
+    def _revert(self, lists: dict[str, Entry], roots: dict[str, Root]) -> None:
+        """Bring back the lists that there were; those that are new since stay, empty, with their handles."""
+        added = {name: entry for name, entry in self.entries.items() if name not in lists}
+        self._catalog_changed = self._catalog_changed or bool(added)
+        self.entries = {**lists, **added}
+        self.roots = dict(roots)
+
+    def _cut_tail(self) -> None:
+        """Cut what lies behind everything that a slot or a snapshot can reach."""
+        if self._space is None:
+            return
+        device = self.region.device
+        if oldest_reader(device, self.slot.transaction) is not None:
+            return
+        reach = max(slot.length for slot in self.header.valid)
+        reach = -(-reach // NODE_SIZE) * NODE_SIZE
+        if device.size() > reach:
+            self.region.truncate(reach)
+
+    # -- transaction blocks ----------------------------------------------------------------------------
+
+    def commit(self, sync: bool = True) -> None:
+        """Make the changes so far one atomic step (commits.py)."""
+        raise NotImplementedError
+
+    @contextmanager
+    def transaction(self, sync: bool) -> Iterator[None]:
+        """Commit at the end of the outermost block; undo what a block did if an exception leaves it."""
+        before = self.latch.own()
+        depth = self._savepoints
+        try:
+            self.require_open()
+            self.require_writable()
+            mark = self._savepoint() if depth or self.changes else None
+            self._savepoints = depth + 1
+            try:
+                yield
+                if self._broken:
+                    self.require_writable()
+            except BaseException:
+                if not self.forked:
+                    self._savepoints = depth
+                    self._broken = self._broken and depth > 0
+                    if mark is None:
+                        self.rollback()
+                    else:
+                        self._undo_to(mark)
+                raise
+            if not self.forked:
+                self._savepoints = depth
+                if mark is not None and self._space is not None:
+                    self._space.pop()
+                if depth == 0:
+                    self.commit(sync)
+        finally:
+            self.latch.disown(before)
+
+    def _savepoint(self) -> Mark:
+        """Begin a savepoint: everything so far is written out, so that a root says all of it."""
+        self.latch.enter()
+        try:
+            if not self.pager.ready:
+                self.begin()
+            self._early = True
+            self.pager.write_blobs()
+            self._place_nodes(0)
+            self.pager.end_nodes()
+        except BaseException as error:
+            self.failed(error)
+            raise
+        finally:
+            self.latch.leave()
+        assert self._space is not None
+        self._space.push()
+        states = {name: index.state() for name, index in self.indexes.items()}
+        return Mark(
+            len(self._space.layers), self.changes, states, dict(self.entries), dict(self.roots),
+            self.patches.listed, list(self.patches.pending),
+        )  # fmt: skip
+
+    def _undo_to(self, mark: Mark) -> None:
+        """Return to a savepoint."""
+        space = self._space
+        if space is None or len(space.layers) < mark.layers:
+            return  # an error has undone the whole transaction already
+        self.pager.discard()
+        space.undo()
+        space.layers.pop()
+        self.pager.changes = mark.changes
+        self._revert(mark.entries, mark.roots)
+        self.patches.restore(mark.listed, mark.pending)
+        for name, tree in mark.trees.items():
+            self.index(name).restore(tree)
+        for name in self.indexes.keys() - mark.trees.keys():
+            self.indexes[name].restore(self.entries[name].tree)
