@@ -350,3 +350,96 @@ def test_an_alarm_that_was_called_off():
     alarm.set(0.001)
     wait_for(lambda: rung == [1])
     alarm.stop()
+
+
+# -- what comes between ------------------------------------------------------------------------------
+
+
+def test_a_list_opened_during_a_commit_in_the_background(path, monkeypatch):
+    region = MemoryRegion(path, commit_every=0.01)
+    region.buffer("old").append(1)
+    syncing = threading.Event()
+    sync = region._store.region.device.sync
+
+    def slow():
+        syncing.set()
+        time.sleep(0.1)
+        sync()
+
+    monkeypatch.setattr(region._store.region.device, "sync", slow)
+    assert syncing.wait(PATIENCE)
+    fresh = region.buffer("new")
+    fresh.append(2)
+    monkeypatch.undo()
+    region.commit()
+    assert (fresh[:], region.names()) == ([2], ["new", "old"])
+    region.rollback()
+    region.close()
+    with MemoryRegion(path, "r") as again:
+        assert again.buffer("new")[:] == [2]
+
+
+def test_dropping_a_list_is_a_change_as_well(path):
+    with MemoryRegion(path, autocommit=True) as region:
+        region.buffer("x").append(1)
+        region.drop("x")
+        with MemoryRegion(path, "r") as reader:
+            assert reader.names() == []
+
+
+def test_an_extend_that_commits_itself_and_fails(path):
+    def values_and_a_commit():
+        yield from range(5000)
+        values.commit()
+        yield from range(5000)
+        raise LookupError
+
+    with MemoryBuffer(path) as values:
+        values.append("before")
+        with pytest.raises(LookupError):
+            values.extend(values_and_a_commit())
+        assert values[:] == ["before"]
+    assert seen(path) == ["before"]
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_what_the_owner_raises_in_the_background_is_no_failed_commit(path):
+    told = threading.Event()
+
+    def refuse(stats):
+        told.set()
+        raise LookupError
+
+    region = MemoryRegion(path, commit_every=0.01, max_size=1 << 20, on_low_space=refuse, low_space=0.05)
+    values = region.buffer("main", "bytes")
+    with region.transaction():
+        values.append(b"first")
+    values.append(bytes(100_000))
+    assert told.wait(PATIENCE)
+    wait_for(lambda: not region.stats().changes)
+    values.append(b"last")
+    wait_for(lambda: len(seen(path)) == 3)
+    region.close()
+
+
+@pytest.mark.parametrize(
+    "options", [{"max_size": 1 << 70}, {"commit_every": 10**30}, {"commit_every": 1e12}], ids=repr
+)
+def test_numbers_beyond_all_bounds(path, options):
+    with MemoryRegion(path, **options) as region:
+        region.buffer("main").append(1)
+    assert seen(path) == [1]
+
+
+def test_no_thread_can_be_started(path, monkeypatch):
+    def refuse(self):
+        raise RuntimeError("can't start new thread")
+
+    with MemoryBuffer(path, commit_every=3600.0) as values, monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refuse)
+        values.append(1)
+        values.commit(sync=False)
+        assert seen(path) == [1]
+        patch.undo()
+        values.append(2)
+        assert values._store._commit_alarm._thread is not None

@@ -2,6 +2,7 @@
 """Raw blocks as a user meets them: what each call does, what it refuses, what a transaction makes of it."""
 
 import math
+import os
 import struct
 from array import array
 
@@ -9,6 +10,7 @@ import pytest
 
 from stablemem import (
     BlockError,
+    MemoryBuffer,
     MemoryRegion,
     ReadOnlyError,
     RegionClosedError,
@@ -1620,3 +1622,77 @@ def test_lists_and_blocks_in_one_commit(path):
         values = region.buffer("main", "bytes")
         assert [region.load(*region.roots[f"{n % 7}"]) for n in range(293, 300)] == values[293:]
         region.verify()
+
+
+# -- what a reader of the source found ----------------------------------------------------------------
+
+
+def test_a_full_disk_under_a_patch_over_a_hole():
+    """Writing in place needs room that the disk has not: nothing else may fail for it."""
+    device = Recorder()
+    region = region_on(device)
+    other = region.add_blob(b"to be freed")
+    hole = region.allocate(1 << 20)
+    region.commit()
+    region.store(hole + 500_000, b"patch")
+    region.commit()
+    write_run = device.write_run
+
+    def full(address, pieces):
+        if hole <= address < hole + (1 << 20):
+            raise RegionFullError("no space left")
+        write_run(address, pieces)
+
+    device.write_run = full
+    for _ in range(3):
+        region.roots["number"] = 1, _
+        region.commit()
+    region.deallocate(other, 11)
+    region.commit()
+    assert region.load(hole + 500_000, 5) == b"patch"
+    device.write_run = write_run
+    for _ in range(4):
+        region.roots["number"] = 2, _
+        region.commit()
+    assert not region._store.patches.listed
+    assert region.load(hole + 500_000, 5) == b"patch"
+    region.close()
+
+
+def test_dropping_a_list_whose_handle_owns_the_region(path):
+    values = MemoryBuffer(path)
+    values.append(1)
+    values.commit()
+    region = values.region
+    with region.transaction():
+        region.drop("main")
+        assert values.closed
+        region.roots["still"] = 1
+    region.commit()
+    assert region.names() == []
+    values.close()
+    assert region.closed
+
+
+def test_a_dropped_list_of_an_inner_block_that_is_undone(heap):
+    with heap.transaction():
+        heap.add_blob(b"x")
+        with pytest.raises(Undo), heap.transaction():
+            heap.buffer("new").append(1)
+            heap.drop("new")
+            raise Undo
+        heap.buffer("new").append(2)
+    assert heap.buffer("new")[:] == [2]
+
+
+def test_a_fork_with_a_root_pending(path):
+    with MemoryRegion(path) as region:
+        region.roots["a"] = 1
+        pid = os.fork()
+        if pid == 0:
+            try:
+                region.commit()
+                os._exit(0 if dict(region.roots) == {} else 1)
+            finally:
+                os._exit(2)
+        assert os.waitpid(pid, 0)[1] == 0

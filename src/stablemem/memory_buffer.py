@@ -151,7 +151,9 @@ class MemoryBuffer(ListCore, MutableSequence[T]):
                 f"to fill a list with values, use MemoryBuffer.from_iterable(values)"
             )
         try:
-            self._attach(name, blobify)
+            # A commit in the background must not come between the catalog and what is made of it.
+            with self._region._store.exclusive():
+                self._attach(name, blobify)
         except BaseException:
             if self._owner:
                 self._region._store.close(commit=False)

@@ -76,8 +76,8 @@ class MemoryRegion(RawBlocks):
         max_size: bytes that the file may have; a change beyond is a RegionFullError, and the transaction is
             rolled back. The last MiB of it, or a quarter, is kept for what deleting writes.
         on_low_space: called with ``stats()`` after the call in which what is used reaches ``low_space`` of
-            max_size, or of what the disk has room for if that is less; once each time. It may change the
-            region. What it raises, that call raises.
+            max_size, or of what the disk has room for if that is less; after the next commit if the file does
+            not grow by it; once each time. It may change the region. What it raises, that call raises.
         low_space: the share, from 0 to 1.
 
     Raises:
@@ -206,7 +206,9 @@ class MemoryRegion(RawBlocks):
             for reference in self._buffers:
                 buffer = reference()
                 if buffer is not None and buffer.name == name:
-                    buffer.close()
+                    buffer._detached = True
+                    buffer.detach()
+        self._store.relieve()
 
     # -- state ---------------------------------------------------------------------------------------
 

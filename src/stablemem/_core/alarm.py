@@ -6,6 +6,9 @@ from collections.abc import Callable
 
 __all__ = ["Alarm"]
 
+LONGEST = 3600.0
+"""Seconds of one wait: Python refuses very long ones."""
+
 
 class Alarm:
     """A call that is due at a time, which may be put off or called off.
@@ -34,8 +37,14 @@ class Alarm:
         with self._changed:
             self._due = time.monotonic() + seconds
             if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="stablemem alarm", daemon=True)
-                self._thread.start()
+                thread = threading.Thread(target=self._run, name="stablemem alarm", daemon=True)
+                try:
+                    thread.start()
+                except RuntimeError:
+                    # No more threads: the next call tries again, and nothing else fails for it.
+                    self._due = None
+                else:
+                    self._thread = thread
 
     def cancel(self) -> None:
         """Call the call off; costs nothing if it was not due. The thread finds out when it wakes."""
@@ -58,7 +67,11 @@ class Alarm:
                     return
                 left = due - time.monotonic()
                 if left > 0:
-                    self._changed.wait(left)
+                    self._changed.wait(min(left, LONGEST))
                     continue
                 self._due = None
-            self._call()
+            try:
+                self._call()
+            except BaseException:
+                self._thread = None
+                raise

@@ -59,6 +59,11 @@ class Commits(Transactions):
             OSError: the disk failed or is full; the transaction was rolled back.
             StableMemoryError: inside a transaction block, or an earlier sync failed.
         """
+        self._commit_now(sync)
+        self._watch_space()
+
+    def _commit_now(self, sync: bool) -> None:
+        """Commit, if there is something to."""
         with self.latch.held():
             if self._savepoints:
                 raise StableMemoryError("the transaction block commits at its end; do not commit within it")
@@ -77,7 +82,6 @@ class Commits(Transactions):
             except BaseException as error:
                 self.failed(error)
                 raise
-        self._watch_space()
 
     def _must_sync(self) -> bool:
         """Return whether limbo has grown so far that only a synced commit can give it back."""
@@ -278,7 +282,7 @@ class Commits(Transactions):
     def obey(self, policy: Policy) -> None:
         """Commit from now on as a policy says."""
         self.policy = policy
-        self.pager.commit_changes = policy.changes or 0
+        self.pager.commit_changes = min(policy.changes or 0, MAX_ADDRESS)
 
     def relieve(self) -> None:
         """Do what is due after a change: commit, as the policy says, or else write out early."""
@@ -291,11 +295,13 @@ class Commits(Transactions):
                 self.write_early()
         finally:
             self.latch.disown(before)
-        self._watch_space()
+        if not before:
+            self._watch_space()
 
     def commit_late(self) -> None:
         """Commit what the policy's seconds have run out for; called by the alarm."""
-        self._in_background(lambda: self.commit(self.policy.sync))
+        self._in_background(lambda: self._commit_now(self.policy.sync))
+        self._watch_space()
 
     def sync_late(self) -> None:
         """Sync the newest commit, which was not synced for so long; called by the alarm."""
@@ -314,7 +320,7 @@ class Commits(Transactions):
 
     def confine(self, most: int | None, low_space: float, on_low_space: Callable[[], None] | None) -> None:
         """Keep the file below a size, and call when a share of the room there is, is taken."""
-        self.most = MAX_ADDRESS if most is None else most // REGION_PAGE * REGION_PAGE
+        self.most = MAX_ADDRESS if most is None else min(most, MAX_ADDRESS) // REGION_PAGE * REGION_PAGE
         self.region.most = self.most
         self._low_space, self._on_low_space = low_space, on_low_space
 

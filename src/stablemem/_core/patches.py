@@ -15,8 +15,9 @@ Invariants:
 
 from bisect import bisect_left
 from collections.abc import Callable
+from contextlib import suppress
 
-from ..errors import CorruptRegionError
+from ..errors import CorruptRegionError, RegionFullError
 from ..layout import BLOB_PAGE, RAW_PAGE
 from .catalog import Patch
 from .checksum import page_checksum
@@ -166,8 +167,11 @@ class Patches:
                 fault = space.fault_of(RAW_PAGE, patch.address, patch.size)
                 if fault:
                     raise CorruptRegionError(patch.address, "raw bytes under a patch", fault, region.path)
-                region.write(patch.address, self._data(region, patch))
-                self._placed.add(patch)
+                # Bytes that were never written may need room that the disk has not: it stays a patch then,
+                # or nothing could be deleted any more.
+                with suppress(RegionFullError):
+                    region.write(patch.address, self._data(region, patch))
+                    self._placed.add(patch)
         self.listed = tuple(patch for patch in self.listed if patch not in self._durable)
 
     def synced(self) -> None:

@@ -10,10 +10,11 @@ reads a leaf at a time and drops what it has read when the index changed.
 """
 
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from operator import index as as_index
 from typing import Any
 
-from ..errors import BlobifyError, RegionClosedError
+from ..errors import BlobifyError, RegionClosedError, StableMemoryError
 from ..layout import MAX_BLOB
 from .calls import Calls
 from .checksum import crc32c
@@ -393,12 +394,17 @@ class ListCore(Calls):
         with self._store.exclusive():
             before = len(self)
             changes = self._pager.changes
+            number = self._store.slot.transaction
             try:
                 self._append_all(iterator)
             except BaseException:
-                if len(self) > before and self._pager.ready:
-                    self._delete_slice(slice(before, None))
-                    self._pager.changes = changes
+                # What the iterable has committed itself goes with the next commit.
+                committed = self._store.slot.transaction != number
+                if len(self) > before and (self._pager.ready or committed):
+                    with suppress(StableMemoryError):
+                        self._delete_slice(slice(before, None))
+                    if not committed:
+                        self._pager.changes = changes
                 raise
         self._relieve()
 

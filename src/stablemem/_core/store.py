@@ -177,11 +177,13 @@ class Store(Commits):
         self._commit_alarm, self._sync_alarm = alarms(self)
         self._space = self._log = None
         self._savepoints = 0
+        catalog_changed, self._catalog_changed = self._catalog_changed, False
+        self._broken, self._late, self._dropped = False, None, set()
         old = self.region
         self.pager.discard()
         self.pager.ready = False
         try:
-            if self._catalog_changed:
+            if catalog_changed:
                 self.absent |= self.entries.keys() - self.committed.lists.keys()
             device, header = acquire_newest(old.device.reopen(), self.boot, 0)
             self._adopt(device, header)

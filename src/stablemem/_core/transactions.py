@@ -39,6 +39,7 @@ class Mark(NamedTuple):
     changes: int
     trees: dict[str, Tree]
     entries: dict[str, Entry]
+    dropped: set[str]
     roots: dict[str, Root]
     listed: tuple[Patch, ...]
     pending: list[Piece]
@@ -254,7 +255,8 @@ class Transactions(State):
         self._space.push()
         states = {name: index.state() for name, index in self.indexes.items()}
         return Mark(
-            len(self._space.layers), self.changes, states, dict(self.entries), dict(self.roots),
+            len(self._space.layers), self.changes, states,
+            dict(self.entries), set(self._dropped), dict(self.roots),
             self.patches.listed, list(self.patches.pending),
         )  # fmt: skip
 
@@ -268,6 +270,7 @@ class Transactions(State):
         space.layers.pop()
         self.pager.changes = mark.changes
         self._revert(mark.entries, mark.roots)
+        self._dropped = set(mark.dropped)
         self.patches.restore(mark.listed, mark.pending)
         for name, tree in mark.trees.items():
             self.index(name).restore(tree)
