@@ -202,7 +202,7 @@ class MemoryRegion(RawBlocks):
         if name not in self._store.entries:
             raise KeyError(f"{self.path or 'this region'} has no list {name!r}; it has {self.names()}")
         with self._store.exclusive():
-            self._drop(name)
+            self._edit(self._store.drop_list, name)
             for reference in self._buffers:
                 buffer = reference()
                 if buffer is not None and buffer.name == name:

@@ -21,11 +21,11 @@ class RawBlocks(Heap):
 
     def deallocate_range(self, start: int, stop: int) -> None:
         """Free every byte of ``[start, stop)`` that is allocated as a raw block; others are left alone."""
-        self._clear_range(start, stop)
+        self._edit(self._free_all, *bounds(start, stop))
 
     def clear(self) -> None:
         """Free all raw blocks. Lists and roots stay."""
-        self._clear_range(0, MAX_ADDRESS)
+        self._edit(self._free_all, 0, MAX_ADDRESS)
 
     # -- numbers ---------------------------------------------------------------------------
 

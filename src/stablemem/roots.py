@@ -46,11 +46,11 @@ class Roots(MutableMapping[str, tuple[int, ...]]):
             raise OverflowError(
                 "an integer in a root is from -2**127 to 2**127 - 1: keep larger ones in a block"
             )
-        self._heap._set_root(name, root)
+        self._heap._edit(self._heap._store.set_root, name, root)
 
     def __delitem__(self, name: str) -> None:
         self[name]
-        self._heap._set_root(name, None)
+        self._heap._edit(self._heap._store.set_root, name, None)
 
     def __iter__(self) -> Iterator[str]:
         self._heap._store.require_open()

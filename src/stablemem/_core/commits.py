@@ -97,7 +97,7 @@ class Commits(Transactions):
         log.drop_unneeded()
         if self.patches.pending:
             self.raw_written = True
-            self._catalog_changed |= self.patches.commit(self.region, space, transaction)
+            self.patches.commit(self.region, space, transaction)
         self._catalog_changed |= self.patches.listed != self.committed.patches
         pager.write_blobs()
         self._place_nodes(1)

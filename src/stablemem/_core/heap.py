@@ -6,6 +6,7 @@ stored into, whatever calls allocated it. A store into a block that the innermos
 allocated is a write; into any other it is a patch (patches.py).
 """
 
+from collections.abc import Callable
 from operator import index as as_index
 from typing import SupportsIndex
 
@@ -307,18 +308,10 @@ class Heap(Calls):
         self._end_change()
         return address
 
-    def _clear_range(self, start: SupportsIndex, stop: SupportsIndex) -> None:
-        """Free every raw block, or the part of it, in ``[start, stop)``."""
-        low, high = bounds(start, stop)
-        self._begin_change()
-        try:
-            for address, size in self._pager.space.allocated_blocks(RAW_PAGE, low, high):
-                self._free(address, size)
-            self._pager.changes += 1
-        except BaseException as error:
-            self._fail(error)
-            raise
-        self._end_change()
+    def _free_all(self, start: int, stop: int) -> None:
+        """Free every raw block, or the part of it, in ``[start, stop)``; within a change."""
+        for address, size in self._pager.space.allocated_blocks(RAW_PAGE, start, stop):
+            self._free(address, size)
 
     def grow(self, pages: SupportsIndex) -> int:
         """Add free region pages of 64 KiB at the end, until it is closed; return how many there were."""
@@ -338,24 +331,11 @@ class Heap(Calls):
         self._end_change()
         return before // REGION_PAGE
 
-    # -- what else the catalog holds -----------------------------------------------------------------
-
-    def _set_root(self, name: str, numbers: tuple[int, ...] | None) -> None:
-        """Set a root, or delete it; the caller has checked both."""
+    def _edit(self, edit: Callable[..., None], *arguments: object) -> None:
+        """Make one change that need not be fast, of arguments that were checked."""
         self._begin_change()
         try:
-            self._store.set_root(name, numbers)
-            self._pager.changes += 1
-        except BaseException as error:
-            self._fail(error)
-            raise
-        self._end_change()
-
-    def _drop(self, name: str) -> None:
-        """Delete a list, which is in the catalog, and everything in it. O(n)."""
-        self._begin_change()
-        try:
-            self._store.drop_list(name)
+            edit(*arguments)
             self._pager.changes += 1
         except BaseException as error:
             self._fail(error)

@@ -55,13 +55,7 @@ class Patches:
     def over(self, region: Region, address: int, size: int) -> list[Piece]:
         """Return what lies over a range, cut to it."""
         stop = address + size
-        pieces = []
-        first = max(0, bisect_left(self.listed, (address,)) - 1) if self.listed else 0
-        for patch in self.listed[first:]:
-            if patch.address >= stop:
-                break
-            if patch.address + patch.size > address:
-                pieces.append((patch.address, self._data(region, patch)))
+        pieces = [(patch.address, self._data(region, patch)) for patch in self._listed_over(address, stop)]
         pieces += self.pending[max(0, bisect_left(self.pending, (address,)) - 1) :]
         cut = []
         for at, data in pieces:
@@ -69,6 +63,12 @@ class Patches:
             if low < high:
                 cut.append((low, data[low - at : high - at]))
         return cut
+
+    def _listed_over(self, address: int, stop: int) -> list[Patch]:
+        """Return the listed patches that lie over a range, or over a part of it."""
+        first = max(0, bisect_left(self.listed, (address,)) - 1)
+        near = self.listed[first : bisect_left(self.listed, (stop,))]
+        return [patch for patch in near if patch.address + patch.size > address]
 
     def _data(self, region: Region, patch: Patch) -> bytes:
         """Return the bytes of a listed patch, verified."""
@@ -108,9 +108,7 @@ class Patches:
     def drop(self, region: Region, space: FreeSpace, address: int, size: int) -> None:
         """Forget what lies over a range; of a patch that reaches out of it, the rest stays."""
         stop = address + size
-        first = max(0, bisect_left(self.listed, (address,)) - 1)
-        near = self.listed[first : bisect_left(self.listed, (stop,))]
-        met = [patch for patch in near if patch.address + patch.size > address]
+        met = self._listed_over(address, stop)
         rest = [(patch.address, self._data(region, patch)) for patch in met]
         if met:
             self.listed = tuple(patch for patch in self.listed if patch not in met)
@@ -127,8 +125,8 @@ class Patches:
                 kept.append((max(at, stop), data[max(0, stop - at) :]))
         self.pending[low:high] = kept
 
-    def commit(self, region: Region, space: FreeSpace, transaction: int) -> bool:
-        """Write what is pending, in place where the transaction allocated it; tell if the list changed."""
+    def commit(self, region: Region, space: FreeSpace, transaction: int) -> None:
+        """Write what is pending: in place where the transaction allocated it, else as listed patches."""
         made = []
         for address, data in self.pending:
             for at, size, fresh in space.fresh_parts(address, len(data)):
@@ -143,7 +141,6 @@ class Patches:
                     made.append(Patch(at + begin, len(bytes_), transaction, place, page_checksum(bytes_)))
         self.pending = []
         self.listed = tuple(sorted([*self.listed, *made]))
-        return bool(made)
 
     def begin(
         self, region: Region, space: FreeSpace, floor: int, oldest_reader: Callable[[int], int | None]
