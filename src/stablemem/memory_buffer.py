@@ -1,7 +1,7 @@
 """MemoryBuffer: a list whose values live in a region."""
 
 import os
-from collections.abc import Iterable, Iterator, MutableSequence
+from collections.abc import Callable, Iterable, Iterator, MutableSequence
 from contextlib import AbstractContextManager
 from datetime import timedelta
 from reprlib import Repr
@@ -326,6 +326,12 @@ class MemoryBuffer(ListCore, MutableSequence[T]):
     def refresh(self) -> bool:
         """Move a read-only list to the newest commit; return whether there was one."""
         return self._region.refresh()
+
+    def compact(
+        self, *, max_bytes: int | None = None, progress: Callable[[int, int], object] | None = None
+    ) -> int:
+        """Make the whole region's file as short as it can be; see MemoryRegion.compact."""
+        return self._region.compact(max_bytes=max_bytes, progress=progress)
 
     def verify(self) -> Report:
         """Prove that the last commit of the whole region is sound; see MemoryRegion.verify."""

@@ -16,6 +16,7 @@ from ._core.store import Store
 from ._core.verify import Report, verify, verify_writer
 from .blobify import Blobify
 from .errors import CorruptRegionError
+from .layout import MAX_ADDRESS, RAW_PAGE
 from .raw_blocks import RawBlocks
 
 if TYPE_CHECKING:
@@ -32,17 +33,29 @@ LEAST_SIZE = 1 << 18
 class Stats:
     """What is where in a region: as a writer knows it, else as of the commit a reader stands on.
 
+    The file is what is used, free and in limbo, and perhaps something behind that has no meaning.
+
     Attributes:
         path: the file, empty for memory.
         transaction: number of the last commit.
         lists: number of values in each list, by name, uncommitted changes included.
         changes: changes since the last commit.
         file_bytes: length of the file.
-        used_bytes: bytes that hold something: header, log, nodes, blobs.
+        disk_bytes: what the file takes on the disk, holes not counted.
+        used_bytes: bytes that hold something: header, log, nodes, blobs, raw blocks.
+        raw_bytes: those of them in raw blocks.
         free_bytes: bytes that may be used again.
         limbo_bytes: bytes freed that an older state can still reach.
         free_blocks: number of free blocks.
         largest_free: bytes of the largest free block.
+        fragmentation: share of the free bytes that are not in the largest free block, from 0 to 1.
+        reclaimable_bytes: by how much ``compact()`` could make the file shorter, about: what no snapshot
+            holds, if values fit into the holes there are.
+        oldest_snapshot: number of the oldest commit that a snapshot, here or in another process, is open on;
+            None without one.
+        held_bytes: bytes in limbo that would be free but for snapshots.
+        written_bytes: bytes that the last commit of this handle wrote, 0 before one.
+        written_runs: the number of pieces they were written in.
     """
 
     path: str
@@ -50,11 +63,19 @@ class Stats:
     lists: dict[str, int]
     changes: int
     file_bytes: int
+    disk_bytes: int
     used_bytes: int
+    raw_bytes: int
     free_bytes: int
     limbo_bytes: int
     free_blocks: int
     largest_free: int
+    fragmentation: float
+    reclaimable_bytes: int
+    oldest_snapshot: int | None
+    held_bytes: int
+    written_bytes: int
+    written_runs: int
 
 
 class MemoryRegion(RawBlocks):
@@ -254,6 +275,41 @@ class MemoryRegion(RawBlocks):
         self._buffers = [each for each in self._buffers if each() is not None]
         self._buffers.append(weakref.ref(buffer))
 
+    def compact(
+        self, *, max_bytes: int | None = None, progress: Callable[[int, int], object] | None = None
+    ) -> int:
+        """Make the file as short as it can be, in small commits beside readers.
+
+        What was changed so far is committed first. Then values and nodes move from the end into the holes
+        before it, and the end is cut off. Free pages that remain, in runs of 1 MiB or more, are given back to
+        the disk as holes. Raw blocks never move. What an older snapshot can still read stays until it is
+        closed: compact again then. Between its steps no other change is let in; reads are. Cost: some walks
+        over the nodes, and the bytes moved.
+
+        Args:
+            max_bytes: of values and nodes to move at the most, about; None moves all it can.
+            progress: called after each step with the bytes moved so far and those there are to move. What
+                it raises ends the compaction, and is raised; what was moved stays.
+
+        Returns:
+            Bytes by which the file is shorter.
+
+        Raises:
+            StableMemoryError: within a transaction block.
+            CorruptRegionError: something that was to be moved is damaged.
+
+        >>> region = MemoryRegion()
+        >>> log = region.buffer("log")
+        >>> log.extend([b"x" * 1000] * 10_000); region.commit()
+        >>> del log[100:9900]
+        >>> region.compact() > 9_000_000, log[-1] == b"x" * 1000
+        (True, True)
+        >>> region.close()
+        """
+        if max_bytes is not None and max_bytes < 0:
+            raise ValueError(f"max_bytes is 0 or more, not {max_bytes}")
+        return self._store.compact(MAX_ADDRESS if max_bytes is None else max_bytes, progress)
+
     def verify(self) -> Report:
         """Prove that the last commit is whole: every byte accounted for, every value as written.
 
@@ -293,7 +349,7 @@ class MemoryRegion(RawBlocks):
             store.close()
 
     def stats(self) -> Stats:
-        """Return what is where. O(log in the space map)."""
+        """Return what is where. O(free blocks + region pages)."""
         store = self._store
         lengths = {name: entry.tree[3] for name, entry in store.entries.items()}
         lengths |= {name: index.length for name, index in store.indexes.items()}
@@ -302,18 +358,32 @@ class MemoryRegion(RawBlocks):
             length = max(space.used_end(), store.slot.length)
             blocks = [(a, min(n, length - a)) for a, n in space.free_blocks(0, length)]
             limbo = space.limbo_bytes
+            oldest = store.oldest_snapshot()
+            held = 0 if oldest is None else space.held_bytes(oldest, store.header.floor)
+            raw = sum(size for _, size in space.allocated_blocks(RAW_PAGE))
+            packed = min(space.packed_end()[0], length)
         free = sum(size for _, size in blocks)
+        largest = max((size for _, size in blocks), default=0)
+        file_bytes = store.region.device.size()
         return Stats(
             path=self.path,
             transaction=store.slot.transaction,
             lists=dict(sorted(lengths.items())),
             changes=store.changes,
-            file_bytes=store.region.device.size(),
+            file_bytes=file_bytes,
+            disk_bytes=store.region.device.allocated(),
             used_bytes=length - free - limbo,
+            raw_bytes=raw,
             free_bytes=free,
             limbo_bytes=limbo,
             free_blocks=len(blocks),
-            largest_free=max((size for _, size in blocks), default=0),
+            largest_free=largest,
+            fragmentation=1 - largest / free if free else 0.0,
+            reclaimable_bytes=max(0, file_bytes - packed),
+            oldest_snapshot=oldest,
+            held_bytes=held,
+            written_bytes=store.wrote[0],
+            written_runs=store.wrote[1],
         )
 
     def __reduce__(self) -> tuple[Any, ...]:

@@ -248,6 +248,9 @@ class Probe(Device):
         self.disk.touch(address, address + len(data))
         os.pwrite(self.descriptor, data, address)
 
+    def punch(self, address, size):
+        self.write_run(address, [bytes(size)])
+
     def sync(self):
         if self.events is not None:
             self.events.append(("sync",))

@@ -371,12 +371,24 @@ def _synced_overwritten(plant: Patch) -> None:
 def _tail_cut(plant: Patch) -> None:
     """Closing cuts the file to what the newest slot reaches, though others reach further."""
 
-    def cutting(store):
+    def cutting(store, least=0):
         reach = -(-store.slot.length // NODE_SIZE) * NODE_SIZE
         if store._space is not None and store.region.device.size() > reach:
             store.region.truncate(reach)
 
     plant(Store, "_cut_tail", cutting)
+
+
+@_fault("hole in limbo", 100_000, 100_004)
+def _hole_in_limbo(plant: Patch) -> None:
+    """Pages are punched out that a kept slot still reaches."""
+
+    def punching(store):
+        for each in store._space.limbo:
+            for address, size in each.blocks.blocks():
+                store.region.device.punch(address, size)
+
+    plant(Store, "_punch", punching)
 
 
 @_fault("readers ignored", 100_005, 100_016)

@@ -13,6 +13,9 @@ The operations of the short ones:
     K  commit whose sync fails, and the process is killed right then; open again
     p  sync the last commit, if it was not, with changes pending or not
     h  add a raw block        s  store into one         x  remove one
+    m  compact
+
+Holes are punched, tails cut and lists compacted for little gain already, so that small regions do all that.
 
 A random one has more: large values, many values, two lists, transaction blocks in one another, readers,
 a sync that fails with the process killed right after it, pages evicted after a failed sync, writes that fail.
@@ -26,10 +29,12 @@ import itertools
 import os
 import random
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
+from unittest.mock import patch
 
 from stablemem import MemoryRegion
+from stablemem._core import commits, compaction, holes
 from stablemem._core.device import Device, MemoryDevice
 from stablemem._core.opening import open_store
 from stablemem._core.store import Store
@@ -54,7 +59,7 @@ __all__ = [
 
 NAMES = ("main", "second")
 PARTS = (*NAMES, "raw")
-ALPHABET = "aAirdDcubeofkKphsx"
+ALPHABET = "aAirdDcubeofkKphsxm"
 SHORT_SEQUENCES = ["".join(each) for size in (1, 2, 3) for each in itertools.product(ALPHABET, repeat=size)]
 SHORT = len(SHORT_SEQUENCES)
 RANDOM = 100_000
@@ -199,6 +204,11 @@ class Handle(Device):
                 tape.dead = tape.die
                 raise self.error(errno.EIO, "syncing")
         tape.events.append(("sync",))
+
+    def punch(self, address, size):
+        self._alive()
+        self.tape.events.append(("write", address, bytes(size)))
+        super().punch(address, size)
 
     def truncate(self, size):
         self._alive()
@@ -405,6 +415,13 @@ class Session:
         if store.slot.synced and store.writer_space is not None:
             self.mark(True)
 
+    def compact(self, max_bytes: int | None = None) -> None:
+        """Commit, and make the file shorter."""
+        self.commit()
+        self.region.compact(max_bytes=max_bytes)
+        self.unsynced = False
+        self.mark(True)
+
     def rollback(self) -> None:
         """Forget the changes."""
         self.region.rollback()
@@ -501,6 +518,16 @@ def play(seed: int) -> Workload:
     Raises:
         Failure: what can be seen without a power cut is wrong already; ``played`` is the workload.
     """
+    with ExitStack() as stack:
+        for owner, name, value in (
+            (holes, "HOLE_LEAST", 1 << 16), (holes, "LOOK_EVERY", 2), (commits, "TAIL_LEAST", 0),
+            (compaction, "GAIN_LEAST", -(1 << 60)), (compaction, "STEP", 20_000),
+        ):  # fmt: skip
+            stack.enter_context(patch.object(owner, name, value))
+        return _play(seed)
+
+
+def _play(seed: int) -> Workload:
     session = Session(seed)
     try:
         if seed >= RANDOM:
@@ -547,6 +574,8 @@ def _step(session: Session, step: str, number: int) -> None:
         session.raw(what, large, session.random)
     elif step == "p":
         session.promote()
+    elif step == "m":
+        session.compact()
     elif step == "o":
         session.close()
         session.reopen("after closing", [session.committed])
@@ -621,7 +650,7 @@ def _play_random(session: Session) -> None:
     tape = session.tape
     steps = session.played.steps
     # For steps that were added later: a seed goes on playing what it did.
-    aside = random.Random(session.played.seed)
+    aside, third = random.Random(session.played.seed), random.Random(-session.played.seed)
     large = rng.random() < 0.15
     largest = 40_000 if large else rng.choice([60, 5000])
     most = rng.choice([1, 3, 8])
@@ -715,4 +744,12 @@ def _play_random(session: Session) -> None:
             session.guarded(session.close)
             if session.region._store.closed:
                 session.reopen("after closing", [session.committed])
+        if third.random() < 0.15:
+            steps.append("compact")
+            if third.random() < 0.3:
+                tape.fail_write = third.randrange(1, 60)
+                tape.error = errno.ENOSPC
+            limit = third.choice([None, None, 1, 30_000])
+            session.guarded(lambda limit=limit: session.compact(limit))
+            tape.disarm()
         session.check_readers()

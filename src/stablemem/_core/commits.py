@@ -20,7 +20,7 @@ from ..errors import (
     StableMemoryError,
 )
 from ..layout import BLOB_PAGE, MAX_ADDRESS, REGION_PAGE
-from . import catalog
+from . import catalog, holes
 from .alarm import Alarm
 from .catalog import MAIN, Catalog
 from .checksum import page_checksum
@@ -35,6 +35,10 @@ from .policy import UNSYNCED_LIMBO, UNSYNCED_SECONDS, Policy
 from .transactions import Transactions
 
 __all__ = ["Commits"]
+
+
+TAIL_LEAST = 1 << 20
+"""Bytes of free tail that a commit cuts off, if it is also more than an eighth of the file."""
 
 
 class Commits(Transactions):
@@ -135,11 +139,13 @@ class Commits(Transactions):
         )
         if sync and not extents:
             self._sync("the data of a commit could not be synced")
+        given = space.given.blocks()
         with self._publishing():
             self._publish(slot)
             log.adopt(plan, sync)
             space.commit(transaction)
             self.slot, self.committed, self.entries = slot, content, dict(entries)
+            self.lengths.append((transaction, slot.length))
             self._catalog_changed = False
             self._dropped = set()
             self.patches.committed()
@@ -148,11 +154,33 @@ class Commits(Transactions):
             pager.changes = 0
             pager.ready = False
             pager.transaction = transaction + 1
+        written = self.region.device.written
+        self.wrote = written[0] - self._before[0], written[1] - self._before[1]
         self._commit_alarm.cancel()
         if sync:
             self._sync_alarm.cancel()
+            self._give_back(self.holes.committed(given))
         elif self.region.device.durable:
             self._sync_alarm.set(UNSYNCED_SECONDS)
+
+    def _give_back(self, look: bool) -> None:
+        """Give the disk back what a synced commit leaves free: a long tail, and what was free for long.
+
+        Both only concern bytes that the next transaction might write to at once. An error says nothing of
+        the commit, which is done.
+        """
+        with suppress(OSError):
+            self._cut_tail(max(TAIL_LEAST, self.region.length // 8))
+        if look:
+            self._punch()
+
+    def _punch(self) -> None:
+        """Punch out the free pages that were free at the last look already."""
+        assert self._space is not None
+        for address, size in self.holes.look(self._space.idle_pages(holes.HOLE_LEAST)):
+            end = min(address + size, self.region.length)
+            if address < end:
+                self.region.device.punch(address, end - address)
 
     def _digested(self) -> tuple[tuple[int, int], ...]:
         """Return the extents whose digest lets slot and data be synced together; none if that may not be.

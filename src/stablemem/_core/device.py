@@ -27,6 +27,7 @@ __all__ = ["Device", "FileDevice", "MemoryDevice", "RecordingDevice"]
 Buffer = bytes | bytearray | memoryview
 
 _IOV_MAX = 1024
+_KEEP_SIZE, _PUNCH_HOLE = 1, 2
 
 _KINDS = {stat.S_IFIFO: "a fifo", stat.S_IFCHR: "a device", stat.S_IFBLK: "a device"}
 
@@ -72,6 +73,9 @@ class Device:
     path: str
     durable = True
     """Whether what was synced outlives the machine."""
+
+    written = (0, 0)
+    """Bytes written through it, and in how many runs."""
 
     def __init__(self, descriptor: int, path: str) -> None:
         self.descriptor = _above_standard_streams(descriptor)
@@ -141,6 +145,7 @@ class Device:
                 during = f"writing {size} bytes at address {address}"
                 raise self.error(error.errno or errno.EIO, during) from error
             address += size
+            self.written = self.written[0] + size, self.written[1] + 1
 
     def sync(self) -> None:
         """Return once everything written survives a power cut."""
@@ -155,6 +160,15 @@ class Device:
             os.ftruncate(self.descriptor, size)
         except OSError as error:
             raise self.error(error.errno or errno.EIO, f"setting the length to {size} bytes") from error
+
+    def punch(self, address: int, size: int) -> None:
+        """Give the disk space of a range back; it reads as zeros. A hint: not every file system can."""
+        with suppress(OSError):
+            _punch_hole(self.descriptor, address, size)
+
+    def allocated(self) -> int:
+        """Return how many bytes the file takes on the disk, holes not counted."""
+        return os.fstat(self.descriptor).st_blocks * 512
 
     def map(self, size: int) -> mmap.mmap:
         """Return a read-only map of the first ``size`` bytes.
@@ -228,6 +242,19 @@ class FileDevice(Device):
         return (status.st_dev, status.st_ino) == self.identity()
 
 
+def _punch_hole(descriptor: int, address: int, size: int) -> None:
+    """Call ``fallocate`` to free a range of a file's blocks (Linux; os.posix_fallocate cannot)."""
+    # Imported here: few need it, and it takes milliseconds.
+    import ctypes
+
+    library = ctypes.CDLL(None, use_errno=True)
+    offset = ctypes.c_int64
+    library.fallocate64.argtypes = (ctypes.c_int, ctypes.c_int, offset, offset)
+    if library.fallocate64(descriptor, _KEEP_SIZE | _PUNCH_HOLE, address, size):
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
+
+
 def sync_folder(path: str) -> None:
     """Return once the names in the folder of ``path`` survive a power cut."""
     descriptor = os.open(os.path.dirname(path) or ".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -295,6 +322,11 @@ class RecordingDevice(MemoryDevice):
         """Record, and fail if it is this event's turn."""
         if self._record("sync"):
             raise self.error(self.fail_with, "syncing")
+
+    def punch(self, address: int, size: int) -> None:
+        """Write zeros, which a power cut may leave half done, as it may a hole; a failure is none."""
+        if not self._record("write", address, bytes(size)):
+            super().punch(address, size)
 
     def truncate(self, size: int) -> None:
         """Cut or extend, record, and fail if it is this event's turn."""

@@ -25,11 +25,16 @@ cdef class FreeSpace:
     cdef readonly u64 end
     cdef public u64 most
     cdef public bint grown
+    cdef public bint packing
 
     @cython.locals(tree=FreeTree, address=cython.longlong, layer=Layer)
     cpdef u64 allocate(self, int kind, u64 size) except 0
     @cython.locals(tree=FreeTree, address=cython.longlong, area=u64, least_run=u64, pages=u64, largest=u64, begin=u64, size=u64, layer=Layer)
     cpdef tuple take_run(self, int kind, u64 wanted, u64 least)
+    @cython.locals(tree=FreeTree, address=cython.longlong, page=cython.longlong, pages=u64, layer=Layer)
+    cpdef u64 allocate_below(self, int kind, u64 size, u64 cut) except? 0
+    @cython.locals(tree=FreeTree, size=u64, layer=Layer)
+    cdef u64 _lengthen(self, int kind, u64 address, u64 most) except? 0
     cdef object _extend(self, int kind, u64 size)
     @cython.locals(layer=Layer)
     cpdef object free(self, u64 address, u64 size)

@@ -26,10 +26,11 @@ Invariants: the free trees, the pool, limbo and everything allocated tile ``[0, 
 multiple of region pages; a kind tree holds no whole region page; the layers' sets are disjoint.
 """
 
+from array import array
 from collections.abc import Callable
 
 from ..errors import BlockError, RegionFullError
-from ..layout import HEADER_SIZE, KIND_NAMES, KINDS, MAX_ADDRESS, NODE_PAGE, RAW_PAGE
+from ..layout import BLOB_PAGE, HEADER_SIZE, KIND_NAMES, KINDS, MAX_ADDRESS, NODE_PAGE, RAW_PAGE
 from .freetree import FreeTree
 
 try:
@@ -80,6 +81,7 @@ class FreeSpace:
         most: where the region must end at the latest; blobs and raw blocks leave the last ``RESERVE`` of it
             to nodes and log, so that what is full can be deleted from.
         grown: whether the region has grown since somebody cleared it.
+        packing: whether what is written out goes as low as it fits, at whatever price: while compacting.
 
     >>> space = FreeSpace()
     >>> space.allocate(1, 4096), space.allocate(2, 100), space.allocate(2, 100)
@@ -88,11 +90,14 @@ class FreeSpace:
     65536
     """
 
-    __slots__ = ("_kinds", "_pool", "_trees", "areas", "end", "given", "grown", "layers", "limbo", "most")
+    __slots__ = (
+        "_kinds", "_pool", "_trees", "areas", "end", "given", "grown", "layers", "limbo", "most", "packing",
+    )  # fmt: skip
 
     def __init__(self) -> None:
         self.most = MAX_ADDRESS
         self.grown = False
+        self.packing = False
         self._pool = FreeTree()
         self._trees = [FreeTree() for _ in KIND_NAMES]
         self.areas = [FreeTree() for _ in KIND_NAMES]
@@ -109,6 +114,10 @@ class FreeSpace:
 
     def allocate(self, kind: int, size: int) -> int:
         """Return the address of a block of ``size`` bytes: first fit among the kind's, else new pages."""
+        if self.packing:
+            address = self.allocate_below(kind, size, self.end)
+            if address:
+                return address
         tree = self._trees[kind]
         address = tree.allocate_block(size)
         if address < 0:
@@ -126,6 +135,10 @@ class FreeSpace:
         the whole run fits into one, when a long run fits a large part into one, or when more than a
         quarter of the kind's pages is free, which bounds what contiguity may cost.
         """
+        if self.packing:
+            begin = self.allocate_below(kind, least, self.end)
+            if begin:
+                return begin, least + self._lengthen(kind, begin + least, wanted - least)
         tree = self._trees[kind]
         area = self.areas[kind].total
         least_run = wanted
@@ -151,6 +164,42 @@ class FreeSpace:
         layer = self.layers[-1]
         layer.fresh.insert(begin, size)
         return begin, size
+
+    def allocate_below(self, kind: int, size: int, cut: int) -> int:
+        """Return the address of the lowest block of ``size`` bytes that ends at most at ``cut``, or 0."""
+        tree = self._trees[kind]
+        pages = (size + REGION_PAGE - 1) // REGION_PAGE * REGION_PAGE
+        address = tree.find(size)
+        page = self._pool.find(pages)
+        if page >= 0 and (address < 0 or page < address):
+            if page + size > cut:
+                return 0
+            self._reserve(kind, pages)
+            self._pool.remove(page, pages)
+            self._give_kind(kind, page, pages)
+            tree.insert(page, pages)
+            # With the free bytes before it, if they are of the kind, it is one block now.
+            address = tree.find(size)
+        if address < 0 or address + size > cut:
+            return 0
+        tree.remove(address, size)
+        self._trim(kind, address + size)
+        layer = self.layers[-1]
+        layer.fresh.insert(address, size)
+        return address
+
+    def _lengthen(self, kind: int, address: int, most: int) -> int:
+        """Allocate what is free of a kind from an address on, up to ``most`` bytes; return how many."""
+        tree = self._trees[kind]
+        block = tree.floor(address)
+        if block is None or block[0] != address:
+            return 0
+        size: int = min(block[1], most)
+        if size:
+            tree.remove(address, size)
+            layer = self.layers[-1]
+            layer.fresh.insert(address, size)
+        return size
 
     def _trim(self, kind: int, address: int) -> None:
         """Give whole region pages at an address back that a neighbour's free bytes made unneeded."""
@@ -441,6 +490,10 @@ class FreeSpace:
         """Bytes in limbo."""
         return sum([each.blocks.total for each in self.limbo])
 
+    def held_bytes(self, oldest: int, floor: int) -> int:
+        """Return the bytes in limbo that only snapshots from ``oldest`` on keep from being released."""
+        return sum(each.blocks.total for each in self.limbo if oldest < each.transaction <= floor)
+
     def count_blocks(self) -> int:
         """Return the number of blocks free or in limbo, and of runs of region pages of one kind."""
         count = self._pool.count
@@ -472,6 +525,43 @@ class FreeSpace:
             for tree in self._trees:
                 end = tree.start_of_end(end)
         return end
+
+    def idle_pages(self, least: int) -> list[tuple[int, int]]:
+        """Return the runs of region pages of no kind, of ``least`` bytes or more."""
+        return [(address, size) for address, size in self._pool.blocks() if size >= least]
+
+    def packed_end(self) -> tuple[int, int]:
+        """Return where the region could end if nodes and blobs moved into the holes below: an estimate.
+
+        Raw blocks stay. An eighth of the holes is taken to be of no use, since not everything fits.
+        O(blocks + region pages).
+
+        Returns:
+            The address from which on all could move, a multiple of region pages, or where the last raw page
+            ends if that is higher; and the bytes in nodes and blobs above.
+        """
+        idle = array("Q", [0]) * (self.end // REGION_PAGE)
+        held = array("Q", [0]) * len(idle)
+        for kind in (NODE_PAGE, BLOB_PAGE):
+            _spread(self._trees[kind].blocks(), idle)
+        for tree in self._gone():
+            _spread(tree.blocks(), held)
+        held[0] += HEADER_SIZE
+        need = have = least = 0
+        for page, kind in enumerate(self._kinds):
+            if kind == RAW_PAGE:
+                least = page + 1
+            elif kind:
+                need += REGION_PAGE - min(REGION_PAGE, idle[page] + held[page])
+        least = max(least, 1 + (self.areas[BLOB_PAGE].count > 0))
+        for page, kind in enumerate(self._kinds):
+            # Not by kind: pages that blobs leave are free for nodes, and the other way round.
+            if page >= least and need <= have - (have >> 3):
+                return page * REGION_PAGE, need
+            if kind != RAW_PAGE:
+                have += idle[page] if kind else REGION_PAGE
+                need -= REGION_PAGE - min(REGION_PAGE, idle[page] + held[page]) if kind else 0
+        return self.end, 0
 
     def largest_free(self) -> int:
         """Return the size of the largest free block."""
@@ -556,3 +646,14 @@ class FreeSpace:
         if self._trees[0].count:
             faults.append("the tree of no kind is not empty")
         return faults
+
+
+def _spread(blocks: list[tuple[int, int]], pages: "array[int]") -> None:
+    """Add the bytes of blocks to those of the region pages that they lie in."""
+    for address, size in blocks:
+        place, stop = address, address + size
+        while place < stop:
+            page = place // REGION_PAGE
+            step = min(stop, (page + 1) * REGION_PAGE) - place
+            pages[page] += step
+            place += step

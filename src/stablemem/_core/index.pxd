@@ -7,7 +7,8 @@ from stablemem._core.node cimport (
 )
 from stablemem._core.pager cimport Pager
 from stablemem._core.words cimport (
-    INNER_CAPACITY, INNER_MINIMUM, LEAF_CAPACITY, LEAF_MINIMUM, MAX_LEVELS, dirty_t, page_t, u64,
+    INLINE_SIZE, INNER_CAPACITY, INNER_MINIMUM, LEAF_CAPACITY, LEAF_MINIMUM, MAX_LEVELS, NODE_SIZE, dirty_t, low32,
+    page_t, u64,
 )
 
 @cython.final
@@ -58,6 +59,13 @@ cdef class Index:
     @cython.locals(node=Node, child=Node, page=dirty_t, slot=int, first=u64, low=u64, high=u64, count=u64, address=u64, child_check=u64)
     cdef Node _delete_below(self, u64 reference, u64 check, int level, u64 start, u64 stop)
     cdef object _repair(self, u64 position)
+    @cython.locals(
+        pager=Pager, dirty=Py_ssize_t, begin=u64, end=u64, slot=int, page=page_t, first=u64, second=u64, size=u64,
+        address=u64, node=Node, moved=u64, run=u64, run_end=u64, blob=bytes,
+    )
+    cpdef tuple relocate(self, u64 position, u64 cut, bint below_cut)
+    @cython.locals(reference=u64, check=u64, level=int, slot=int, page=page_t)
+    cdef bint _lies_above(self, u64 position, u64 cut) except -1
     @cython.locals(page=page_t, reference=u64, check=u64, level=int, count=int, slot=int, near=int, last=bint, edge=bint)
     cdef bint _repair_path(self, u64 position) except -1
     @cython.locals(page=page_t, count=int)

@@ -22,6 +22,7 @@ from collections.abc import Callable
 from struct import Struct
 
 from ..errors import CorruptRegionError
+from ..layout import BLOB_PAGE
 from .node import Node
 from .pager import Pager
 from .words import Page
@@ -31,7 +32,15 @@ try:
 except ModuleNotFoundError:
     from . import _cython as cython
 if not cython.compiled:
-    from ..layout import INNER_CAPACITY, INNER_MINIMUM, LEAF_CAPACITY, LEAF_MINIMUM, MAX_LEVELS
+    from ..layout import (
+        INLINE_SIZE,
+        INNER_CAPACITY,
+        INNER_MINIMUM,
+        LEAF_CAPACITY,
+        LEAF_MINIMUM,
+        MAX_LEVELS,
+        NODE_SIZE,
+    )
     from .node import (
         add_count,
         before,
@@ -55,6 +64,7 @@ if not cython.compiled:
         word0,
         word1,
     )
+    from .words import low32
 
 __all__ = ["Index"]
 
@@ -534,6 +544,81 @@ class Index:
             self.pager.drop(spare.reference)
         children[left : left + 2] = pair
         put_children(parent, children)
+
+    # -- compacting ----------------------------------------------------------------------------------
+
+    def relocate(self, position: int, cut: int, below_cut: bool) -> tuple[int, int]:
+        """Move what lies at ``cut`` or above of a position's leaf: its blobs, itself, the nodes over it.
+
+        A blob goes to the lowest hole that it fits into; nodes are owned, and so written out where the free
+        space puts them. O(log n + bytes moved).
+
+        Args:
+            position: of a value in the leaf.
+            cut: what lies below this address stays.
+            below_cut: whether a blob stays that fits nowhere below the cut; else it moves down if it can.
+
+        Returns:
+            The position behind the leaf, and how many bytes were moved.
+        """
+        pager = self.pager
+        dirty = pager.dirty_nodes
+        if self._lies_above(position, cut):
+            self._own_path(position)
+            self._touch()
+        self.leaf(position)
+        begin = self._near_from
+        end = self._near_to
+        node: Node | None = None
+        moved = run = run_end = 0
+        pieces: list[bytes] = []
+        for slot in range(end - begin):
+            page = self.leaf(begin + slot)
+            first = word0(page, slot)
+            second = word1(page, slot)
+            size = low32(second)
+            if size <= INLINE_SIZE or first >> 63 or first < cut:
+                continue
+            blob = pager.blob(first, second)
+            address = pager.space.allocate_below(BLOB_PAGE, size, cut if below_cut else first)
+            if address == 0:
+                continue
+            if node is None:
+                node = self._own_path(begin)
+                self._touch()
+            set_entry(node.page, slot, address, second)
+            pager.release(first, second)
+            if address != run_end:
+                if pieces:
+                    pager.region.write_run(run, pieces)
+                pieces = []
+                run = run_end = address
+            pieces.append(blob)
+            run_end += size
+            moved += size
+        if pieces:
+            pager.region.write_run(run, pieces)
+        return end, moved + (pager.dirty_nodes - dirty) * NODE_SIZE
+
+    def _lies_above(self, position: int, cut: int) -> bool:
+        """Return whether a node on the way to a position lies at ``cut`` or above."""
+        reference = self.root
+        check = self.root_check
+        for level in range(self.height - 1, -1, -1):
+            if reference >= cut and not reference >> 63:
+                return True
+            page = self.pager.page(reference, check)
+            if level_of(page) != level:
+                self._bad_node(reference, f"a node of level {level}", page)
+            if level == 0:
+                break
+            slot = slot_of(page, position)
+            if slot >= count_of(page):
+                self._bad_node(reference, f"a node with value {position}", page)
+            position -= before(page, slot)
+            reference = child_of(page, slot)
+            check = check_of(page, slot)
+        return False
 
     # -- writing out, checking -----------------------------------------------------------------------
 

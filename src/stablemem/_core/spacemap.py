@@ -112,6 +112,7 @@ class SpaceMap:
     Attributes:
         unsynced_from: sequence number of the first page written since the last synced commit; None if
             there is none.
+        whole: whether the next commit restates everything.
     """
 
     def __init__(self, space: FreeSpace, chain: Chain, length: int) -> None:
@@ -119,6 +120,7 @@ class SpaceMap:
         self.chain = chain
         self.length = length
         self.unsynced_from: int | None = None
+        self.whole = False
         self._oldest = 1
 
     @property
@@ -134,6 +136,8 @@ class SpaceMap:
         """
         layer = self.space.layers[-1]
         most = max(DROP_LEAST, layer.fresh.count + layer.freed.count)
+        if self.space.packing:
+            most = len(self.chain.pages)
         keep_from = self.keep_from
         self._oldest = keep_from
         commit = 0
@@ -163,8 +167,11 @@ class SpaceMap:
             run, size = self.space.take_run(NODE_PAGE, NODE_SIZE * (needed - len(addresses)), NODE_SIZE)
             addresses += range(run, run + size, NODE_SIZE)
         sweep, cursor = self._sweep(len(own) // 2, length, transaction)
-        # A page given back may split a run of the commit's own, and so make one entry more.
-        spare = len(addresses) - -(-((len(own) + len(sweep)) // 2 + len(addresses)) // CAPACITY)
+        number = (len(own) + len(sweep)) // 2
+        spare = len(addresses) - -(-number // CAPACITY)
+        # A page given back may split a run that the commit allocated, and be a free block: two entries more.
+        while spare > 0 and number + 2 * spare > CAPACITY * (len(addresses) - spare):
+            spare -= 1
         if spare > 0:
             # The sweep has reached the end of the region before it filled them.
             for address in addresses[-spare:]:
@@ -178,6 +185,8 @@ class SpaceMap:
     def _restated(self, own: int) -> int:
         """Return how many blocks a commit with so many entries of its own restates."""
         space = self.space
+        if self.whole:
+            return own + space.count_blocks() + CAPACITY
         most = CAPACITY - 2 - len(space.limbo)
         return max(SWEEP_LEAST, own, min(space.count_blocks() // SWEEP_COMMITS, most - own))
 

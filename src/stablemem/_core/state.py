@@ -6,6 +6,7 @@ and ``patches`` differ from it by the open transaction.
 """
 
 import os
+from collections import deque
 from collections.abc import Callable
 
 from ..errors import (
@@ -25,6 +26,7 @@ from .header import (
     Slot,
     boot_id,
 )
+from .holes import Holes
 from .index import Index
 from .latch import Latch
 from .pager import Pager
@@ -35,6 +37,9 @@ from .region import Region
 from .spacemap import Chain, SpaceMap, replay
 
 __all__ = ["State"]
+
+KNOWN_LENGTHS = 1024
+"""Commits whose length is remembered, so that the file can be cut behind snapshots of them."""
 
 
 class State:
@@ -55,6 +60,9 @@ class State:
         roots: the roots there are now.
         patches: what was stored into raw blocks and is not in place.
         raw_written: whether the transaction wrote into raw blocks, which it may write again, or free.
+        holes: which free pages were given back to the disk, or may be.
+        wrote: bytes and runs that the last commit of this handle wrote, its slot included.
+        lengths: (transaction, length) of the newest commits, as far as this handle knows them.
         indexes: the lists opened so far, by name.
 
     Raises:
@@ -92,6 +100,9 @@ class State:
         self._told = False
         self._room = 0
         self._late: BaseException | None = None
+        self.holes = Holes()
+        self.wrote = self._before = (0, 0)
+        self.lengths: deque[tuple[int, int]] = deque(maxlen=KNOWN_LENGTHS)
         try:
             if writable:
                 self.header = Header(device, self.boot)

@@ -6,6 +6,7 @@ The layers below it, each a class over the one before:
     state.py          what is there, and what was committed
     transactions.py   the changes on top, begun and undone
     commits.py        the changes made durable
+    compaction.py     the region made smaller
 """
 
 import atexit
@@ -17,13 +18,14 @@ from ..errors import (
     BlobifyError,
     StableMemoryError,
 )
-from .commits import Commits, alarms
+from .commits import alarms
+from .compaction import Compaction
 from .device import Device
 from .header import (
     Header,
     newest_number,
 )
-from .readers import acquire_newest, look
+from .readers import acquire_newest, look, oldest_reader
 from .region import Region
 
 __all__ = ["Store"]
@@ -31,7 +33,7 @@ __all__ = ["Store"]
 _OPEN: "weakref.WeakSet[Store]" = weakref.WeakSet()
 
 
-class Store(Commits):
+class Store(Compaction):
     """An open region; its arguments are those of State."""
 
     def __init__(
@@ -46,6 +48,15 @@ class Store(Commits):
         """Return a read-only store on the newest commit, with a descriptor and a map of its own."""
         self.require_open()
         return Store(self.region.device.reopen(), writable=False, checksums=self.checksums, boot=self.boot)
+
+    def oldest_snapshot(self) -> int | None:
+        """Return the oldest commit that a snapshot is open on, this one included, or None."""
+        # A lock does not show through the description that holds it.
+        device = self.region.device.reopen()
+        try:
+            return oldest_reader(device, self.slot.transaction + 1)
+        finally:
+            device.close()
 
     def refresh(self) -> bool:
         """Move a snapshot to the newest commit; return whether there was a newer one.
@@ -120,6 +131,8 @@ class Store(Commits):
                     if self.writable and not self.forked and not self.failure:
                         self._seal()
                         self._cut_tail()
+                        if self._space is not None:
+                            self._punch()
                 finally:
                     self._end(
                         f"{self.path} is closed: open it again"

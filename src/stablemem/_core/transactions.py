@@ -17,12 +17,14 @@ from ..errors import (
     StableMemoryError,
 )
 from ..layout import NODE_SIZE
+from . import holes
 from .catalog import Entry, Patch, Root
 from .device import Device
 from .header import (
     MAX_TRANSACTION,
     Tree,
 )
+from .holes import Holes
 from .pager import NODE_BUDGET
 from .patches import Piece
 from .readers import newest_reader, oldest_reader
@@ -72,9 +74,14 @@ class Transactions(State):
             self.pager.transaction = self.header.highest + 2
             self._log = log
             space.most = self.most
+            self.holes = Holes()
+            self.holes.look(space.idle_pages(holes.HOLE_LEAST))
+            self.lengths.clear()
+            self.lengths.append((self.slot.transaction, self.slot.length))
             # Last: with it the handle counts as recovered.
             self._space = space
         device = self.region.device
+        self._before = device.written
         if self.pager.transaction >= MAX_TRANSACTION:
             raise StableMemoryError(f"{self.path} has used up its transaction numbers: copy it to a new file")
         self._early = self.raw_written = False
@@ -186,16 +193,22 @@ class Transactions(State):
         self.entries = {**lists, **added}
         self.roots = dict(roots)
 
-    def _cut_tail(self) -> None:
-        """Cut what lies behind everything that a slot or a snapshot can reach."""
+    def _cut_tail(self, least: int = 0) -> None:
+        """Cut what lies behind all that slots and snapshots can reach, if it is more than ``least`` bytes."""
         if self._space is None:
             return
         device = self.region.device
-        if oldest_reader(device, self.slot.transaction) is not None:
-            return
+        size = device.size()
         reach = max(slot.length for slot in self.header.valid)
+        if size <= reach + least:
+            return
+        oldest = oldest_reader(device, self.slot.transaction)
+        if oldest is not None:
+            if oldest < self.lengths[0][0]:
+                return  # how far that one reaches is not known
+            reach = max(reach, *[length for number, length in self.lengths if number >= oldest])
         reach = -(-reach // NODE_SIZE) * NODE_SIZE
-        if device.size() > reach:
+        if size > reach + least:
             self.region.truncate(reach)
 
     # -- transaction blocks ----------------------------------------------------------------------------

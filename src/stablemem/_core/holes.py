@@ -1,0 +1,67 @@
+"""Holes: which free region pages are to be given back to the disk in the middle of a file.
+
+A hole costs when its space is used again: the disk must find room anew, and a small commit into it takes
+half as long again. So a run of free pages is punched out only if it is long, and was free at two looks in a
+row, which are some commits apart.
+
+Invariant: ``seen`` and ``punched`` hold pages that no committed transaction was given since.
+"""
+
+from .freetree import FreeTree
+
+__all__ = ["HOLE_LEAST", "LOOK_EVERY", "Holes"]
+
+HOLE_LEAST = 1 << 20
+"""Bytes of the shortest run that is punched out."""
+
+LOOK_EVERY = 64
+"""Synced commits from one look to the next."""
+
+
+class Holes:
+    """What is known of the free pages of one region.
+
+    Attributes:
+        seen: those that were free at the last look.
+        punched: those of them that were given back.
+
+    >>> holes = Holes()
+    >>> holes.look([(0, 1 << 20)]), holes.look([(0, 2 << 20)]), holes.look([(0, 2 << 20)])
+    ([], [(0, 1048576)], [(1048576, 1048576)])
+    """
+
+    def __init__(self) -> None:
+        self.seen = FreeTree()
+        self.punched = FreeTree()
+        self._commits = 0
+
+    def committed(self, given: list[tuple[int, int]]) -> bool:
+        """Note the pages that a commit was given; return whether it is time to look."""
+        for address, size in given:
+            self.seen.discard(address, address + size)
+            self.punched.discard(address, address + size)
+        self._commits += 1
+        return self._commits >= LOOK_EVERY
+
+    def look(self, idle: list[tuple[int, int]]) -> list[tuple[int, int]]:
+        """Return what to punch out, given the runs of pages that are free now: their parts seen before."""
+        self._commits = 0
+        now, punched, found = FreeTree(), FreeTree(), FreeTree()
+        for address, size in idle:
+            now.insert(address, size)
+            for begin, end in _common(self.seen, address, address + size):
+                found.insert(begin, end - begin)
+            for begin, end in _common(self.punched, address, address + size):
+                punched.insert(begin, end - begin)
+                found.discard(begin, end)
+        runs = [(address, size) for address, size in found.blocks() if size >= HOLE_LEAST]
+        for address, size in runs:
+            punched.insert(address, size)
+        self.seen, self.punched = now, punched
+        return runs
+
+
+def _common(tree: FreeTree, start: int, stop: int) -> list[tuple[int, int]]:
+    """Return the parts (begin, end) of a range that are in a tree."""
+    blocks = tree.blocks(start, stop)
+    return [(max(address, start), min(address + size, stop)) for address, size in blocks]
