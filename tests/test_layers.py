@@ -23,7 +23,7 @@ LAYERS = [
     {"_core.header", "_core.readers", "_core.catalog", "_core.spacemap"},
     {"_core.latch", "_core.alarm", "_core.policy", "_core.patches"},
     {"_core.state", "_core.transactions", "_core.commits", "_core.store"},
-    {"_core.opening", "_core.verify", "_core.calls"},
+    {"_core.opening", "_core.verify", "_core.census", "_core.calls"},
     {"_core.sequence", "_core.heap"},
     {"blobify", "blobify.protocol", "blobify.plain", "blobify.msgpack", "blobify.registry"},
     {"numbers", "roots", "raw_blocks"},
