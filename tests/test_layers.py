@@ -30,7 +30,7 @@ LAYERS = [
     {"memory_region"},
     {"memory_buffer"},
     {""},
-    {"cli"},
+    {"cli", "cli.base", "cli.importing", "cli.looking"},
     {"__main__"},
 ]
 """From the bottom up; within a layer imports may go one way."""
