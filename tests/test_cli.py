@@ -284,7 +284,7 @@ class TestLooking:
         fill()
         with MemoryBuffer("r.smem") as writer:
             writer.append(b"not committed")
-            for command in (["info"], ["head"], ["tail"], ["verify"]):
+            for command in (["info"], ["head"], ["tail"], ["verify"], ["map"]):
                 assert run(command[0], "r.smem")[0] == 0
             assert run("get", "r.smem", "-1")[1] == "a longer last line\n"
 
@@ -353,7 +353,7 @@ class TestErrors:
     def test_no_region(self, run: Run) -> None:
         Path("text").write_text("some text, which is no region\n" * 1000)
         Path("empty").touch()
-        for command, *rest in (["info"], ["get", "0"], ["head"], ["tail"], ["verify"]):
+        for command, *rest in (["info"], ["get", "0"], ["head"], ["tail"], ["verify"], ["map"]):
             refused(run(command, "missing", *rest), "missing: No such file")
             refused(run(command, "text", *rest), "text is not a region")
             refused(run(command, "empty", *rest), "empty")
@@ -368,7 +368,7 @@ class TestErrors:
         assert "Commands:" in err
 
     def test_help_and_version(self, run: Run) -> None:
-        for command in ("import", "info", "get", "head", "tail", "verify"):
+        for command in ("import", "info", "get", "head", "tail", "verify", "map"):
             code, out, _ = run(command, "--help")
             assert code == 0
             assert f"Usage: stablemem {command} [OPTIONS] REGION" in out

@@ -30,7 +30,8 @@ LAYERS = [
     {"memory_region"},
     {"memory_buffer"},
     {""},
-    {"cli", "cli.base", "cli.importing", "cli.looking"},
+    {"plot"},
+    {"cli", "cli.base", "cli.importing", "cli.looking", "cli.mapping"},
     {"__main__"},
 ]
 """From the bottom up; within a layer imports may go one way."""

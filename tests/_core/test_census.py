@@ -193,13 +193,25 @@ def test_what_a_cell_is_shown_as():
         return Census(1, size, 0, size, counts).shown(0)
 
     for use in IN_USE:
-        assert shown(100, **{use: 100}) == (use, True)
-        assert shown(100, **{use: 1}, free=50, limbo=49) == (use, False)
-        assert shown(100, **{use: 50}, free=50) == (use, True)
-    assert shown(100, free=100) == ("free", False)
-    assert shown(100, free=99, limbo=1) == ("limbo", False)
-    assert shown(100, nodes=30, blobs=31, free=39) == ("blobs", True)
-    assert shown(100, nodes=30, blobs=30, free=40) == ("nodes", True)
+        assert shown(100, **{use: 100}) == (use, 1.0)
+        assert shown(100, **{use: 1}, free=50, limbo=49) == (use, 0.01)
+        assert shown(100, **{use: 50}, free=50) == (use, 0.5)
+    assert shown(100, free=100) == ("free", 0.0)
+    assert shown(100, free=99, limbo=1) == ("limbo", 0.0)
+    assert shown(100, nodes=30, blobs=31, free=39) == ("blobs", 0.61)
+    assert shown(100, nodes=30, blobs=30, free=40) == ("nodes", 0.6)
+
+
+@pytest.mark.parametrize(
+    ("part", "said"),
+    [
+        (0, "0.0 %"), (1, "< 0.1 %"), (999, "< 0.1 %"), (1000, "0.1 %"), (500_000, "50.0 %"),
+        (999_000, "99.9 %"), (999_001, "> 99.9 %"), (1_000_000, "100.0 %"),
+    ],
+)  # fmt: skip
+def test_share(part, said):
+    counts = {use: [0] for use in USES} | {"blobs": [part], "free": [1_000_000 - part]}
+    assert Census(1, 1_000_000, 0, 1_000_000, counts).share("blobs") == said
 
 
 @pytest.mark.usefixtures("damaged")

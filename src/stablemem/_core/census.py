@@ -65,16 +65,26 @@ class Census:
         """Return how many bytes of the region are used for something. O(cells)."""
         return sum(self.counts[use])
 
-    def shown(self, number: int) -> tuple[str, bool]:
-        """Return what a cell is shown as: its main use, and whether at least half of its bytes are in use.
+    def share(self, use: str) -> str:
+        """Return which part of the region is used for something, as a person reads it. O(cells)."""
+        total = self.total(use)
+        percent = 100 * total / self.length
+        if 0 < percent < 0.1:
+            return "< 0.1 %"
+        if 99.9 < percent < 100:
+            return "> 99.9 %"
+        return f"{percent:.1f} %"
+
+    def shown(self, number: int) -> tuple[str, float]:
+        """Return the use that a cell is shown as, and which part of its bytes is in use, 0 to 1.
 
         What is in use comes before what is not, so that a small block in a large cell is seen; a cell of
         which nothing is in use counts as limbo if any of it is.
         """
         counts = [self.counts[use][number] for use in IN_USE]
         if used := sum(counts):
-            return IN_USE[counts.index(max(counts))], 2 * used >= self.size(number)
-        return ("limbo" if self.counts["limbo"][number] else "free"), False
+            return IN_USE[counts.index(max(counts))], used / self.size(number)
+        return ("limbo" if self.counts["limbo"][number] else "free"), 0.0
 
 
 def cell_size(length: int, most: int) -> int:
