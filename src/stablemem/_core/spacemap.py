@@ -55,6 +55,9 @@ SWEEP_COMMITS = 64
 DROP_LEAST = 16
 """Unneeded pages freed by a commit; as many as it has entries of its own if those are more."""
 
+BATCH = 4096
+"""Blocks that replay asks for at once."""
+
 _HEADER = Struct("<IIQQQQQQQ")
 _BODY = CAPACITY * 16
 
@@ -409,16 +412,22 @@ def _backwards(contents: list[tuple[int, bytes]]) -> Iterator[tuple[int, int, in
         yield from reversed(resolved)
 
 
-def _undecided(decided: FreeTree, start: int, stop: int) -> list[tuple[int, int]]:
-    """Return the parts (begin, end) of a range that are not decided yet, and decide them."""
-    parts = []
-    place = start
-    for address, size in decided.blocks(start, stop) if start < stop else []:
-        if address > place:
-            parts.append((place, address))
-        place = max(place, address + size)
-    if place < stop:
-        parts.append((place, stop))
-    for low, high in parts:
-        decided.insert(low, high - low)
-    return parts
+def _undecided(decided: FreeTree, start: int, stop: int) -> Iterator[tuple[int, int]]:
+    """Yield the parts (begin, end) of a range that are not decided yet, and decide them.
+
+    Some at a time: a sweep over the whole region may find a million.
+    """
+    place, more = start, True
+    while more and place < stop:
+        found = decided.blocks(place, stop, BATCH)
+        more = len(found) == BATCH
+        parts = []
+        for address, size in found:
+            if address > place:
+                parts.append((place, address))
+            place = max(place, address + size)
+        if not more and place < stop:
+            parts.append((place, stop))
+        for low, high in parts:
+            decided.insert(low, high - low)
+        yield from parts
