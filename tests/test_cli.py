@@ -16,6 +16,7 @@ import pytest
 
 import stablemem
 from stablemem import MemoryBuffer, StableMemoryError, cli
+from stablemem.cli import base, importing
 
 COMMAND = [sys.executable, "-m", "stablemem"]
 LINES = [b"first\r", b"", b"\xff caf\xc3\xa9", b"a longer last line"]
@@ -106,8 +107,8 @@ class TestImport:
         assert contents("r.smem", name="events") == [{"a": [1, None]}, "x", 2.5]
 
     def test_commits_in_pieces(self, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(cli, "COMMIT_BYTES", 1000)
-        monkeypatch.setattr(cli, "READ_BYTES", 100)
+        monkeypatch.setattr(importing, "COMMIT_BYTES", 1000)
+        monkeypatch.setattr(importing, "READ_BYTES", 100)
         Path("in").write_bytes(b"0123456789\n" * 1000 + b"\xff\n" + b"more\n" * 100)
         result = run("import", "--encoding", "utf-8", "r.smem", "in")
         refused(result, "in, line 1001: not utf-8: byte 0xff", "values of this import are committed and stay")
@@ -283,7 +284,7 @@ class TestLooking:
         fill()
         with MemoryBuffer("r.smem") as writer:
             writer.append(b"not committed")
-            for command in (["info"], ["head"], ["tail"], ["verify"]):
+            for command in (["info"], ["head"], ["tail"], ["verify"], ["map"]):
                 assert run(command[0], "r.smem")[0] == 0
             assert run("get", "r.smem", "-1")[1] == "a longer last line\n"
 
@@ -352,7 +353,7 @@ class TestErrors:
     def test_no_region(self, run: Run) -> None:
         Path("text").write_text("some text, which is no region\n" * 1000)
         Path("empty").touch()
-        for command, *rest in (["info"], ["get", "0"], ["head"], ["tail"], ["verify"]):
+        for command, *rest in (["info"], ["get", "0"], ["head"], ["tail"], ["verify"], ["map"]):
             refused(run(command, "missing", *rest), "missing: No such file")
             refused(run(command, "text", *rest), "text is not a region")
             refused(run(command, "empty", *rest), "empty")
@@ -367,7 +368,7 @@ class TestErrors:
         assert "Commands:" in err
 
     def test_help_and_version(self, run: Run) -> None:
-        for command in ("import", "info", "get", "head", "tail", "verify"):
+        for command in ("import", "info", "get", "head", "tail", "verify", "map"):
             code, out, _ = run(command, "--help")
             assert code == 0
             assert f"Usage: stablemem {command} [OPTIONS] REGION" in out
@@ -381,7 +382,7 @@ class TestErrors:
         def fail(*_: object) -> None:
             raise StableMemoryError("something that cannot be helped")
 
-        monkeypatch.setattr(cli, "MemoryRegion", fail)
+        monkeypatch.setattr(base, "open_store", fail)
         refused(run("info", "r.smem"), "something that cannot be helped")
 
     def test_the_reader_of_the_output_leaves(self, tmp_path: Path) -> None:

@@ -21,7 +21,8 @@ from support.errors import Own, failing, flip
 
 Run = Callable[..., tuple[int, str, str]]
 
-COMMANDS = ["info REGION", "get REGION 0", "head REGION", "tail REGION", "verify REGION", "import REGION in"]
+LOOKING = ["info REGION", "get REGION 0", "head REGION", "tail REGION", "verify REGION", "map REGION"]
+COMMANDS = [*LOOKING, "import REGION in"]
 IMPORT = "`stablemem import` makes it"
 HELP = "--help` says how)"
 
@@ -35,6 +36,7 @@ def run(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.
     Path("empty").touch()
     Path("folder").mkdir()
     os.mkfifo("fifo")
+    os.symlink("bytes.smem", "link.png")
     MemoryBuffer.from_iterable([b"one", b"two"], "bytes.smem", blobify="bytes").close()
     MemoryBuffer.from_iterable(["one"], "text.smem", blobify="text").close()
     MemoryBuffer("own.smem", blobify=Own).close()
@@ -64,16 +66,16 @@ def refused(result: tuple[int, str, str], code: int, *parts: str) -> None:
 
 REGIONS = [
     # what REGION is, the commands, expected, found, what to do
-    ("nothing", COMMANDS[:5], "nothing: ", "No such file or directory", IMPORT),
+    ("nothing", LOOKING, "nothing: ", "No such file or directory", IMPORT),
     ("nowhere/file", COMMANDS, "nowhere/file: ", "No such file", "make the folder nowhere first"),
     ("folder", COMMANDS, "a region is a file", "Is a directory", "name one in this folder"),
     ("fifo", COMMANDS, "a region must be a regular file", "this is a fifo", "name another path"),
     (os.devnull, COMMANDS, "a region must be a regular file", "this is a device", "name another path"),
     ("in/file", COMMANDS, "a region is a regular file", "Not a directory", "name another path"),
-    ("empty", COMMANDS[:5], "empty is not a region", "it is empty", IMPORT),
+    ("empty", LOOKING, "empty is not a region", "it is empty", IMPORT),
     ("text", COMMANDS,
      "it should start with b'stablmem'", "it starts with b'some tex'", "Name another file"),
-    ("a\nb\x1b[31m", COMMANDS[:5], r"a\nb\x1b[31m: ", "No such file", IMPORT),
+    ("a\nb\x1b[31m", LOOKING, r"a\nb\x1b[31m: ", "No such file", IMPORT),
 ]  # fmt: skip
 
 
@@ -103,6 +105,14 @@ USAGE = {
     "head bytes.smem -n -1": ("range x>=0", "-1 is not", HELP),
     "head bytes.smem -n all": ("a valid integer", "'all'", HELP),
     "head bytes.smem --name=": ("a name has 1 to 65535 bytes", "'' has not", HELP),
+    "map": ("Missing argument", "'REGION'", "(`stablemem map --help` says how)"),
+    "map bytes.smem --width 0": ("range 1<=x<=1000", "0 is not", HELP),
+    "map bytes.smem --rows 1001": ("range 1<=x<=1000", "1001 is not", HELP),
+    "map bytes.smem --rows many": ("a valid integer", "'many'", HELP),
+    "map bytes.smem --png a.png --json": ("--png and --json", "exclude each other", HELP),
+    "map bytes.smem --png text.smem": ("ends in .png", "not as text.smem", HELP),
+    "map link.png --png link.png": ("cannot be drawn", "into itself", HELP),
+    "map bytes.smem --png link.png": ("cannot be drawn", "into itself", HELP),
     "import bytes.smem in --name=": ("a name has 1 to 65535 bytes", "'' has not", HELP),
     "import bytes.smem in --name=\udcff": ("bytes, in UTF-8", r"'\udcff' has not", HELP),
     "import bytes.smem": ("Missing argument", "'INPUT...'", "(`stablemem import --help` says how)"),
@@ -210,6 +220,34 @@ def test_a_blob_that_is_no_value(run):
     assert in_a_process("get", "--raw", "text.smem", "1") == (0, b"\xff and more of it", b"")
 
 
+@pytest.mark.parametrize(
+    ("file", "parts"),
+    [
+        ("nowhere/a.png", ("nowhere/a.png: ", "No such file or directory", "make the folder nowhere first")),
+        ("in/a.png", ("in/a.png: ", "Not a directory")),
+        ("folder.png", ("'folder.png'", "is a directory", HELP)),
+        ("full.png", ("full.png: ", "No space left on device")),
+    ],
+)
+def test_a_picture_that_cannot_be_written(run, file, parts):
+    pytest.importorskip("matplotlib")
+    Path("folder.png").mkdir()
+    os.symlink("/dev/full", "full.png")
+    before = Path("bytes.smem").read_bytes()
+    refused(run("map", "bytes.smem", "--png", file), 2, *parts)
+    assert Path("bytes.smem").read_bytes() == before
+
+
+def test_a_picture_without_matplotlib(run, monkeypatch):
+    for name in [name for name in sys.modules if name.split(".")[0] == "matplotlib"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    said = "a picture as a PNG needs ", "pip install 'stablemem[plot]'"
+    refused(run("map", "bytes.smem", "--png", "a.png"), 2, *said)
+    assert not os.path.exists("a.png")
+    assert run("map", "bytes.smem")[0] == 0, "the terminal needs none"
+
+
 def in_a_process(*arguments, **streams):
     """Run a command in a process of its own; gives exit code, output and errors."""
     done = subprocess.run(
@@ -224,6 +262,7 @@ def in_a_process(*arguments, **streams):
     [
         ("head bytes.smem", b""),
         ("get --raw bytes.smem 0", b""),
+        ("map bytes.smem", b""),
         ("--version", b""),
         ("import bytes.smem in", b"; imported 2 values (6 bytes) from 1 input into bytes.smem"),
     ],

@@ -23,14 +23,15 @@ LAYERS = [
     {"_core.header", "_core.readers", "_core.catalog", "_core.spacemap"},
     {"_core.latch", "_core.alarm", "_core.policy", "_core.patches"},
     {"_core.state", "_core.transactions", "_core.commits", "_core.compaction", "_core.store"},
-    {"_core.opening", "_core.verify", "_core.calls"},
+    {"_core.opening", "_core.verify", "_core.census", "_core.calls"},
     {"_core.sequence", "_core.heap"},
     {"blobify", "blobify.protocol", "blobify.plain", "blobify.msgpack", "blobify.registry"},
     {"numbers", "roots", "raw_blocks"},
     {"memory_region"},
     {"memory_buffer"},
     {""},
-    {"cli"},
+    {"plot"},
+    {"cli", "cli.base", "cli.importing", "cli.looking", "cli.mapping"},
     {"__main__"},
 ]
 """From the bottom up; within a layer imports may go one way."""

@@ -57,10 +57,12 @@ def test_console_examples(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("LINES", "24")
     Path("notes.txt").write_bytes(NOTES)
     ((_, block),) = blocks("console")
     commands = block.split("$ stablemem ")[1:]
-    assert len(commands) == 3
+    assert len(commands) == 4
     for command in commands:
         arguments, expected = command.split("\n", 1)
         assert run(shlex.split(arguments)) == 0
@@ -68,8 +70,8 @@ def test_console_examples(
 
 
 def _figures(output: str) -> str:
-    """Return output without the byte counts and times of the run."""
-    return re.sub(r"commit \d+|[\d,]+ bytes|\d+\.\d+ s|  +", "N", output)
+    """Return output without the byte counts, shares and times of the run."""
+    return re.sub(r"commit \d+|[\d,]+ bytes|\d+\.\d+ [s%]|  +", "N", output)
 
 
 def test_what_must_be_in_it() -> None:

@@ -3,6 +3,7 @@ import random
 import pytest
 
 from stablemem import CorruptRegionError, MemoryRegion
+from stablemem._core import spacemap
 from stablemem._core.spacemap import CAPACITY, SWEEP_COMMITS, read_chain, replay
 from stablemem._core.verify import verify_writer
 from support import chosen_seed, scaled
@@ -187,3 +188,29 @@ def test_a_page_that_is_not_the_one_named():
             broken.buffer("main").append(b"x")
         assert broken.buffer("main")[:] == before
         broken._store.close(commit=False)
+
+
+@pytest.mark.parametrize("batch", [1, 2, 7, 99, 100])
+def test_replay_asks_for_some_blocks_at_a_time(monkeypatch, batch):
+    """What lies between the last block of one batch and the first of the next is decided as well."""
+    with MemoryRegion() as region:
+        block = region.allocate(100_000)
+        region.commit()
+        for number in range(100):
+            region.deallocate(block + 900 * number, 100 + number)
+        region.commit()
+        for number in range(70):
+            # Sweeps restate it all, several times.
+            region.roots["number"] = (number,)
+            region.commit()
+        store = region._store
+
+        def replayed():
+            space, _ = replay(store.region, store.slot)
+            limbo = [(each.transaction, each.blocks.blocks()) for each in space.limbo]
+            return space.free_blocks(), limbo, [area.blocks() for area in space.areas], space.check()
+
+        expected = replayed()
+        assert len(expected[0]) > 90
+        monkeypatch.setattr(spacemap, "BATCH", batch)
+        assert replayed() == expected

@@ -14,6 +14,7 @@ import resource
 import sys
 
 from stablemem import StableMemoryError
+from stablemem._core.census import census
 from stablemem._core.verify import verify
 from support.recorded import BOOT, region_of
 
@@ -131,6 +132,10 @@ def read_all(region, states, problems):
             pass
     with contextlib.suppress(StableMemoryError):
         verify(region._store)
+    with contextlib.suppress(StableMemoryError):
+        counts = census(region._store, 4096).counts
+        if sum(map(sum, counts.values())) != region._store.slot.length:
+            problems.append("a census does not count every byte")
 
 
 def change_all(region, rng):

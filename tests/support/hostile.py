@@ -677,6 +677,7 @@ def device_of(name):
 def use(name, mode, outcomes):
     """Open a case and use it in every way; ``outcomes`` gets what happened, step by step."""
     from stablemem import StableMemoryError
+    from stablemem._core.census import cell_size, census
     from stablemem._core.opening import open_store
     from stablemem.memory_region import MemoryRegion
 
@@ -718,6 +719,7 @@ def use(name, mode, outcomes):
         attempt("load", lambda address=address: region.load(address, 8))
     attempt("verify", region.verify)
     attempt("stats", region.stats)
+    attempt("census", lambda: len(census(region._store, cell_size(region._store.slot.length, 1000))))
     if mode == "a":
         for listed in filter(None, region.names()):
             try:

@@ -55,6 +55,9 @@ SWEEP_COMMITS = 64
 DROP_LEAST = 16
 """Unneeded pages freed by a commit; as many as it has entries of its own if those are more."""
 
+BATCH = 4096
+"""Blocks that replay asks for at once."""
+
 _HEADER = Struct("<IIQQQQQQQ")
 _BODY = CAPACITY * 16
 
@@ -291,14 +294,16 @@ def clip(words: list[int], first: int, blocks: list[tuple[int, int]], start: int
 # -- reading it back ---------------------------------------------------------------------------------
 
 
-def read_chain(region: Region, slot: Slot) -> tuple[Chain, list[tuple[int, list[Entry]]]]:
+def read_chain(region: Region, slot: Slot) -> tuple[Chain, list[tuple[int, bytes]]]:
     """Return the log that a slot names: its chain, and each page's transaction and entries, oldest first.
+
+    The entries are as they are on the page, for ``_entries``: of a log of millions, they take 16 bytes each.
 
     Raises:
         CorruptRegionError: a page is not the one that the page behind it, or the slot, names.
     """
     pages: list[tuple[int, int, int]] = []
-    contents: list[tuple[int, list[Entry]]] = []
+    contents: list[tuple[int, bytes]] = []
     address, check = slot.log_page, slot.log_check
     chain = Chain(newest_check=slot.log_check)
     for sequence in range(slot.log_newest, slot.log_oldest - 1, -1):
@@ -318,17 +323,21 @@ def read_chain(region: Region, slot: Slot) -> tuple[Chain, list[tuple[int, list[
         if not pages:
             chain.cursor, chain.sweep_from, chain.needed_from = cursor, sweep, needed
         pages.append((sequence, address, transaction))
-        words = Struct(f"<{2 * number}Q").unpack_from(page, _HEADER.size)
-        entries = [
-            (first >> 60, first >> 56 & 15, first & (1 << 56) - 1, second)
-            for first, second in zip(words[::2], words[1::2], strict=True)
-        ]
-        contents.append((transaction, entries))
+        contents.append((transaction, page[_HEADER.size : _HEADER.size + 16 * number]))
         address, check = before, before_check
     pages.reverse()
     contents.reverse()
     chain.pages = deque(pages)
     return chain, contents
+
+
+def _entries(content: bytes) -> list[Entry]:
+    """Return the entries of a page."""
+    words = Struct(f"<{len(content) // 8}Q").unpack(content)
+    return [
+        (first >> 60, first >> 56 & 15, first & (1 << 56) - 1, second)
+        for first, second in zip(words[::2], words[1::2], strict=True)
+    ]
 
 
 def written_since(
@@ -342,12 +351,12 @@ def written_since(
     chain, contents = read_chain(region, slot)
     first = None
     blocks = []
-    for (sequence, _, number), (_, entries) in zip(chain.pages, contents, strict=True):
+    for (sequence, _, number), (_, content) in zip(chain.pages, contents, strict=True):
         if number <= transaction:
             continue
         if first is None:
             first = sequence
-        for what, _, address, size in entries:
+        for what, _, address, size in _entries(content):
             if what == ALLOCATED and address < slot.length:
                 blocks.append((address, min(size, slot.length - address)))
     return blocks, first
@@ -391,20 +400,20 @@ def replay(region: Region, slot: Slot) -> tuple[FreeSpace, Chain]:
     return space, chain
 
 
-def _backwards(contents: list[tuple[int, list[Entry]]]) -> Iterator[tuple[int, int, int, int, int]]:
+def _backwards(contents: list[tuple[int, bytes]]) -> Iterator[tuple[int, int, int, int, int]]:
     """Yield (what, kind, address, size, freed by) of all entries, the newest first."""
     # FREED_BY speaks of what follows it, and may do so in the next page of its commit.
     named = []
     by = 0
-    for _, page in contents:
+    for _, content in contents:
         named.append(by)
-        for what, _, address, _ in page:
+        for what, _, address, _ in _entries(content):
             if what == FREED_BY:
                 by = address
-    for start, (_, page) in zip(reversed(named), reversed(contents), strict=True):
+    for start, (_, content) in zip(reversed(named), reversed(contents), strict=True):
         by = start
         resolved = []
-        for what, kind, address, size in page:
+        for what, kind, address, size in _entries(content):
             if what == FREED_BY:
                 by = address
             else:
@@ -412,16 +421,22 @@ def _backwards(contents: list[tuple[int, list[Entry]]]) -> Iterator[tuple[int, i
         yield from reversed(resolved)
 
 
-def _undecided(decided: FreeTree, start: int, stop: int) -> list[tuple[int, int]]:
-    """Return the parts (begin, end) of a range that are not decided yet, and decide them."""
-    parts = []
-    place = start
-    for address, size in decided.blocks(start, stop) if start < stop else []:
-        if address > place:
-            parts.append((place, address))
-        place = max(place, address + size)
-    if place < stop:
-        parts.append((place, stop))
-    for low, high in parts:
-        decided.insert(low, high - low)
-    return parts
+def _undecided(decided: FreeTree, start: int, stop: int) -> Iterator[tuple[int, int]]:
+    """Yield the parts (begin, end) of a range that are not decided yet, and decide them.
+
+    Some at a time: a sweep over the whole region may find a million.
+    """
+    place, more = start, True
+    while more and place < stop:
+        found = decided.blocks(place, stop, BATCH)
+        more = len(found) == BATCH
+        parts = []
+        for address, size in found:
+            if address > place:
+                parts.append((place, address))
+            place = max(place, address + size)
+        if not more and place < stop:
+            parts.append((place, stop))
+        for low, high in parts:
+            decided.insert(low, high - low)
+        yield from parts

@@ -1,0 +1,12 @@
+"""The command line: import, info, get, head, tail, verify, map. The region always comes first.
+
+``base`` has what the commands share, and the others a command each, or several that are alike: importing
+such a module adds its commands to the group.
+"""
+
+from . import importing as importing
+from . import looking as looking
+from . import mapping as mapping
+from .base import commands, run
+
+__all__ = ["commands", "run"]

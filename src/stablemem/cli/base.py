@@ -1,0 +1,204 @@
+"""What all commands share: the group, what errors become, and how a region is opened and named.
+
+Exit codes: 0 good; 1 the region is damaged; 2 wrong usage, or something only the user can put right;
+130 interrupted.
+"""
+
+import errno
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from reprlib import repr as shortened
+
+import click
+
+from .. import COMPILED, __version__
+from .._core.catalog import MAIN
+from .._core.opening import open_store
+from .._core.store import Store
+from ..errors import CorruptRegionError, NotARegionError, RegionLockedError, StableMemoryError
+from ..layout import FORMAT
+
+__all__ = [
+    "AHEAD",
+    "DAMAGED",
+    "ENGINE",
+    "GOOD",
+    "blobifies",
+    "commands",
+    "counted",
+    "name_option",
+    "open_region",
+    "printable",
+    "region_argument",
+    "run",
+]
+
+GOOD, DAMAGED, REFUSED, INTERRUPTED = 0, 1, 2, 130
+
+AHEAD = "at the end of the file, for the next commits"
+
+ENGINE = "compiled" if COMPILED else "interpreted"
+
+
+# -- errors, and how they end ------------------------------------------------------------------------
+
+
+def _say(message: str, error: BaseException) -> None:
+    """Write a message in one line, and behind it what notes the error has."""
+    line = "; ".join([f"stablemem: {message}", *getattr(error, "__notes__", [])])
+    click.echo(printable(line), err=True)
+
+
+_REMEDIES = {
+    errno.EISDIR: "a region is a file; name one in this folder",
+    errno.EACCES: "you need the right to it, and to its folder",
+    errno.EPERM: "you need the right to it, and to its folder",
+    errno.EROFS: "name a file where you may write",
+}
+"""What to do about the kernel's errors for which the library names modes of opening."""
+
+
+def _reason(error: Exception) -> str:
+    """Return an error in the words of the command line."""
+    if isinstance(error, RegionLockedError):
+        who = "another process" if error.pid is None else f"process {error.pid}"
+        return f"{error.path} is open for writing in {who}: try again when that is done"
+    if not isinstance(error, OSError) or not error.strerror:
+        return str(error)
+    if not error.filename:
+        # The library names the file in each of its errors, and so do inputs.
+        return f"standard output: {error.strerror}: send it elsewhere"
+    said = error.strerror
+    if error.errno == errno.ENOENT:
+        folder = os.path.dirname(error.filename) or "."
+        remedy = "`stablemem import` makes it" if os.path.isdir(folder) else f"make the folder {folder} first"
+        said = f"{os.strerror(errno.ENOENT)}: {remedy}"
+    elif error.errno in _REMEDIES:
+        said = f"{os.strerror(error.errno)}: {_REMEDIES[error.errno]}"
+    return f"{error.filename}: {said}"
+
+
+def _abandon_output() -> None:
+    """Send what is still to be written nowhere: the interpreter must not fail with it at its exit."""
+    with open(os.devnull, "wb") as nowhere:
+        os.dup2(nowhere.fileno(), sys.stdout.fileno())
+
+
+class _Commands(click.Group):
+    """The group of all commands: turns what they raise into a message and an exit code."""
+
+    def invoke(self, ctx: click.Context) -> int:
+        """Run the chosen command and return its exit code."""
+        try:
+            code = super().invoke(ctx)
+            sys.stdout.flush()
+        except BrokenPipeError:
+            # Who reads the output has seen enough.
+            _abandon_output()
+            return GOOD
+        except KeyboardInterrupt as error:
+            _say("interrupted", error)
+            return INTERRUPTED
+        except CorruptRegionError as error:
+            _say(str(error), error)
+            return DAMAGED
+        except StableMemoryError as error:
+            _say(_reason(error), error)
+            return REFUSED
+        return code or GOOD
+
+
+def run(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line on the arguments, those of the process by default; return the exit code."""
+    if sys.stdout is None:
+        click.echo("stablemem: standard output is closed: send it to a file, or to /dev/null", err=True)
+        return REFUSED
+    for stream in (sys.stdout, sys.stderr):
+        reconfigure = getattr(stream, "reconfigure", None)
+        if reconfigure is not None:
+            reconfigure(errors="backslashreplace")
+    try:
+        code = commands.main(arguments, prog_name="stablemem", standalone_mode=False)
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message(), err=True)
+        return REFUSED
+    except click.UsageError as error:
+        command = error.ctx.command_path if error.ctx else "stablemem"
+        _say(f"{error.format_message()} (`{command} --help` says how)", error)
+        return REFUSED
+    except click.ClickException as error:
+        _say(error.format_message(), error)
+        return REFUSED
+    except click.Abort:
+        return INTERRUPTED
+    except OSError as error:
+        _say(_reason(error), error)
+        if not error.filename:
+            _abandon_output()
+        return REFUSED
+    return code if isinstance(code, int) else GOOD
+
+
+@click.group(
+    cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
+)
+@click.version_option(__version__, message=f"stablemem %(version)s ({ENGINE}), format {FORMAT}")
+def commands() -> None:
+    """Look into lists that live in a file, and fill them.
+
+    REGION is the file; a region holds one list called "main", or several under names of their own.
+    """
+
+
+# -- what commands take and say ----------------------------------------------------------------------
+
+region_argument = click.argument("path", metavar="REGION")
+
+
+def _checked_name(_context: click.Context, _option: click.Parameter, name: str) -> str:
+    try:
+        size = len(name.encode())
+    except UnicodeEncodeError:
+        size = 0
+    if not 0 < size < 1 << 16:
+        raise click.BadParameter(f"a name has 1 to 65535 bytes, in UTF-8; {shortened(name)} has not.")
+    return name
+
+
+name_option = click.option(
+    "--name", default=MAIN, show_default=True, callback=_checked_name, help="Which list of the region."
+)
+
+
+@contextmanager
+def open_region(path: str) -> Iterator[Store]:
+    """Open a region to look into it, for a block."""
+    try:
+        store = open_store(path, "r")
+    except NotARegionError:
+        if os.path.getsize(path):
+            raise
+        raise click.ClickException(
+            f"{path} is not a region: it is empty; `stablemem import` makes it one"
+        ) from None
+    with closing(store):
+        yield store
+
+
+def blobifies(store: Store) -> dict[str, str]:
+    """Return what the lists are called, and how their values are written."""
+    return {name: entry.blobify for name, entry in sorted(store.entries.items())}
+
+
+def printable(text: str, kept: str = "") -> str:
+    """Return text without what would move a terminal's cursor or change its state."""
+    return "".join(
+        letter if letter.isprintable() or letter in kept else ascii(letter)[1:-1] for letter in text
+    )
+
+
+def counted(number: int, noun: str) -> str:
+    """Return a number of things in words."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"

@@ -1,0 +1,315 @@
+"""The command ``import``: the lines of files become the values of a list, committed in pieces."""
+
+import os
+import signal
+import stat
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from types import FrameType
+from typing import Any, BinaryIO, Self
+
+import click
+import msgspec
+
+from ..blobify import Blobify, Bytes, Msgpack, Text, describe
+from ..errors import BlobifyError
+from ..memory_buffer import MemoryBuffer
+from .base import GOOD, blobifies, commands, counted, name_option, open_region, region_argument
+
+__all__: list[str] = []
+
+COMMIT_BYTES = 4 << 20
+"""Bytes of input between two commits of an import."""
+
+READ_BYTES = 1 << 20
+"""Bytes of input read and added at once."""
+
+_Decode = Callable[[bytes], Any]
+
+
+class _LineError(Exception):
+    """A line of an input is not what it was said to be."""
+
+    def __init__(self, index: int, reason: str) -> None:
+        super().__init__(reason)
+        self.index = index
+
+
+class _Interrupts:
+    """Ctrl-C, kept from falling into a change or a commit: then what was kept can be told exactly."""
+
+    def __init__(self) -> None:
+        self._busy = self._waiting = False
+
+    def __enter__(self) -> Self:
+        self._before = signal.signal(signal.SIGINT, self._arrived)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        signal.signal(signal.SIGINT, self._before)
+
+    def _arrived(self, _number: int, _frame: FrameType | None) -> None:
+        if not self._busy:
+            raise KeyboardInterrupt
+        self._waiting = True
+
+    @contextmanager
+    def deferred(self) -> Iterator[None]:
+        """Let an interrupt wait for the end of the block."""
+        self._busy = True
+        try:
+            yield
+        finally:
+            self._busy = False
+        if self._waiting:
+            raise KeyboardInterrupt
+
+
+class _Import:
+    """One run of ``import``: counts what is committed and what is pending, and commits in pieces.
+
+    Args:
+        buffer: the list to append to.
+        decode: makes a value of a line; ValueError or RecursionError if it cannot.
+        interrupts: what holds Ctrl-C back during changes.
+        advance: called with the bytes and the values of each piece that was read.
+    """
+
+    def __init__(
+        self,
+        buffer: MemoryBuffer[Any],
+        decode: _Decode | None,
+        interrupts: _Interrupts,
+        advance: Callable[[int, int], None],
+    ) -> None:
+        self._buffer = buffer
+        self._decode = decode
+        self._interrupts = interrupts
+        self._advance = advance
+        self._pending_values = self._pending_bytes = 0
+        self.values = self.bytes = 0
+
+    def add_input(self, name: str) -> None:
+        """Append every line of one input."""
+        before = 0
+        where = "standard input" if name == "-" else name
+        with nullcontext(sys.stdin.buffer) if name == "-" else open(name, "rb") as file:
+            while lines := _read_lines(file, where):
+                try:
+                    self._add(lines)
+                except _LineError as error:
+                    raise click.ClickException(f"{where}, line {before + error.index + 1}: {error}") from None
+                before += len(lines)
+
+    def _add(self, lines: list[bytes]) -> None:
+        size = sum(map(len, lines))
+        values = [line.removesuffix(b"\n") for line in lines]
+        taken = sum(map(len, values))
+        if self._decode is not None:
+            values = self._decoded(values, self._decode)
+        with self._interrupts.deferred():
+            try:
+                self._buffer.extend(values)
+            except BlobifyError as error:
+                raise _LineError(error.index or 0, error.message) from error
+            self._pending_values += len(values)
+            self._pending_bytes += taken
+            if self._pending_bytes + self._pending_values >= COMMIT_BYTES:
+                self.commit()
+        self._advance(size, len(values))
+
+    @staticmethod
+    def _decoded(lines: list[bytes], decode: _Decode) -> list[Any]:
+        values = []
+        for index, line in enumerate(lines):
+            try:
+                values.append(decode(line))
+            except (ValueError, RecursionError) as error:
+                raise _LineError(index, str(error)) from error
+        return values
+
+    def commit(self) -> None:
+        """Commit what is pending."""
+        self._buffer.commit()
+        self.values += self._pending_values
+        self.bytes += self._pending_bytes
+        self._pending_values = self._pending_bytes = 0
+
+    @property
+    def kept(self) -> str:
+        """What stays of an import that did not reach its end."""
+        if not self.values:
+            return "nothing of this import was kept"
+        return f"the first {counted(self.values, 'value')} of this import are committed and stay, no others"
+
+
+def _read_lines(file: BinaryIO, name: str) -> list[bytes]:
+    """Return some lines, each with its end; none at the end of the file."""
+    try:
+        return file.readlines(READ_BYTES)
+    except OSError as error:
+        said = f"{error.strerror}: it cannot be read; import the other inputs without it"
+        raise OSError(error.errno, said, name) from error
+
+
+def _json_decoder() -> _Decode:
+    decode = msgspec.json.Decoder().decode
+
+    def decoded(line: bytes) -> Any:
+        try:
+            return decode(line)
+        except ValueError as error:
+            raise ValueError(f"not JSON: {error}: mend the line, or leave --jsonl out") from error
+
+    return decoded
+
+
+def _text_decoder(encoding: str) -> _Decode:
+    try:
+        end = "\n".encode(encoding)
+    except (LookupError, UnicodeError):
+        raise click.BadParameter(
+            f"{encoding!r} is not a text encoding: name one such as utf-8 or latin-1.",
+            param_hint="'--encoding'",
+        ) from None
+    if end != b"\n":
+        raise click.BadParameter(
+            f"{encoding} does not end a line with the one byte 0a: convert the input first, for example "
+            f"with iconv -t utf-8.",
+            param_hint="'--encoding'",
+        )
+
+    def decoded(line: bytes) -> str:
+        try:
+            return line.decode(encoding)
+        except UnicodeDecodeError as error:
+            raise ValueError(
+                f"not {encoding}: byte {line[error.start]:#04x} at position {error.start} of the line: "
+                f"mend it, or name another --encoding"
+            ) from error
+        except UnicodeError as error:
+            raise ValueError(f"not {encoding}: {error}: mend it, or name another --encoding") from error
+
+    return decoded
+
+
+def _input_size(inputs: Sequence[str]) -> int | None:
+    """Return the bytes of all inputs together; None if one of them is no plain file."""
+    total = 0
+    for name in inputs:
+        if name == "-":
+            return None
+        found = os.stat(name)
+        if not stat.S_ISREG(found.st_mode):
+            return None
+        total += found.st_size
+    return total
+
+
+@contextmanager
+def _progress(inputs: Sequence[str]) -> Iterator[Callable[[int, int], None]]:
+    """Show a progress bar if standard error is a terminal; gives what moves it on."""
+    if sys.stderr is None or not sys.stderr.isatty():
+        yield lambda _size, _values: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (
+        TextColumn("importing"),
+        BarColumn(),
+        DownloadColumn(),
+        TextColumn("{task.fields[values]:,} values"),
+        TimeRemainingColumn(),
+    )
+    values = 0
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task("", total=_input_size(inputs), values=0)
+
+        def advance(size: int, added: int) -> None:
+            nonlocal values
+            values += added
+            progress.update(task, advance=size, values=values)
+
+        yield advance
+
+
+@commands.command("import")
+@region_argument
+@click.argument(
+    "inputs",
+    metavar="INPUT...",
+    nargs=-1,
+    required=True,
+    type=click.Path(exists=True, dir_okay=False, readable=True, allow_dash=True),
+)
+@name_option
+@click.option("--encoding", metavar="ENCODING", help="Make text of the lines, which are in this encoding.")
+@click.option("--jsonl", is_flag=True, help="Parse each line as JSON.")
+def import_(path: str, inputs: Sequence[str], name: str, encoding: str | None, jsonl: bool) -> int:
+    r"""Append every line of the INPUTs to a list.
+
+    A region or a list that is missing is made. A line ends at "\n" and nowhere else; its value is the
+    bytes before that, unless --encoding or --jsonl says otherwise. The INPUT - is standard input. What is
+    read is committed every few MiB, so that an interruption loses little.
+    """
+    if jsonl and encoding is not None:
+        raise click.UsageError("--jsonl and --encoding exclude each other: JSON is always UTF-8.")
+    for each in inputs:
+        if each == "-" and sys.stdin is None:
+            raise click.UsageError("standard input is closed: name a file instead of -.")
+        if each != "-" and os.path.exists(path) and os.path.samefile(path, each):
+            raise click.UsageError(f"{path} cannot be imported into itself.")
+    blobify: Blobify[Any] = Bytes()
+    decode: _Decode | None = None
+    if jsonl:
+        blobify, decode = Msgpack(), _json_decoder()
+    elif encoding is not None:
+        blobify, decode = Text(), _text_decoder(encoding)
+    with _Interrupts() as interrupts:
+        with interrupts.deferred():
+            buffer = _opened(path, name, blobify)
+        with buffer, _progress(inputs) as advance:
+            work = _Import(buffer, decode, interrupts, advance)
+            try:
+                for each in inputs:
+                    work.add_input(each)
+                with interrupts.deferred():
+                    work.commit()
+            except BaseException as error:
+                error.add_note(work.kept)
+                raise
+    done = (
+        f"imported {counted(work.values, 'value')} ({counted(work.bytes, 'byte')}) "
+        f"from {counted(len(inputs), 'input')} into {path}"
+    )
+    try:
+        click.echo(done)
+    except OSError as error:
+        error.add_note(done)
+        raise
+    return GOOD
+
+
+_IMPORTED = {
+    Bytes.name: "without --encoding and --jsonl",
+    Text.name: "with --encoding",
+    Msgpack.name: "with --jsonl",
+}
+
+
+def _opened(path: str, name: str, blobify: Blobify[Any]) -> MemoryBuffer[Any]:
+    """Open the list to append to."""
+    try:
+        return MemoryBuffer(path, name=name, blobify=blobify)
+    except BlobifyError:
+        with open_region(path) as store:
+            found = blobifies(store)[name]
+        asked, _ = describe(blobify)
+        if found == asked:
+            raise
+        how = f"import {_IMPORTED[found]}" if found in _IMPORTED else "import from Python"
+        raise click.ClickException(
+            f"{path} has {name!r} as {found!r}, not {asked!r}: {how}, or into another list with --name"
+        ) from None

@@ -1,0 +1,148 @@
+"""The command ``map``: a picture of the region, in the terminal or as a PNG.
+
+Each cell is shown by the letter of its main use, so that the picture reads without colours, too.
+"""
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from itertools import groupby
+
+import click
+
+from .._core.census import IN_USE, USES, Census, cell_size, census
+from ..plot import draw
+from .base import AHEAD, GOOD, commands, counted, open_region, printable, region_argument
+
+__all__: list[str] = []
+
+MOST = 1000
+"""Cells in a row, and rows, at the most: more would not fit into a picture."""
+
+PNG_WIDTH = PNG_ROWS = 128
+
+COLOURS = {"header": "magenta", "log": "yellow", "nodes": "blue", "blobs": "green", "raw": "cyan"}
+LETTERS = {use: use[0].upper() for use in IN_USE} | {"free": ".", "limbo": "~"}
+
+MEANING = {
+    "blobs": "and the catalog",
+    "free": "to be used again",
+    "limbo": "freed, and still reachable from an older state",
+}
+
+
+@commands.command("map")
+@region_argument
+@click.option("--width", type=click.IntRange(1, MOST), help="Cells in a row; as many as fit by default.")
+@click.option("--rows", type=click.IntRange(1, MOST), help="Rows, at the most; as many as fit by default.")
+@click.option(
+    "--png", metavar="FILE", type=click.Path(dir_okay=False), help="Draw into a PNG file; needs matplotlib."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object, with the bytes of each cell.")
+def map_(path: str, width: int | None, rows: int | None, png: str | None, as_json: bool) -> int:
+    """Draw what the bytes of a region are used for.
+
+    The region is divided into cells of a power of two bytes, drawn row by row. A cell has the letter of its
+    main use, a small one if less than half of its bytes are in use: H header, L log, N nodes, B blobs,
+    R raw blocks; ~ is limbo (freed, and still reachable from an older state), . is free.
+    """
+    if png is not None:
+        if as_json:
+            raise click.UsageError("--png and --json exclude each other.")
+        if not png.lower().endswith(".png"):
+            # A region named by mistake must not be written over.
+            raise click.UsageError(f"the name of a PNG file ends in .png, not as {printable(png)}.")
+        if os.path.exists(png) and os.path.exists(path) and os.path.samefile(png, path):
+            raise click.UsageError(f"{printable(path)} cannot be drawn into itself.")
+    with open_region(path) as store:
+        length = store.slot.length
+        if png is not None:
+            width, rows = width or PNG_WIDTH, rows or PNG_ROWS
+        else:
+            width, rows = _fitting(length, width, rows)
+        found = census(store, cell_size(length, width * rows))
+    if png is not None:
+        _write(png, _png(found, path, width))
+        click.echo(
+            f"drew {printable(path)} as of commit {found.transaction}, {counted(found.cell, 'byte')} a cell, "
+            f"into {printable(png)}"
+        )
+    elif as_json:
+        said = {
+            "path": path,
+            "commit": found.transaction,
+            "bytes": found.length,
+            "ahead_bytes": found.ahead,
+            "cell_bytes": found.cell,
+            "total": {use: found.total(use) for use in USES},
+            "cells": found.counts,
+        }
+        click.echo(json.dumps(said))
+    else:
+        colour = False if os.environ.get("NO_COLOR") else None
+        for line in _lines(found, path, width):
+            click.echo(line, color=colour)
+    return GOOD
+
+
+def _fitting(length: int, width: int | None, rows: int | None) -> tuple[int, int]:
+    """Return cells in a row and rows that fit into the terminal, where they were not asked for."""
+    columns, lines = shutil.get_terminal_size()
+    left = columns - _label_width(length) - 2
+    # Multiples of 16 give rows that begin at round addresses.
+    width = width or max(16, left // 16 * 16)
+    return min(width, MOST), min(rows or max(8, lines - 13), MOST)
+
+
+def _label_width(length: int) -> int:
+    return len(f"{length:,}")
+
+
+def _lines(found: Census, path: str, width: int) -> Iterator[str]:
+    """Yield the lines of the picture and of its legend, in colours."""
+    yield (
+        f"{printable(path)}: {counted(found.length, 'byte')} as of commit {found.transaction}, "
+        f"{counted(found.cell, 'byte')} a cell"
+    )
+    yield ""
+    digits = _label_width(found.length)
+    for first in range(0, len(found), width):
+        shown = map(found.shown, range(first, min(first + width, len(found))))
+        kinds = groupby((use, used >= 0.5) for use, used in shown)
+        runs = "".join(_cells(*kind, len(list(equal))) for kind, equal in kinds)
+        yield f"{first * found.cell:>{digits},}  {runs}"
+    yield ""
+    for use in USES:
+        remark = f"  ({MEANING[use]})" if use in MEANING else ""
+        size, share = found.total(use), found.share(use)
+        yield f"{_cells(use, True, 1)}  {use:<6}  {size:>{digits},} bytes  {share:>8}{remark}"
+    yield f"   {'ahead':<6}  {found.ahead:>{digits},} bytes            ({AHEAD})"
+    yield "a small letter: less than half of the cell is in use"
+
+
+def _cells(use: str, mostly: bool, number: int) -> str:
+    """Return a number of equal cells, as ``Census.shown`` says that they are shown."""
+    letters = LETTERS[use] * number
+    if use not in IN_USE:
+        return click.style(letters, dim=True)
+    if mostly:
+        return click.style(letters, fg="black", bg=COLOURS[use])
+    return click.style(letters.lower(), fg=COLOURS[use])
+
+
+def _png(found: Census, path: str, width: int) -> bytes:
+    """Return the PNG file, or say what is missing for it."""
+    try:
+        return draw(found, printable(path), width)
+    except ModuleNotFoundError as error:
+        raise click.ClickException(str(error)) from error
+
+
+def _write(file: str, content: bytes) -> None:
+    """Write a file; what goes wrong names it."""
+    try:
+        with open(file, "wb") as target:
+            target.write(content)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, file) from error
