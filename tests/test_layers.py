@@ -31,7 +31,7 @@ LAYERS = [
     {"memory_buffer"},
     {""},
     {"plot"},
-    {"cli", "cli.base", "cli.importing", "cli.looking", "cli.mapping"},
+    {"cli", "cli.base", "cli.compacting", "cli.importing", "cli.looking", "cli.mapping"},
     {"__main__"},
 ]
 """From the bottom up; within a layer imports may go one way."""

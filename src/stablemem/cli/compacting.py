@@ -1,0 +1,46 @@
+"""The command that makes a region smaller: compact."""
+
+import sys
+import time
+
+import click
+
+from .._core.opening import open_store
+from ..layout import MAX_ADDRESS
+from .base import GOOD, commands, counted, region_argument
+
+__all__: list[str] = []
+
+
+@commands.command()
+@region_argument
+@click.option(
+    "--max-bytes", type=click.IntRange(min=0), default=MAX_ADDRESS, show_default="all of it",
+    help="Move so many bytes at the most, about; the rest is left to the next time.",
+)  # fmt: skip
+@click.option("--timeout", type=click.FloatRange(min=0), default=0.0, help="Seconds to wait for a writer.")
+def compact(path: str, max_bytes: int, timeout: float) -> int:
+    """Make REGION's file as short as it can be.
+
+    Values move from its end into the holes before, in small commits: it may be interrupted at any moment, and
+    readers go on. What an older snapshot still reads stays until that is closed.
+    """
+    shown = sys.stderr is not None and sys.stderr.isatty()
+    begin = time.monotonic()
+
+    def progress(moved: int, there_are: int) -> None:
+        click.echo(f"\r{moved:,} of {there_are:,} bytes moved ", nl=False, err=True)
+
+    store = open_store(path, "r+", timeout=timeout)
+    try:
+        gained = store.compact(max_bytes, progress if shown else None)
+    finally:
+        if shown:
+            click.echo("\r\033[K", nl=False, err=True)
+        store.close()
+    length = store.slot.length
+    click.echo(
+        f"{path}: {counted(gained, 'byte')} shorter, {length:,} in use or to be used again "
+        f"({time.monotonic() - begin:.1f} s)"
+    )
+    return GOOD
