@@ -31,7 +31,7 @@ except ModuleNotFoundError:
 
 __all__ = ["WRITE_AHEAD", "Region"]
 
-WRITE_AHEAD = 256 << 10
+WRITE_AHEAD = 32 << 10
 """Bytes of zeros written behind a small run that grows the file."""
 
 
@@ -198,7 +198,8 @@ class Region:
         """Write zeros ahead of a small run that grows the file.
 
         A sync after growing costs nearly twice one after overwriting, and a file extended without
-        writing costs the same at the first write of each page; zeros are paid for once in 256 KiB.
+        writing costs the same at the first write of each page; zeros are paid for once in 32 KiB. More of
+        them would make that commit a long one.
         """
         if size < WRITE_AHEAD:
             ahead = max(end, min(self.length + WRITE_AHEAD, self.most)) - self.length
