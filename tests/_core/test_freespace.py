@@ -140,6 +140,58 @@ def test_savepoints():
     sound(space)
 
 
+def test_freeing_what_is_allocated_and_nothing_else():
+    """One call checks and frees; whatever it refuses, ``fault_of`` names, and nothing has changed."""
+    space = FreeSpace()
+    blocks = [space.allocate(RAW_PAGE, 100) for _ in range(6)]
+    space.allocate(RAW_PAGE, 3 * REGION_PAGE)
+    blob = space.allocate(BLOB_PAGE, 100)
+    space.commit(5)
+    space.free(blocks[0], 100)
+    space.commit(6)
+    space.free(blocks[1], 100)
+    fresh = space.allocate(RAW_PAGE, 100)
+    space.free(space.allocate(RAW_PAGE, 50), 50)
+    free = fresh + 100
+    space.push()
+    inner = space.allocate(RAW_PAGE, 30)
+    space.free(blocks[2], 100)
+    before = space.free_blocks(), space.count_blocks(), [layer.freed.total for layer in space.layers]
+    wrong = [
+        (blocks[0], 100), (blocks[0] + 99, 2), (blocks[1] + 50, 100), (blocks[1], 1), (blocks[2], 100),
+        (blocks[2] + 99, 101), (inner, 31), (inner + 30, 1), (free - 1, 50), (blob, 100), (0, 1),
+        (HEADER_SIZE, 1), (fresh, 0), (space.end - 1, 2), (1 << 50, 10), (blocks[5], 7 * REGION_PAGE),
+    ]  # fmt: skip
+    for address, size in wrong:
+        fault = space.fault_of(RAW_PAGE, address, size)
+        assert fault
+        assert space.free_allocated(RAW_PAGE, address, size) == fault
+    after = space.free_blocks(), space.count_blocks(), [layer.freed.total for layer in space.layers]
+    assert after == before
+    for address, size in [(blocks[3] + 10, 20), (blocks[4], 200), (inner, 10), (fresh, 100)]:
+        assert not space.fault_of(RAW_PAGE, address, size)
+        assert space.free_allocated(RAW_PAGE, address, size) == ""
+        assert space.is_unused(address, size)
+        sound(space)
+    assert space.layers[-1].freed.total == 100 + 20 + 200 + 100
+    space.free(inner + 10, 20)
+    assert space.free_allocated(RAW_PAGE, blocks[5] + 100, 3 * REGION_PAGE - 100) == ""
+    sound(space)
+
+
+def test_freeing_a_run_of_which_the_transaction_allocated_a_part():
+    space = FreeSpace()
+    old = space.allocate(RAW_PAGE, 100)
+    space.commit(5)
+    new = space.allocate(RAW_PAGE, 100)
+    assert new == old + 100
+    assert space.free_allocated(RAW_PAGE, old + 50, 100) == ""
+    assert space.layers[-1].freed.blocks() == [(old + 50, 50)]
+    assert space.layers[-1].fresh.blocks() == [(new + 50, 50)]
+    assert space.free_allocated(RAW_PAGE, old, 60) != ""
+    sound(space)
+
+
 def test_generations_are_bounded():
     space = FreeSpace()
     blocks = [space.allocate(BLOB_PAGE, 10) for _ in range(3 * LIMBO_GENERATIONS)]

@@ -1,7 +1,7 @@
 cimport cython
 
 from stablemem._core.freetree cimport FreeTree
-from stablemem._core.words cimport REGION_PAGE, u64
+from stablemem._core.words cimport HEADER_SIZE, RAW_PAGE, REGION_PAGE, u64
 
 @cython.final
 cdef class Layer:
@@ -40,7 +40,11 @@ cdef class FreeSpace:
     cpdef object free(self, u64 address, u64 size)
     @cython.locals(stop=u64, first=u64, last=u64)
     cpdef object reuse(self, u64 address, u64 size)
-    @cython.locals(page=u64, begin=u64, tree=FreeTree)
+    @cython.locals(first=u64, stop=u64, tree=FreeTree, layer=Layer, taken=int, found=int)
+    cpdef str free_allocated(self, int kind, u64 address, u64 size)
+    @cython.locals(tree=FreeTree, each=Limbo, layer=Layer)
+    cdef bint _is_free(self, int kind, u64 address, u64 size) except -1
+    @cython.locals(page=u64, begin=u64, tree=FreeTree, merged=u64)
     cdef object _reuse_within(self, u64 address, u64 size)
     @cython.locals(end=u64, below=u64, tree=FreeTree)
     cpdef u64 used_end(self) except? 0

@@ -64,11 +64,14 @@ cdef class FreeTree:
     cdef list path
     cdef Py_ssize_t spots[DEPTH]
 
+    @cython.locals(merged=int64_t)
+    cdef int64_t insert_block(self, unsigned long long address, unsigned long long size) except -1
+
     @cython.locals(
         node=FreeNode, stop=cython.ulonglong, fence=cython.ulonglong, after=cython.ulonglong,
-        room=cython.ulonglong, spot=Py_ssize_t, joins=cython.bint,
+        room=cython.ulonglong, merged=cython.ulonglong, spot=Py_ssize_t, joins=cython.bint,
     )
-    cdef int insert_block(self, unsigned long long address, unsigned long long size) except -1
+    cdef int64_t merge_block(self, unsigned long long address, unsigned long long size) except -1
 
     @cython.locals(
         node=FreeNode, spot=Py_ssize_t, depth=Py_ssize_t, address=cython.ulonglong, room=cython.ulonglong
@@ -80,6 +83,14 @@ cdef class FreeTree:
 
     @cython.locals(node=FreeNode, spot=Py_ssize_t, fence=cython.ulonglong)
     cdef int remove_block(self, unsigned long long address, unsigned long long size) except -1
+
+    @cython.locals(
+        node=FreeNode, spot=Py_ssize_t, fence=cython.ulonglong, end=cython.ulonglong, after=cython.ulonglong
+    )
+    cdef int take_block(self, unsigned long long address, unsigned long long size) except -2
+
+    @cython.locals(node=FreeNode)
+    cdef int expect(self, unsigned long long address) except -1
 
     @cython.locals(
         node=FreeNode, spot=Py_ssize_t, fence=cython.ulonglong, end=cython.ulonglong, taken=cython.ulonglong
@@ -138,7 +149,7 @@ cdef class FreeTree:
         self, unsigned long long address, unsigned long long size, unsigned long long fence
     ) except -1
 
-    cdef object _clash(self, unsigned long long address, unsigned long long size, unsigned long long other)
+    cdef object _clash(self, unsigned long long address, unsigned long long size)
 
     @cython.locals(kid=FreeNode, spot=Py_ssize_t)
     cdef int _inspect(

@@ -442,9 +442,17 @@ class FreeTree:
         return faults
 
     def insert_block(self, address: int, size: int) -> int:
-        """``insert`` of C integers."""
+        """``insert`` of C integers; gives the size of the block that the bytes are in now."""
+        merged = self.merge_block(address, size)
+        if merged == 0:
+            raise self._clash(address, size)
+        return merged
+
+    def merge_block(self, address: int, size: int) -> int:
+        """``insert_block`` that gives 0, and changes nothing, if a byte of the block is there already."""
         _check_block(address, size)
         stop = address + size
+        merged = size
         fence = self._descend(address)
         node = self.path[self.height]
         spot = self.spots[self.height]
@@ -452,24 +460,25 @@ class FreeTree:
         if spot >= 0:
             room = node.values[spot]
             if node.keys[spot] + room > address:
-                raise self._clash(address, size, node.keys[spot])
+                return 0
             joins = node.keys[spot] + room == address
         after = node.keys[spot + 1] if spot + 1 < node.count else fence
         if after < stop:
-            raise self._clash(address, size, after)
+            return 0
         if after > stop:
             if joins:
-                node.values[spot] = room + size
-                self._changed(self.height, room, room + size)
+                merged = room + size
+                node.values[spot] = merged
+                self._changed(self.height, room, merged)
             else:
                 self._add_entry(address, size, fence)
                 self.count += 1
         elif joins:
             # The grown block is larger than both it came from, so theirs need no looking for as maxima.
             if spot + 1 < node.count:
-                room += size + node.values[spot + 1]
-                node.values[spot] = room
-                self._drop_entry(spot + 1, 0, room)
+                merged = room + size + node.values[spot + 1]
+                node.values[spot] = merged
+                self._drop_entry(spot + 1, 0, merged)
             else:
                 self._descend(after)
                 node = self.path[self.height]
@@ -478,9 +487,9 @@ class FreeTree:
                 self._descend(address)
                 node = self.path[self.height]
                 spot = self.spots[self.height]
-                room += node.values[spot] + size
-                node.values[spot] = room
-                self._changed(self.height, 0, room)
+                merged = room + node.values[spot] + size
+                node.values[spot] = merged
+                self._changed(self.height, 0, merged)
             self.count -= 1
         else:
             if spot + 1 < node.count:
@@ -490,11 +499,12 @@ class FreeTree:
                 node = self.path[self.height]
                 spot = 0
             room = node.values[spot]
+            merged = room + size
             node.keys[spot] = address
-            node.values[spot] = room + size
-            self._changed(self.height, room, room + size)
+            node.values[spot] = merged
+            self._changed(self.height, room, merged)
         self.total += size
-        return 0
+        return merged
 
     def allocate_block(self, size: int) -> int:
         """``allocate`` of a C integer."""
@@ -544,6 +554,34 @@ class FreeTree:
         if spot < 0 or node.keys[spot] + node.values[spot] < address + size:
             raise BlockError(f"block at {address} of {size} bytes is not inside one block")
         return self._take(address, size, fence)
+
+    def take_block(self, address: int, size: int) -> int:
+        """``remove_block`` that raises nothing: 1 if the bytes were there, 0 if none is, -1 if some are.
+
+        Only in the first case the tree has changed.
+        """
+        _check_block(address, size)
+        fence = self._descend(address)
+        node = self.path[self.height]
+        spot = self.spots[self.height]
+        if spot >= 0:
+            end = node.keys[spot] + node.values[spot]
+            if end >= address + size:
+                self._take(address, size, fence)
+                return 1
+            if end > address:
+                return -1
+        after = node.keys[spot + 1] if spot + 1 < node.count else fence
+        return 0 if after >= address + size else -1
+
+    def expect(self, address: int) -> int:
+        """Have the leaf that a search of ``address`` will end in brought from memory, meanwhile."""
+        if cython.compiled:
+            node = self.root
+            for _depth in range(self.height):
+                node = node.kids[max(node.seek(address), 0)]  # type: ignore[index]
+            prefetch(cython.address(node.count), CAP * 16 + 16)
+        return 0
 
     def discard_range(self, start: int, stop: int) -> int:
         """``discard`` of C integers."""
@@ -807,10 +845,9 @@ class FreeTree:
         self.total -= size
         return 0
 
-    def _clash(self, address: int, size: int, other: int) -> BlockError:
-        """Error of a block that overlaps the one at ``other``."""
-        there = self.floor_block(other)
-        room = there[1] if there else 0
+    def _clash(self, address: int, size: int) -> BlockError:
+        """Error of a block that overlaps another, the first of which it names."""
+        other, room = self.list_blocks(address, address + size, 1)[0]
         return BlockError(f"block at {address} of {size} bytes overlaps the block at {other} of {room} bytes")
 
     def _inspect(

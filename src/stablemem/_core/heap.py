@@ -11,7 +11,7 @@ from operator import index as as_index
 from typing import SupportsIndex
 
 from ..errors import BlockError, RegionFullError
-from ..layout import HEADER_SIZE, MAX_ADDRESS, RAW_PAGE, REGION_PAGE
+from ..layout import MAX_ADDRESS
 from .calls import Calls
 from .device import Buffer
 from .store import Store
@@ -19,7 +19,9 @@ from .store import Store
 try:
     import cython
 except ModuleNotFoundError:
-    from . import _cython as cython  # noqa: F401
+    from . import _cython as cython
+if not cython.compiled:
+    from ..layout import HEADER_SIZE, RAW_PAGE, REGION_PAGE
 
 __all__ = ["Heap", "bounds"]
 
@@ -27,13 +29,31 @@ MOST_WRITES = 1024
 """Stores after which a transaction no longer remembers what it wrote, and so pays for two barriers."""
 
 
+LIMIT = MAX_ADDRESS
+BEYOND = MAX_ADDRESS + 1
+
+
+def _word(value: SupportsIndex) -> int:
+    """Return an integer as a C one, or BEYOND if it is negative or too large for an address."""
+    number = value if isinstance(value, int) else as_index(value)
+    if cython.compiled:
+        try:
+            word = number
+        except OverflowError:
+            word = BEYOND
+    else:
+        word = number if number >= 0 else BEYOND
+    return word if word <= LIMIT else BEYOND
+
+
 def _size(value: SupportsIndex) -> int:
     """Return a size of 1 byte or more."""
-    size = as_index(value)
-    if size <= 0:
-        raise ValueError(f"a block has 1 byte or more, not {size}")
-    if size > MAX_ADDRESS:
-        raise ValueError(f"a block has at most {MAX_ADDRESS} bytes, not {size}")
+    size = _word(value)
+    if not 0 < size < BEYOND:
+        given = as_index(value)
+        if given <= 0:
+            raise ValueError(f"a block has 1 byte or more, not {given}")
+        raise ValueError(f"a block has at most {MAX_ADDRESS} bytes, not {given}")
     return size
 
 
@@ -45,9 +65,10 @@ def bounds(start: SupportsIndex, stop: SupportsIndex) -> tuple[int, int]:
 
 def _address(value: SupportsIndex) -> int:
     """Return an address."""
-    address = as_index(value)
-    if not 0 <= address <= MAX_ADDRESS:
-        raise BlockError(f"address {address} is not in the region: an address is from 0 to {MAX_ADDRESS}")
+    address = _word(value)
+    if address == BEYOND:
+        given = as_index(value)
+        raise BlockError(f"address {given} is not in the region: an address is from 0 to {MAX_ADDRESS}")
     return address
 
 
@@ -110,18 +131,26 @@ class Heap(Calls):
 
     def _require_room(self, size: int) -> None:
         """Raise within a change that has just begun if the region has no addresses for so much more."""
+        if size > LIMIT - self._pager.space.end:
+            self._no_room(size)
+
+    def _no_room(self, size: int) -> None:
+        """Raise within a change that has just begun, which needs more bytes than there are addresses."""
+        self._latch.leave()
         end = self._pager.space.end
-        if size > MAX_ADDRESS - end:
-            self._latch.leave()
-            raise RegionFullError(f"{size} bytes more than {end} would end beyond {MAX_ADDRESS}")
+        raise RegionFullError(f"{size} bytes more than {end} would end beyond {MAX_ADDRESS}")
 
     def _begin_change_of(self, address: int, size: int) -> None:
         """Begin a change of a range, which is allocated."""
         self._begin_change()
         fault = self._pager.space.fault_of(RAW_PAGE, address, size)
         if fault:
-            self._latch.leave()
-            raise BlockError(f"{fault}: give an address and a size that allocate returned, or a part of it")
+            self._refuse(fault)
+
+    def _refuse(self, fault: str) -> None:
+        """Raise within a change that has just begun, of a range that is not allocated."""
+        self._latch.leave()
+        raise BlockError(f"{fault}: give an address and a size that allocate returned, or a part of it")
 
     def allocate(self, size: SupportsIndex) -> int:
         """Return the address of a new block of ``size`` bytes: the lowest that fits. O(log n) in free blocks.
@@ -138,7 +167,10 @@ class Heap(Calls):
         (True, 100)
         >>> heap.close()
         """
-        wanted = _size(size)
+        return self._allocate(_size(size))
+
+    def _allocate(self, wanted: int) -> int:
+        """``allocate`` of a C integer."""
         self._begin_change()
         self._require_room(wanted)
         try:
@@ -157,14 +189,26 @@ class Heap(Calls):
         Raises:
             BlockError: not all of it is allocated.
         """
-        at, length = _address(address), _size(size)
-        self._begin_change_of(at, length)
+        self._deallocate(_address(address), _size(size))
+
+    def _deallocate(self, address: int, size: int) -> None:
+        """``deallocate`` of C integers."""
+        self._begin_change()
         try:
-            self._free(at, length)
-            self._pager.changes += 1
+            patches = self._store.patches
+            if patches.listed or patches.pending:
+                fault = self._pager.space.fault_of(RAW_PAGE, address, size)
+                if not fault:
+                    self._free(address, size)
+            else:
+                fault = self._pager.space.free_allocated(RAW_PAGE, address, size)
+            if not fault:
+                self._pager.changes += 1
         except BaseException as error:
             self._fail(error)
             raise
+        if fault:
+            self._refuse(fault)
         self._end_change()
 
     def _free(self, address: int, size: int) -> None:
@@ -319,7 +363,9 @@ class Heap(Calls):
         if more < 0:
             raise ValueError(f"a region grows by 0 pages or more, not {more}")
         self._begin_change()
-        self._require_room(min(more, MAX_ADDRESS) * REGION_PAGE)
+        room = min(more, MAX_ADDRESS) * REGION_PAGE
+        if room > MAX_ADDRESS - self._pager.space.end:
+            self._no_room(room)
         try:
             before: int = self._pager.space.end
             if more:

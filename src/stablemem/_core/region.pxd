@@ -32,6 +32,7 @@ cdef class Region:
 
     cdef object _release(self)
     cdef object _remap(self)
+    cpdef object reach(self, u64 end)
     cdef page_t at(self, u64 address, u64 size) except? NULL
     @cython.locals(begin=u64, end=u64, address=u64, size=u64)
     cpdef object start_sync(self)

@@ -190,7 +190,7 @@ class Region:
         """Let the region reach to ``end`` at least; what was never written reads as zeros."""
         if end > self.length:
             # By whole pages, so that not every small block costs a call.
-            self.length = -(-end // REGION_PAGE) * REGION_PAGE
+            self.length = (end + REGION_PAGE - 1) // REGION_PAGE * REGION_PAGE
             self._device.truncate(self.length)
         self.limit = max(self.limit, end)
 

@@ -4,6 +4,8 @@ from libc.string cimport memcpy, memmove
 
 # The constants of layout.py that hot paths compare with.
 cdef enum:
+    HEADER_SIZE = 12288
+    RAW_PAGE = 3
     REGION_PAGE = 65536
     NODE_SIZE = 4096
     INLINE_SIZE = 8
