@@ -54,6 +54,8 @@ def test_empty():
     assert tree.allocate(1) == tree.find(1) == -1
     assert tree.floor(END) is None
     assert tree.ceiling(0) is None
+    assert tree.rank(END) == 0
+    assert tree.select(0) is None
     assert tree.discard(0, END) == 0
     assert not tree.overlaps(0, END)
     assert not tree.covers(0, 1)
@@ -176,6 +178,9 @@ def test_floor_ceiling_and_blocks_around_every_block():
         assert tree.floor(at) == tree.ceiling(at) == blocks[i]
         assert tree.floor(at - 1) == blocks[i - 1]
         assert tree.ceiling(at + 1) == blocks[i + 1]
+        assert tree.select(i) == blocks[i]
+        assert tree.rank(at) == i
+        assert tree.rank(at + 1) == i + 1
         assert tree.blocks(at + 3, at + 10) == [blocks[i]]
         assert tree.blocks(at + 4, at + 11) == [blocks[i + 1]]
         assert tree.blocks(at + 4, at + 10) == []
@@ -242,6 +247,8 @@ def test_single_numbers_out_of_range(value):
         lambda: tree.floor(value),
         lambda: tree.ceiling(value),
         lambda: tree.discard(value, 5),
+        lambda: tree.rank(value),
+        lambda: tree.select(value),
         lambda: tree.discard(5, value),
         lambda: tree.blocks(value),
         lambda: tree.blocks(0, value),
@@ -480,8 +487,17 @@ class Machine(RuleBasedStateMachine):
         assert self.tree.ceiling(start) == (runs[at] if at < len(runs) else None)
         low = bisect_left(runs, (start + 1, 0)) - 1
         assert self.tree.floor(start) == (runs[low] if low >= 0 else None)
+        assert self.tree.rank(start) == at
+        assert self.tree.select(at) == (runs[at] if at < len(runs) else None)
         stop = start + size
         assert self.tree.blocks(start, stop) == [run for run in runs if run[0] < stop and sum(run) > start]
+
+    @rule()
+    def rank_and_select_every_block(self):
+        runs = self.model.runs()
+        assert [self.tree.select(rank) for rank in range(len(runs) + 1)] == [*runs, None]
+        assert [self.tree.rank(start) for start, _ in runs] == list(range(len(runs)))
+        assert self.tree.rank(END) == len(runs)
 
     @rule()
     def copy(self):
@@ -518,6 +534,8 @@ TestMachine.settings = settings(deadline=None, stateful_step_count=30)
         (lambda tree: tree.root.values.__setitem__(1, 5), "says 5 for a child whose largest"),
         (lambda tree: tree.root.values.__setitem__(0, 0), "says 0 for a child whose largest"),
         (lambda tree: tree.root.kids.pop(), "children for"),
+        (lambda tree: setattr(tree.root, "below", 299), "counts 299 below, not 300"),
+        (lambda tree: setattr(tree.root.kids[1], "below", 1), "counts 1 below"),
         (lambda tree: setattr(tree.root, "count", 1), "has 1 entries"),
         (lambda tree: tree.root.kids[0].move_tail(9, tree.root.kids[1]), "has 9 entries"),
         (lambda tree: tree.root.kids[0].values.pop(), "values for"),

@@ -1,58 +1,11 @@
 cimport cython
 from libc.stdint cimport int64_t
 
+from stablemem._core.freenode cimport CAP, DEPTH, FreeNode, kid_of, prefetch
 
-cdef enum:
-    CAP = 64
-    DEPTH = 24
-
-cdef extern from *:
-    """
-    #if defined(__GNUC__)
-    #define stablemem_prefetch(p, n) \\
-        for (int at_ = 0; at_ < (n); at_ += 64) __builtin_prefetch((const char *)(p) + at_)
-    #else
-    #define stablemem_prefetch(p, n) (void)(p)
-    #endif
-    """
-    void prefetch "stablemem_prefetch" (void *start, int size) noexcept
 
 cdef unsigned long long LIMIT
 cdef unsigned long long BEYOND
-
-
-@cython.final
-cdef class FreeNode:
-    cdef Py_ssize_t count
-    cdef unsigned long long keys[CAP]
-    cdef unsigned long long values[CAP]
-    cdef list kids
-
-    @cython.locals(base=Py_ssize_t, width=Py_ssize_t, half=Py_ssize_t)
-    cdef Py_ssize_t seek(self, unsigned long long address) noexcept
-
-    @cython.locals(spot=Py_ssize_t)
-    cdef Py_ssize_t first_fit(self, unsigned long long size) noexcept
-
-    @cython.locals(spot=Py_ssize_t, best=cython.ulonglong, value=cython.ulonglong)
-    cdef unsigned long long top(self, unsigned long long bound) noexcept
-
-    @cython.locals(rest=Py_ssize_t)
-    cdef int put(
-        self, Py_ssize_t spot, unsigned long long key, unsigned long long value, FreeNode kid
-    ) except -1
-
-    @cython.locals(rest=Py_ssize_t)
-    cdef int cut(self, Py_ssize_t spot) except -1
-
-    @cython.locals(moved=Py_ssize_t)
-    cdef int move_tail(self, Py_ssize_t start, FreeNode right) except -1
-
-    @cython.locals(rest=Py_ssize_t)
-    cdef int move_head(self, Py_ssize_t moved, FreeNode left) except -1
-
-    @cython.locals(twin=FreeNode, kid=FreeNode)
-    cdef FreeNode copied(self)
 
 
 @cython.final
@@ -115,6 +68,12 @@ cdef class FreeTree:
     @cython.locals(node=FreeNode, depth=Py_ssize_t)
     cdef tuple last_block(self)
 
+    @cython.locals(node=FreeNode, spot=Py_ssize_t, before=Py_ssize_t)
+    cdef Py_ssize_t rank_block(self, unsigned long long address) except -1
+
+    @cython.locals(node=FreeNode, kid=FreeNode, spot=Py_ssize_t)
+    cdef tuple select_block(self, Py_ssize_t rank)
+
     @cython.locals(node=FreeNode, spot=Py_ssize_t, depth=Py_ssize_t)
     cdef list list_blocks(self, unsigned long long start, unsigned long long stop, unsigned long long most)
 
@@ -127,9 +86,12 @@ cdef class FreeTree:
     )
     cdef int _changed(self, Py_ssize_t depth, unsigned long long old, unsigned long long new) except -1
 
+    @cython.locals(node=FreeNode, depth=Py_ssize_t)
+    cdef int _count(self, Py_ssize_t more) except -1
+
     @cython.locals(
         node=FreeNode, fresh=FreeNode, parent=FreeNode, kid=FreeNode, spot=Py_ssize_t,
-        depth=Py_ssize_t, biggest=cython.ulonglong, half=Py_ssize_t,
+        depth=Py_ssize_t, biggest=cython.ulonglong, half=Py_ssize_t, start=Py_ssize_t, weight=Py_ssize_t,
     )
     cdef int _add_entry(
         self, unsigned long long key, unsigned long long value, unsigned long long fence

@@ -2,179 +2,35 @@
 """A max-value B+tree of disjoint blocks of bytes, in memory: the free list, and any set of ranges.
 
 Leaves hold (address, size) of each block by address; a branch holds for each child the first address
-and the largest size below it. From the sizes the lowest block that fits is found in one descent.
+and the largest size below it. From the sizes the lowest block that fits is found in one descent; from the
+number of blocks below each node, how many there are before an address.
 
 Invariants, all proved by ``FreeTree.check``:
 
 * Blocks are at least 1 byte long, inside [0, 2**56), in order, and no two overlap or touch.
-* Each entry of a branch is exactly the first address and the largest size of its child.
+* Each entry of a branch is exactly the first address and the largest size of its child, and what a
+  node counts is exactly the number of blocks below it.
 * All leaves are equally deep. Every node is at least half full, except the root (a branch has two
   children) and the nodes on the right edge (one entry), which ascending inserts leave behind full.
 * ``total`` and ``count`` are the bytes and the number of the blocks.
 """
 
-from bisect import bisect_right
 from collections.abc import Iterator
 from operator import index
 
 from ..errors import BlockError
+from .freenode import FreeNode
 
 try:
     import cython
 except ModuleNotFoundError:  # pragma: no cover - depends on what is installed
     from . import _cython as cython
 
-if cython.compiled:
-    from cython.cimports.libc.string import memcpy, memmove
-else:
-    # As in the .pxd. 24 levels of half-full nodes hold more entries than there are addresses.
-    CAP = 64
-    DEPTH = 24
+if not cython.compiled:
+    from .freenode import CAP, DEPTH, kid_of
 
 LIMIT = 1 << 56
 BEYOND = LIMIT + 1
-
-
-class FreeNode:
-    """A leaf or a branch: ``count`` entries, ``keys`` (addresses) and ``values`` (sizes), and children.
-
-    ``kids`` is None in a leaf. Compiled, keys and values are C arrays of fixed length; interpreted,
-    they are lists of exactly ``count`` items.
-    """
-
-    __slots__ = ("count", "keys", "kids", "values")
-
-    def __init__(self, branch: bool) -> None:
-        self.count = 0
-        self.kids: list[FreeNode] | None = [] if branch else None
-        if not cython.compiled:
-            self.keys: list[int] = []
-            self.values: list[int] = []
-
-    def seek(self, address: int) -> int:
-        """Index of the last entry at or below ``address``, or -1."""
-        if cython.compiled:
-            if self.count == 0 or self.keys[0] > address:
-                return -1
-            base = 0
-            width = self.count
-            while width > 1:
-                half = width >> 1
-                if self.keys[base + half] <= address:
-                    base += half
-                width -= half
-            return base
-        else:
-            return bisect_right(self.keys, address) - 1
-
-    def first_fit(self, size: int) -> int:
-        """Index of the first entry of ``size`` or more, or -1."""
-        if cython.compiled:
-            for spot in range(self.count):
-                if self.values[spot] >= size:
-                    return spot
-        else:
-            for spot, value in enumerate(self.values):
-                if value >= size:
-                    return spot
-        return -1
-
-    def top(self, bound: int) -> int:
-        """Give the largest value, 0 if empty; no value is larger than ``bound``, where the scan may end."""
-        if cython.compiled:
-            best = 0
-            for spot in range(self.count):
-                value = self.values[spot]
-                if value > best:
-                    best = value
-                    if value >= bound:
-                        break
-            return best
-        else:
-            return max(self.values, default=0)
-
-    def put(self, spot: int, key: int, value: int, kid: "FreeNode | None") -> int:
-        """Insert an entry at index ``spot``; the node has room."""
-        if cython.compiled:
-            rest = self.count - spot
-            memmove(cython.address(self.keys[spot + 1]), cython.address(self.keys[spot]), rest * 8)
-            memmove(cython.address(self.values[spot + 1]), cython.address(self.values[spot]), rest * 8)
-            self.keys[spot] = key
-            self.values[spot] = value
-        else:
-            self.keys.insert(spot, key)
-            self.values.insert(spot, value)
-        if self.kids is not None and kid is not None:
-            self.kids.insert(spot, kid)
-        self.count += 1
-        return 0
-
-    def cut(self, spot: int) -> int:
-        """Delete the entry at index ``spot``."""
-        if cython.compiled:
-            rest = self.count - spot - 1
-            memmove(cython.address(self.keys[spot]), cython.address(self.keys[spot + 1]), rest * 8)
-            memmove(cython.address(self.values[spot]), cython.address(self.values[spot + 1]), rest * 8)
-        else:
-            del self.keys[spot]
-            del self.values[spot]
-        if self.kids is not None:
-            del self.kids[spot]
-        self.count -= 1
-        return 0
-
-    def move_tail(self, start: int, right: "FreeNode") -> int:
-        """Move the entries from ``start`` on to the front of the next node."""
-        moved = self.count - start
-        if cython.compiled:
-            memmove(cython.address(right.keys[moved]), cython.address(right.keys[0]), right.count * 8)
-            memmove(cython.address(right.values[moved]), cython.address(right.values[0]), right.count * 8)
-            memcpy(cython.address(right.keys[0]), cython.address(self.keys[start]), moved * 8)
-            memcpy(cython.address(right.values[0]), cython.address(self.values[start]), moved * 8)
-        else:
-            right.keys[:0] = self.keys[start:]
-            right.values[:0] = self.values[start:]
-            del self.keys[start:], self.values[start:]
-        if self.kids is not None and right.kids is not None:
-            right.kids[:0] = self.kids[start:]
-            del self.kids[start:]
-        self.count = start
-        right.count += moved
-        return 0
-
-    def move_head(self, moved: int, left: "FreeNode") -> int:
-        """Move the first ``moved`` entries to the end of the previous node."""
-        if cython.compiled:
-            rest = self.count - moved
-            memcpy(cython.address(left.keys[left.count]), cython.address(self.keys[0]), moved * 8)
-            memcpy(cython.address(left.values[left.count]), cython.address(self.values[0]), moved * 8)
-            memmove(cython.address(self.keys[0]), cython.address(self.keys[moved]), rest * 8)
-            memmove(cython.address(self.values[0]), cython.address(self.values[moved]), rest * 8)
-        else:
-            left.keys += self.keys[:moved]
-            left.values += self.values[:moved]
-            del self.keys[:moved], self.values[:moved]
-        if self.kids is not None and left.kids is not None:
-            left.kids += self.kids[:moved]
-            del self.kids[:moved]
-        left.count += moved
-        self.count -= moved
-        return 0
-
-    def copied(self) -> "FreeNode":
-        """Copy of the node and of all below it."""
-        twin = FreeNode(self.kids is not None)
-        twin.count = self.count
-        if cython.compiled:
-            memcpy(cython.address(twin.keys[0]), cython.address(self.keys[0]), self.count * 8)
-            memcpy(cython.address(twin.values[0]), cython.address(self.values[0]), self.count * 8)
-        else:
-            twin.keys[:] = self.keys
-            twin.values[:] = self.values
-        if self.kids is not None and twin.kids is not None:
-            for kid in self.kids:
-                twin.kids.append(kid.copied())
-        return twin
 
 
 class FreeTree:
@@ -234,6 +90,7 @@ class FreeTree:
             self.root.keys.clear()
             self.root.values.clear()
         self.root.count = 0
+        self.root.below = 0
         self.total = 0
         self.count = 0
 
@@ -395,6 +252,26 @@ class FreeTree:
         """
         return self.last_block()
 
+    def rank(self, address: int) -> int:
+        """Give the number of blocks that begin below ``address``.
+
+        >>> tree = FreeTree()
+        >>> tree.insert(8, 10)
+        >>> tree.rank(8), tree.rank(9)
+        (0, 1)
+        """
+        return self.rank_block(_word(address))
+
+    def select(self, rank: int) -> tuple[int, int] | None:
+        """Give the block that has ``rank`` blocks before it, or None if there are not so many.
+
+        >>> tree = FreeTree()
+        >>> tree.insert(8, 10)
+        >>> tree.select(0), tree.select(1)
+        ((8, 10), None)
+        """
+        return self.select_block(_word(rank))
+
     def blocks(self, start: int = 0, stop: int = 1 << 56, most: int = 1 << 56) -> list[tuple[int, int]]:
         """Blocks with a byte in [start, stop), whole and in order, the first ``most``; O(log n + k).
 
@@ -472,7 +349,6 @@ class FreeTree:
                 self._changed(self.height, room, merged)
             else:
                 self._add_entry(address, size, fence)
-                self.count += 1
         elif joins:
             # The grown block is larger than both it came from, so theirs need no looking for as maxima.
             if spot + 1 < node.count:
@@ -490,7 +366,6 @@ class FreeTree:
                 merged = room + node.values[spot] + size
                 node.values[spot] = merged
                 self._changed(self.height, 0, merged)
-            self.count -= 1
         else:
             if spot + 1 < node.count:
                 spot += 1
@@ -516,7 +391,7 @@ class FreeTree:
                 return -1
             self.path[depth] = node
             self.spots[depth] = spot
-            node = node.kids[spot]  # type: ignore[index]
+            node = kid_of(node, spot)
         spot = node.first_fit(size)
         if spot < 0:
             return -1
@@ -525,7 +400,6 @@ class FreeTree:
         room = node.values[spot]
         if room == size:
             self._drop_entry(spot, room, 0)
-            self.count -= 1
         else:
             node.keys[spot] = address + size
             node.values[spot] = room - size
@@ -541,7 +415,7 @@ class FreeTree:
             spot = node.first_fit(size)
             if spot < 0:
                 return -1
-            node = node.kids[spot]  # type: ignore[index]
+            node = kid_of(node, spot)
         spot = node.first_fit(size)
         return node.keys[spot] if spot >= 0 else -1
 
@@ -579,8 +453,8 @@ class FreeTree:
         if cython.compiled:
             node = self.root
             for _depth in range(self.height):
-                node = node.kids[max(node.seek(address), 0)]  # type: ignore[index]
-            prefetch(cython.address(node.count), CAP * 16 + 16)
+                node = kid_of(node, max(node.seek(address), 0))
+            prefetch(cython.address(node.count), CAP * 16 + 32)
         return 0
 
     def discard_range(self, start: int, stop: int) -> int:
@@ -655,8 +529,35 @@ class FreeTree:
         if node.count == 0:
             return None
         for _depth in range(self.height):
-            node = node.kids[node.count - 1]  # type: ignore[index]
+            node = kid_of(node, node.count - 1)
         return node.keys[node.count - 1], node.values[node.count - 1]
+
+    def rank_block(self, address: int) -> int:
+        """``rank`` of a C integer."""
+        before = 0
+        node = self.root
+        if address == 0:
+            return 0
+        for _depth in range(self.height):
+            spot = max(node.seek(address - 1), 0)
+            before += node.weight(0, spot)
+            node = kid_of(node, spot)
+        return before + node.seek(address - 1) + 1
+
+    def select_block(self, rank: int) -> tuple[int, int] | None:
+        """``select`` of a C integer."""
+        if rank >= self.count:
+            return None
+        node = self.root
+        for _depth in range(self.height):
+            spot = 0
+            kid = kid_of(node, 0)
+            while rank >= kid.below:
+                rank -= kid.below
+                spot += 1
+                kid = kid_of(node, spot)
+            node = kid
+        return node.keys[rank], node.values[rank]
 
     def list_blocks(self, start: int, stop: int, most: int) -> list[tuple[int, int]]:
         """``blocks`` of C integers."""
@@ -686,7 +587,7 @@ class FreeTree:
                 self.spots[depth] += 1
                 spot = self.spots[depth]
             while depth < self.height:
-                node = node.kids[spot]  # type: ignore[index]
+                node = kid_of(node, spot)
                 depth += 1
                 self.path[depth] = node
                 self.spots[depth] = 0
@@ -707,10 +608,12 @@ class FreeTree:
             self.spots[depth] = spot
             if spot + 1 < node.count:
                 fence = node.keys[spot + 1]
-            node = node.kids[spot]  # type: ignore[index]
+            node = kid_of(node, spot)
             if cython.compiled:
                 # A search reads cache lines one after the other; so they come at once.
-                prefetch(cython.address(node.count), CAP * 16 + 16)
+                prefetch(cython.address(node.count), CAP * 16 + 32)
+                if not node.leaf:
+                    prefetch(node.kids, CAP * 8)
         self.path[self.height] = node
         self.spots[self.height] = node.seek(address)
         return fence
@@ -742,27 +645,40 @@ class FreeTree:
             node = parent
         return 0
 
+    def _count(self, more: int) -> int:
+        """Count one block more, or less, in every node of the path."""
+        for depth in range(self.height + 1):
+            node = self.path[depth]
+            node.below += more
+        self.count += more
+        return 0
+
     def _add_entry(self, key: int, value: int, fence: int) -> int:
         """Insert an entry behind the spot of the path, splitting what is full."""
+        self._count(1)
         depth = self.height
         node = self.path[depth]
         spot = self.spots[depth] + 1
         biggest = value
         kid = None
+        weight = 1
         half = CAP // 2
         while node.count == CAP:
-            fresh = FreeNode(node.kids is not None)
+            fresh = FreeNode(not node.leaf)
+            start = half
             if fence == BEYOND and spot == CAP:
                 # At the right edge: what comes next is likely to be above, so leave a full node behind.
-                fresh.put(0, key, value, kid)
+                start = CAP
+            node.move_tail(start, fresh)
+            if spot > half:
+                fresh.put(spot - start, key, value, kid)
+                fresh.below += weight
+                node.below -= weight
             else:
-                node.move_tail(half, fresh)
-                if spot > half:
-                    fresh.put(spot - half, key, value, kid)
-                else:
-                    node.put(spot, key, value, kid)
+                node.put(spot, key, value, kid)
             if depth == 0:
                 self.root = FreeNode(True)
+                self.root.below = node.below + fresh.below
                 self.root.put(0, node.keys[0], node.top(LIMIT), node)
                 self.root.put(1, fresh.keys[0], fresh.top(LIMIT), fresh)
                 self.height += 1
@@ -775,6 +691,7 @@ class FreeTree:
             key = fresh.keys[0]
             value = fresh.top(LIMIT)
             kid = fresh
+            weight = fresh.below
             node = parent
             spot += 1
         node.put(spot, key, value, kid)
@@ -782,6 +699,7 @@ class FreeTree:
 
     def _drop_entry(self, spot: int, old: int, new: int) -> int:
         """Delete an entry of the path's leaf; ``old`` and ``new`` as in ``_changed``."""
+        self._count(-1)
         node = self.path[self.height]
         node.cut(spot)
         if node.count >= CAP // 2:
@@ -803,8 +721,8 @@ class FreeTree:
                 parent.cut(spot)
             else:
                 spot = max(spot - 1, 0)
-                left = parent.kids[spot]  # type: ignore[index]
-                right = parent.kids[spot + 1]  # type: ignore[index]
+                left = kid_of(parent, spot)
+                right = kid_of(parent, spot + 1)
                 half = (left.count + right.count) // 2
                 if left.count + right.count <= CAP:
                     right.move_head(right.count, left)
@@ -819,7 +737,7 @@ class FreeTree:
                 parent.keys[spot] = left.keys[0]
                 parent.values[spot] = left.top(LIMIT)
         while self.height > 0 and self.root.count == 1:
-            self.root = self.root.kids[0]  # type: ignore[index]
+            self.root = kid_of(self.root, 0)
             self.height -= 1
         return 0
 
@@ -831,7 +749,6 @@ class FreeTree:
         room = node.values[spot]
         if room == size:
             self._drop_entry(spot, room, 0)
-            self.count -= 1
         elif key == address:
             node.keys[spot] = key + size
             node.values[spot] = room - size
@@ -841,7 +758,6 @@ class FreeTree:
             self._changed(self.height, room, address - key)
             if key + room > address + size:
                 self._add_entry(address + size, key + room - address - size, fence)
-                self.count += 1
         self.total -= size
         return 0
 
@@ -859,24 +775,18 @@ class FreeTree:
             least = 1
         if node is self.root:
             least = 0 if level == 0 else 2
+        wrong = node.faults(level, least)
+        faults += wrong
+        if wrong:
+            return 0
         where = f"node at {node.keys[0] if node.count else None} on level {level}"
-        if not least <= node.count <= CAP:
-            faults.append(f"{where} has {node.count} entries, not {least} to {CAP}")
-        if not cython.compiled and not len(node.keys) == len(node.values) == node.count:
-            faults.append(f"{where} has {len(node.keys)} keys and {len(node.values)} values for {node.count}")
-            return 0
-        if (node.kids is None) != (level == 0):
-            faults.append(f"{where} is a leaf above level 0, or a branch on it")
-            return 0
-        if node.kids is None:
-            for spot in range(node.count):
-                found.append((node.keys[spot], node.values[spot]))
-            return 0
-        if len(node.kids) != node.count:
-            faults.append(f"{where} has {len(node.kids)} children for {node.count} entries")
-            return 0
+        if node.weight(0, node.count) != node.below:
+            faults.append(f"{where} counts {node.below} below, not {node.weight(0, node.count)}")
         for spot in range(node.count):
-            kid = node.kids[spot]
+            if node.leaf:
+                found.append((node.keys[spot], node.values[spot]))
+                continue
+            kid = kid_of(node, spot)
             if kid.count and kid.keys[0] != node.keys[spot]:
                 faults.append(f"{where} says {node.keys[spot]} for a child that begins at {kid.keys[0]}")
             if kid.top(LIMIT) != node.values[spot]:

@@ -1,0 +1,68 @@
+cimport cython
+
+
+cdef enum:
+    CAP = 64
+    DEPTH = 24
+
+ctypedef void *kid_t
+ctypedef void **kids_t
+
+cdef extern from *:
+    """
+    #if defined(__GNUC__)
+    #define stablemem_prefetch(p, n) \\
+        for (int at_ = 0; at_ < (n); at_ += 64) __builtin_prefetch((const char *)(p) + at_)
+    #else
+    #define stablemem_prefetch(p, n) (void)(p)
+    #endif
+    """
+    void prefetch "stablemem_prefetch" (void *start, int size) noexcept
+
+
+@cython.final
+cdef class FreeNode:
+    cdef Py_ssize_t count
+    cdef Py_ssize_t below
+    cdef bint leaf
+    cdef void **kids
+    cdef unsigned long long keys[CAP]
+    cdef unsigned long long values[CAP]
+
+    @cython.locals(spot=Py_ssize_t)
+    cdef int release(self) except -1
+
+    @cython.locals(base=Py_ssize_t, width=Py_ssize_t, half=Py_ssize_t)
+    cdef Py_ssize_t seek(self, unsigned long long key) noexcept
+
+    @cython.locals(spot=Py_ssize_t)
+    cdef Py_ssize_t first_fit(self, unsigned long long size) noexcept
+
+    @cython.locals(spot=Py_ssize_t, best=cython.ulonglong, value=cython.ulonglong)
+    cdef unsigned long long top(self, unsigned long long bound) noexcept
+
+    @cython.locals(rest=Py_ssize_t)
+    cdef int put(
+        self, Py_ssize_t spot, unsigned long long key, unsigned long long value, FreeNode kid
+    ) except -1
+
+    @cython.locals(rest=Py_ssize_t, kid=FreeNode)
+    cdef int cut(self, Py_ssize_t spot) except -1
+
+    @cython.locals(spot=Py_ssize_t, total=Py_ssize_t, kid=FreeNode)
+    cdef Py_ssize_t weight(self, Py_ssize_t start, Py_ssize_t stop) except -1
+
+    @cython.locals(moved=Py_ssize_t, weight=Py_ssize_t)
+    cdef int move_tail(self, Py_ssize_t start, FreeNode right) except -1
+
+    @cython.locals(rest=Py_ssize_t, weight=Py_ssize_t)
+    cdef int move_head(self, Py_ssize_t moved, FreeNode left) except -1
+
+    @cython.locals(twin=FreeNode, kid=FreeNode, spot=Py_ssize_t)
+    cdef FreeNode copied(self)
+
+    cdef list faults(self, Py_ssize_t level, Py_ssize_t least)
+
+
+cdef inline FreeNode kid_of(FreeNode node, Py_ssize_t spot):
+    return <FreeNode>node.kids[spot]
