@@ -134,6 +134,7 @@ def test_memory_region():
     assert list(inspect.signature(MemoryRegion).parameters) == [
         "source",
         "mode",
+        "fit",
         "autocommit",
         "commit_every",
         "sync",

@@ -16,7 +16,7 @@ PACKAGE = Path(stablemem.__file__).resolve().parent
 LAYERS = [
     {"errors", "layout", "_core", "_core._cython"},
     {"_core.words", "_core.checksum"},
-    {"_core.device", "_core.region", "_core.node", "_core.freenode", "_core.freetree"},
+    {"_core.device", "_core.region", "_core.node", "_core.freenode", "_core.sizetree", "_core.freetree"},
     {"_core.freespace", "_core.holes"},
     {"_core.pager"},
     {"_core.index"},

@@ -180,9 +180,11 @@ def test_what_it_raises_the_call_raises(path):
         ({"low_space": 0}, ValueError, "low_space is a share from 0 to 1, not 0"),
         ({"low_space": 1.5}, ValueError, "not 1.5"),
         ({"low_space": "half"}, TypeError, "low_space is a share from 0 to 1, not str"),
+        ({"fit": "worst"}, ValueError, 'fit is "first" or "best", not \'worst\''),
+        ({"fit": None}, ValueError, "not None"),
     ],
 )
-def test_limits_that_make_no_sense(path, options, error, message):
+def test_options_that_make_no_sense(path, options, error, message):
     with pytest.raises(error, match=message):
         MemoryRegion(path, **options)
     assert not os.path.exists(path)

@@ -123,3 +123,59 @@ def test_a_region_is_one_file(tmp_path):
         region.commit()
         assert os.listdir(tmp_path) == ["x.smem"]
     assert os.listdir(tmp_path) == ["x.smem"]
+
+
+def holes(region):
+    """Leave three holes, of 90, 40 and 60 bytes, and return where they are."""
+    blocks = [region.allocate(size) for size in (90, 1, 40, 1, 60, 1)]
+    for at, size in ((0, 90), (2, 40), (4, 60)):
+        region.deallocate(blocks[at], size)
+    return blocks[0], blocks[2], blocks[4]
+
+
+def test_first_fit_and_best_fit(path):
+    with MemoryRegion(path) as region:
+        ninety, forty, sixty = holes(region)
+        assert region.allocate(35) == ninety
+        region.rollback()
+    with MemoryRegion(path, "w", fit="best") as region:
+        ninety, forty, sixty = holes(region)
+        assert region.allocate(35) == forty
+        assert region.allocate(41) == sixty
+        assert region.allocate(5) == forty + 35
+        assert region.allocate(61) == ninety
+
+
+@pytest.mark.parametrize("fit", ["first", "best"])
+def test_the_policy_is_of_the_opening_and_lasts_as_long(path, fit):
+    other = {"first": "best", "best": "first"}[fit]
+    with MemoryRegion(path, fit=other) as region:
+        ninety, forty, _sixty = holes(region)
+        region.commit()
+    wanted = {"first": ninety, "best": forty}[fit]
+
+    def allocated():
+        address = region.allocate(35)
+        assert region._store.space.check() == []
+        region.deallocate(address, 35)
+        return address
+
+    with MemoryRegion(path, "r+", fit=fit) as region:
+        assert allocated() == wanted
+        region.rollback()
+        assert allocated() == wanted
+        region.commit()
+        assert allocated() == wanted
+        with pytest.raises(KeyboardInterrupt), region.transaction():
+            raise KeyboardInterrupt
+        # As after an interrupt within a call: the free space is read anew from the log.
+        with region._store.latch.held():
+            region._store.failed(MemoryError())
+        assert region._store.writer_space is None
+        assert allocated() == wanted
+        with region.transaction():
+            assert allocated() == wanted
+        region.verify()
+    with MemoryRegion(path, "r+", fit=other) as region:
+        assert allocated() == {"first": ninety, "best": forty}[other]
+        region.verify()

@@ -26,7 +26,7 @@ def lived(path, seed, workload, pure):
 
 
 @pytest.mark.skipif(not COMPILED, reason="there is no compiled form to compare with, or it runs by itself")
-@pytest.mark.parametrize("workload", ["mixed", "large", "small"])
+@pytest.mark.parametrize("workload", ["mixed", "large", "small", "best"])
 def test_both_modes_write_the_same_bytes(tmp_path, workload):
     seed = chosen_seed()
     print(f"STABLEMEM_SEED={seed}")

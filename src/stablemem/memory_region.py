@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from ._core.heap import Heap
 from ._core.opening import open_store
@@ -86,6 +86,9 @@ class MemoryRegion(RawBlocks):
         mode: "r" reads a snapshot of the last commit; "r+" opens an existing region for writing; "a"
             does too and creates a missing one; "x" creates one and fails if it exists; "w" puts a new
             one in its place.
+        fit: which free block is allocated from: "first", the lowest that is large enough, or "best", the
+            smallest, the lowest of equals. Best fit needs a second tree in memory, and more time; which of
+            them leaves less unused depends on the sizes. No property of the file: each opening chooses.
         timeout: seconds to wait while another handle writes.
         autocommit: whether every call that changes something commits, at its end.
         commit_every: changes (int) after which a call commits, or seconds (float or timedelta) after the
@@ -121,6 +124,7 @@ class MemoryRegion(RawBlocks):
         source: str | os.PathLike[str] | None = None,
         mode: str = "a",
         *,
+        fit: Literal["first", "best"] = "first",
         autocommit: bool = False,
         commit_every: float | timedelta | None = None,
         sync: bool = True,
@@ -132,6 +136,8 @@ class MemoryRegion(RawBlocks):
     ) -> None:
         policy = Policy.of(sync, autocommit, commit_every)
         _check_room(max_size, low_space)
+        if fit not in ("first", "best"):
+            raise ValueError(f'fit is "first" or "best", not {fit!r}: which free block is allocated from')
         if source is not None and not isinstance(source, str | os.PathLike):
             raise TypeError(
                 f"source is a path or None, not {type(source).__name__}: name a file, or leave it out for a "
@@ -144,6 +150,7 @@ class MemoryRegion(RawBlocks):
         self._buffers: list[weakref.ref[MemoryBuffer[Any]]] = []
         Heap.__init__(self, open_store(path, mode, timeout=timeout, checksums=checksums))
         self._store.obey(policy)
+        self._store.fit(fit)
         self._store.confine(max_size, low_space, self._on_low_space(on_low_space))
 
     @classmethod

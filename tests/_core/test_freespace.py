@@ -28,6 +28,53 @@ def test_a_new_region():
     assert space.used_end() == HEADER_SIZE
 
 
+@pytest.mark.parametrize("when", ["at once", "later"])
+def test_best_fit(when):
+    space = FreeSpace()
+    if when == "at once":
+        space.fit_best()
+    blocks = [space.allocate(RAW_PAGE, size) for size in (100, 1, 60, 1, 50, 1, 50, 1)]
+    for at, size in ((0, 100), (2, 60), (4, 50), (6, 50)):
+        space.free(blocks[at], size)
+    space.fit_best()
+    assert space.best
+    sound(space)
+    assert space.allocate(RAW_PAGE, 55) == blocks[2]
+    assert space.allocate(RAW_PAGE, 50) == blocks[4]
+    assert space.allocate(RAW_PAGE, 40) == blocks[6]
+    assert space.allocate(RAW_PAGE, 61) == blocks[0]
+    sound(space)
+
+
+def test_best_fit_of_region_pages():
+    space = FreeSpace()
+    space.fit_best()
+    long, one, short, two = (space.allocate(RAW_PAGE, pages * REGION_PAGE) for pages in (3, 1, 1, 1))
+    space.free(long, 3 * REGION_PAGE)
+    space.free(short, REGION_PAGE)
+    assert one < short < two
+    assert space.allocate(BLOB_PAGE, 10) == short
+    assert space.allocate(RAW_PAGE, 2 * REGION_PAGE) == long
+    sound(space)
+
+
+def test_best_fit_cuts_runs_to_the_lowest_hole():
+    """A run takes the best hole for all of it; or the lowest that may be cut, and not the smallest."""
+    space = FreeSpace()
+    space.fit_best()
+    blocks = [space.allocate(BLOB_PAGE, 300_000) for _ in range(8)]
+    apart = [space.allocate(BLOB_PAGE, 100) for _ in range(8)]
+    space.free(apart[1], 100)
+    space.free(apart[3], 100)
+    for at in (1, 3, 5):
+        space.free(blocks[at], 300_000 - 1000 * at)
+    assert space.take_run(BLOB_PAGE, 100, 100) == (apart[1], 100)
+    begin, size = space.take_run(BLOB_PAGE, 200_000, 100)
+    assert size > 100
+    assert begin != apart[3]
+    sound(space)
+
+
 def test_kinds_have_pages_of_their_own():
     space = FreeSpace()
     node = space.allocate(NODE_PAGE, NODE_SIZE)
@@ -239,12 +286,15 @@ def test_a_region_is_never_larger_than_addresses_are():
         FreeSpace().allocate(RAW_PAGE, 1 << 56)
 
 
-def test_random_work():
+@pytest.mark.parametrize("best", [False, True], ids=["first", "best"])
+def test_random_work(best):
     """Nothing is handed out twice; what is not allocated is free or in limbo."""
     print(f"STABLEMEM_SEED={SEED}")
     rng = random.Random(SEED)
     for _ in range(scaled(20, 8)):
         space = FreeSpace()
+        if best:
+            space.fit_best()
         held, kept, layers = {}, {}, []
         transaction = 1
         for step in range(300):

@@ -26,6 +26,8 @@ def sound(tree):
     assert tree.count == len(tree) == len(blocks)
     assert tree.largest() == max((size for _, size in blocks), default=0)
     assert tree.last() == (blocks[-1] if blocks else None)
+    if tree.sizes is not None:
+        assert list(tree.sizes) == sorted((size, address) for address, size in blocks)
     return blocks
 
 
@@ -116,6 +118,50 @@ def test_allocate_takes_the_front_of_the_lowest_that_fits():
     assert tree.allocate(8) == 100
     assert tree.allocate(3) == 15
     assert sound(tree) == []
+
+
+def test_best_fit_takes_the_front_of_the_smallest_that_fits():
+    tree = tree_of((0, 40), (50, 8), (70, 8), (100, 20))
+    assert tree.allocate(8) == 0, "the first, so far"
+    tree.keep_sizes()
+    assert [tree.find(size) for size in (1, 8, 9, 20, 21, 32, 33)] == [50, 50, 100, 100, 8, 8, -1]
+    assert [tree.lowest(size) for size in (1, 8, 9, 20, 21, 32, 33)] == [8, 8, 8, 8, 8, 8, -1]
+    assert tree.allocate(5) == 50
+    assert tree.allocate(8) == 70
+    assert tree.allocate(3) == 55
+    assert tree.allocate(33) == -1
+    assert sound(tree) == [(8, 32), (100, 20)]
+    twin = tree.copy()
+    tree.clear()
+    tree.insert(5, 5)
+    tree.insert(20, 4)
+    assert tree.allocate(4) == 20
+    assert sound(tree) == [(5, 5)]
+    assert twin.allocate(15) == 100
+    assert sound(twin) == [(8, 32), (115, 5)]
+
+
+def test_best_fit_is_exact_on_several_levels():
+    """The dual tree that this one follows stopped at the first branch whose key qualified."""
+    n = 9000
+    chance = random.Random(1)
+    order = chance.sample(range(n), n)
+    tree = FreeTree()
+    tree.keep_sizes()
+    for i in order:
+        tree.insert(i * 3 * n, 2 * (i * 7 % n) + 2)
+    there = {2 * (i * 7 % n) + 2: i * 3 * n for i in range(n)}
+    assert len(there) == n
+    for size in range(1, 2 * n + 1):
+        assert tree.find(size) == there[size + size % 2]
+    # And with holes: each time that one is gone, the next one up is the fit.
+    sizes = sorted(there)
+    for _ in range(3000):
+        at = chance.randrange(len(sizes))
+        assert tree.allocate(sizes[at]) == there[sizes[at]]
+        gone = sizes.pop(at)
+        assert tree.find(gone) == (there[sizes[at]] if at < len(sizes) else -1)
+    assert tree.check() == []
 
 
 def test_find_changes_nothing():
@@ -278,9 +324,10 @@ def test_what_counts_as_an_integer():
     assert list(tree) == [(8, 1)]
 
 
+@pytest.mark.parametrize("best", [False, True], ids=["first", "best"])
 @pytest.mark.parametrize("order", ["up", "down", "random", "outside in"])
 @pytest.mark.parametrize("drop", ["up", "down", "random", "allocate"])
-def test_many_blocks_in_and_out(order, drop):
+def test_many_blocks_in_and_out(order, drop, best):
     n = 9000
     chance = random.Random(f"{order} {drop}")
     blocks = [(i * 100, chance.randrange(1, 99)) for i in range(n)]
@@ -291,6 +338,8 @@ def test_many_blocks_in_and_out(order, drop):
         "outside in": [blocks[i // 2 if i % 2 else -1 - i // 2] for i in range(n)],
     }
     tree = FreeTree()
+    if best:
+        tree.keep_sizes()
     for i, (address, size) in enumerate(orders[order]):
         tree.insert(address, size)
         if i % 1000 == 0:
@@ -401,18 +450,29 @@ class Machine(RuleBasedStateMachine):
     @initialize(
         space=st.sampled_from([64, 2_000, 60_000]),
         fill=st.sampled_from([0, 2, 3, 7]),
+        best=st.sampled_from(["no", "at once", "later"]),
         data=st.randoms(use_true_random=False),
     )
-    def begin(self, space, fill, data):
+    def begin(self, space, fill, best, data):
         self.space = space
         self.model = Runs(space)
         self.tree = FreeTree()
+        if best == "at once":
+            self.tree.keep_sizes()
         if fill:
             starts = list(range(0, space - fill, fill))
             data.shuffle(starts)
             for start in starts:
                 self.tree.insert(start, fill - 1)
                 self.model.fill(start, start + fill - 1, 1)
+        if best == "later":
+            self.tree.keep_sizes()
+
+    def fit(self, size):
+        """Return where a block is to be taken from."""
+        if self.tree.sizes is None:
+            return self.model.bytes.find(b"\1" * size)
+        return min(((room, at) for at, room in self.model.runs() if room >= size), default=(0, -1))[1]
 
     def area(self, where, size):
         start = int(where * (self.space - 1))
@@ -445,8 +505,9 @@ class Machine(RuleBasedStateMachine):
     @rule(size=sizes, times=st.integers(1, 80))
     def allocate(self, size, times):
         for _ in range(times):
-            found = self.model.bytes.find(b"\1" * size)
+            found = self.fit(size)
             assert self.tree.find(size) == found
+            assert self.tree.lowest(size) == self.model.bytes.find(b"\1" * size)
             assert self.tree.allocate(size) == found
             if found < 0:
                 return
@@ -529,6 +590,8 @@ TestMachine.settings = settings(deadline=None, stateful_step_count=30)
     [
         (lambda tree: setattr(tree, "total", 1), "total is 1"),
         (lambda tree: setattr(tree, "count", 1), "count is 1"),
+        (lambda tree: tree.sizes.insert(7, 7), "the sizes are not those of the blocks"),
+        (lambda tree: setattr(tree.sizes.root, "below", 7), "sizes: node at 1 on level 1 counts 7 below"),
         (lambda tree: setattr(tree, "height", 0), "a leaf above level 0, or a branch on it"),
         (lambda tree: tree.root.keys.__setitem__(1, 5), "says 5 for a child"),
         (lambda tree: tree.root.values.__setitem__(1, 5), "says 5 for a child whose largest"),
@@ -547,6 +610,7 @@ TestMachine.settings = settings(deadline=None, stateful_step_count=30)
 )
 def test_check_sees_damage(damage, words):
     tree = tree_of(*((i * 2, 1) for i in range(300)))
+    tree.keep_sizes()
     assert tree.check() == []
     damage(tree)
     assert any(words in fault for fault in tree.check())

@@ -3,6 +3,7 @@
 python -m support.replayer PATH SEED WORKLOAD
 """
 
+import random
 import sys
 
 from stablemem import COMPILED, MemoryRegion
@@ -81,7 +82,29 @@ def small(path, seed):
     region.close()
 
 
-WORKLOADS = {"mixed": mixed, "large": large, "small": small}
+def best(path, seed):
+    """Raw blocks and a list, placed by best fit; two openings."""
+    rng = random.Random(seed)
+    for _ in range(2):
+        region = opened(path)
+        region._store.fit("best")
+        values = region.buffer("main", "bytes")
+        blocks = []
+        for number in range(1500):
+            if blocks and rng.random() < 0.45:
+                region.deallocate(*blocks.pop(rng.randrange(len(blocks))))
+            else:
+                size = rng.choice([rng.randrange(1, 100), rng.randrange(1, 3000)])
+                blocks.append((region.add_blob(bytes([number % 251]) * size), size))
+            values.append(bytes([number % 251]) * rng.randrange(9, 300))
+            if len(values) > 300:
+                del values[rng.randrange(300)]
+            if number % 100 == 50:
+                region.commit(sync=number % 200 == 50)
+        region.close()
+
+
+WORKLOADS = {"mixed": mixed, "large": large, "small": small, "best": best}
 
 
 def live(path, seed, workload):

@@ -57,6 +57,7 @@ def values(texts: MemoryBuffer[str]) -> None:
     texts[0] = b"x"  # type: ignore[call-overload]
     texts["a"]  # type: ignore[call-overload]
     MemoryBuffer([1, 2])  # type: ignore[call-overload]
+    MemoryRegion("x", fit="worst")  # type: ignore[arg-type]
 
 
 def state(texts: MemoryBuffer[str]) -> None:
@@ -81,7 +82,7 @@ def state(texts: MemoryBuffer[str]) -> None:
 
 
 def regions() -> None:
-    with MemoryRegion("x", "r+", timeout=1.5) as region:
+    with MemoryRegion("x", "r+", fit="best", timeout=1.5) as region:
         assert_type(region, MemoryRegion)
         assert_type(region.buffer("a"), MemoryBuffer[Any])
         assert_type(MemoryBuffer(region, name="a", blobify=Text), MemoryBuffer[str])

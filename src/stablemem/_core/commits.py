@@ -352,6 +352,10 @@ class Commits(Transactions):
         self.region.most = self.most
         self._low_space, self._on_low_space = low_space, on_low_space
 
+    def fit(self, policy: str) -> None:
+        """Place what is allocated by a policy, "first" or "best" fit; before the first change."""
+        self.best_fit = policy == "best"
+
     def _watch_space(self) -> None:
         """Call the owner when the room that is left falls below what was asked for, once each time."""
         space = self._space

@@ -35,6 +35,9 @@ cdef class FreeNode:
     @cython.locals(base=Py_ssize_t, width=Py_ssize_t, half=Py_ssize_t)
     cdef Py_ssize_t seek(self, unsigned long long key) noexcept
 
+    @cython.locals(base=Py_ssize_t, width=Py_ssize_t, half=Py_ssize_t, there=cython.ulonglong)
+    cdef Py_ssize_t seek_pair(self, unsigned long long key, unsigned long long value) noexcept
+
     @cython.locals(spot=Py_ssize_t)
     cdef Py_ssize_t first_fit(self, unsigned long long size) noexcept
 

@@ -11,7 +11,7 @@ Invariants:
   ``move_head`` keep it; ``put`` and ``cut`` leave it to the tree, which counts along the whole path at once.
 """
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 
 try:
     import cython
@@ -82,6 +82,24 @@ class FreeNode:
             return base
         else:
             return bisect_right(self.keys, key) - 1
+
+    def seek_pair(self, key: int, value: int) -> int:
+        """Index of the last entry at or before (``key``, ``value``), in that order, or -1."""
+        if cython.compiled:
+            base = 0
+            width = self.count
+            while width > 0:
+                half = (width + 1) >> 1
+                there = self.keys[base + half - 1]
+                if there < key or (there == key and self.values[base + half - 1] <= value):
+                    base += half
+                    width -= half
+                else:
+                    width = half - 1
+            return base - 1
+        else:
+            low = bisect_left(self.keys, key)
+            return bisect_right(self.values, value, low, bisect_right(self.keys, key, low)) - 1
 
     def first_fit(self, size: int) -> int:
         """Index of the first entry with a value of ``size`` or more, or -1."""

@@ -26,6 +26,7 @@ cdef class FreeSpace:
     cdef public u64 most
     cdef public bint grown
     cdef public bint packing
+    cdef readonly bint best
 
     @cython.locals(tree=FreeTree, address=cython.longlong, layer=Layer)
     cpdef u64 allocate(self, int kind, u64 size) except 0
@@ -35,6 +36,8 @@ cdef class FreeSpace:
     cpdef u64 allocate_below(self, int kind, u64 size, u64 cut) except? 0
     @cython.locals(tree=FreeTree, size=u64, layer=Layer)
     cdef u64 _lengthen(self, int kind, u64 address, u64 most) except? 0
+    @cython.locals(tree=FreeTree)
+    cpdef object fit_best(self)
     cdef object _extend(self, int kind, u64 size)
     @cython.locals(layer=Layer)
     cpdef object free(self, u64 address, u64 size)

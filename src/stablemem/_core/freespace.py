@@ -82,6 +82,7 @@ class FreeSpace:
             to nodes and log, so that what is full can be deleted from.
         grown: whether the region has grown since somebody cleared it.
         packing: whether what is written out goes as low as it fits, at whatever price: while compacting.
+        best: whether allocations take the best fit, for which pool and kind trees keep sizes; else the first.
 
     >>> space = FreeSpace()
     >>> space.allocate(1, 4096), space.allocate(2, 100), space.allocate(2, 100)
@@ -91,13 +92,15 @@ class FreeSpace:
     """
 
     __slots__ = (
-        "_kinds", "_pool", "_trees", "areas", "end", "given", "grown", "layers", "limbo", "most", "packing",
+        "_kinds", "_pool", "_trees", "areas", "best", "end", "given", "grown", "layers", "limbo", "most",
+        "packing",
     )  # fmt: skip
 
     def __init__(self) -> None:
         self.most = MAX_ADDRESS
         self.grown = False
         self.packing = False
+        self.best = False
         self._pool = FreeTree()
         self._trees = [FreeTree() for _ in KIND_NAMES]
         self.areas = [FreeTree() for _ in KIND_NAMES]
@@ -110,10 +113,17 @@ class FreeSpace:
         self._trees[NODE_PAGE].insert(HEADER_SIZE, REGION_PAGE - HEADER_SIZE)
         self.end = REGION_PAGE
 
+    def fit_best(self) -> None:
+        """Allocate from the smallest block that fits, not from the lowest, from now on. O(n log n)."""
+        self.best = True
+        self._pool.keep_sizes()
+        for tree in self._trees:
+            tree.keep_sizes()
+
     # -- allocating ----------------------------------------------------------------------------------
 
     def allocate(self, kind: int, size: int) -> int:
-        """Return the address of a block of ``size`` bytes: first fit among the kind's, else new pages."""
+        """Return the address of a block of ``size`` bytes: one of the kind's that fits, else in new pages."""
         if self.packing:
             address = self.allocate_below(kind, size, self.end)
             if address:
@@ -146,7 +156,10 @@ class FreeSpace:
             least_run = least
         elif wanted >= REGION_PAGE:
             least_run = max(least, REGION_PAGE >> 2)
-        address = tree.find(least_run)
+        address = tree.find(wanted) if self.best else -1
+        if address < 0:
+            # A run is cut to the hole that it gets: the smallest that holds any of it would be the worst.
+            address = tree.lowest(least_run)
         extended = address < 0
         if extended:
             pages = (wanted + REGION_PAGE - 1) // REGION_PAGE
@@ -169,8 +182,8 @@ class FreeSpace:
         """Return the address of the lowest block of ``size`` bytes that ends at most at ``cut``, or 0."""
         tree = self._trees[kind]
         pages = (size + REGION_PAGE - 1) // REGION_PAGE * REGION_PAGE
-        address = tree.find(size)
-        page = self._pool.find(pages)
+        address = tree.lowest(size)
+        page = self._pool.lowest(pages)
         if page >= 0 and (address < 0 or page < address):
             if page + size > cut:
                 return 0
@@ -179,7 +192,7 @@ class FreeSpace:
             self._give_kind(kind, page, pages)
             tree.insert(page, pages)
             # With the free bytes before it, if they are of the kind, it is one block now.
-            address = tree.find(size)
+            address = tree.lowest(size)
         if address < 0 or address + size > cut:
             return 0
         tree.remove(address, size)
@@ -649,6 +662,8 @@ class FreeSpace:
             free.insert(end, self.end - end)
         for address, size in free.blocks():
             self.reuse(address, size)
+        if self.best:
+            self.fit_best()
         misplaced = self._trees[0].blocks() or free.blocks(0, HEADER_SIZE)
         for each in limbo:
             misplaced += each.blocks.blocks(0, HEADER_SIZE)
@@ -692,6 +707,8 @@ class FreeSpace:
                     faults.append(f"{KIND_NAMES[kind]}: area ({address}, {size}) is of another kind")
         if sum(self.areas[kind].total for kind in KINDS) + self._pool.total != self.end:
             faults.append("areas and pool do not cover the region")
+        if any((tree.sizes is not None) != self.best for tree in [self._pool, *self._trees]):
+            faults.append("some trees keep sizes, and some do not")
         if self._trees[0].count:
             faults.append("the tree of no kind is not empty")
         return faults

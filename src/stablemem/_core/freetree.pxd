@@ -2,6 +2,7 @@ cimport cython
 from libc.stdint cimport int64_t
 
 from stablemem._core.freenode cimport CAP, DEPTH, FreeNode, kid_of, prefetch
+from stablemem._core.sizetree cimport SizeTree
 
 
 cdef unsigned long long LIMIT
@@ -12,6 +13,7 @@ cdef unsigned long long BEYOND
 cdef class FreeTree:
     cdef readonly unsigned long long total
     cdef readonly Py_ssize_t count
+    cdef readonly SizeTree sizes
     cdef FreeNode root
     cdef Py_ssize_t height
     cdef list path
@@ -22,17 +24,20 @@ cdef class FreeTree:
 
     @cython.locals(
         node=FreeNode, stop=cython.ulonglong, fence=cython.ulonglong, after=cython.ulonglong,
-        room=cython.ulonglong, merged=cython.ulonglong, spot=Py_ssize_t, joins=cython.bint,
+        room=cython.ulonglong, merged=cython.ulonglong, front=cython.ulonglong, back=cython.ulonglong, spot=Py_ssize_t,
+        joins=cython.bint,
     )
     cdef int64_t merge_block(self, unsigned long long address, unsigned long long size) except -1
 
     @cython.locals(
-        node=FreeNode, spot=Py_ssize_t, depth=Py_ssize_t, address=cython.ulonglong, room=cython.ulonglong
+        node=FreeNode, spot=Py_ssize_t, depth=Py_ssize_t, address=int64_t, room=cython.ulonglong
     )
     cdef int64_t allocate_block(self, unsigned long long size) except -2
 
-    @cython.locals(node=FreeNode, spot=Py_ssize_t, depth=Py_ssize_t)
     cdef int64_t find_block(self, unsigned long long size) except -2
+
+    @cython.locals(node=FreeNode, spot=Py_ssize_t, depth=Py_ssize_t)
+    cdef int64_t lowest_block(self, unsigned long long size) except -2
 
     @cython.locals(node=FreeNode, spot=Py_ssize_t, fence=cython.ulonglong)
     cdef int remove_block(self, unsigned long long address, unsigned long long size) except -1

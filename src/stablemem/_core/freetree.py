@@ -12,6 +12,7 @@ Invariants, all proved by ``FreeTree.check``:
   node counts is exactly the number of blocks below it.
 * All leaves are equally deep. Every node is at least half full, except the root (a branch has two
   children) and the nodes on the right edge (one entry), which ascending inserts leave behind full.
+* A tree of sizes, if there is one, has exactly the blocks of this one.
 * ``total`` and ``count`` are the bytes and the number of the blocks.
 """
 
@@ -20,6 +21,7 @@ from operator import index
 
 from ..errors import BlockError
 from .freenode import FreeNode
+from .sizetree import SizeTree
 
 try:
     import cython
@@ -34,7 +36,7 @@ BEYOND = LIMIT + 1
 
 
 class FreeTree:
-    """A set of bytes as maximal blocks (address, size), with first fit in one descent.
+    """A set of bytes as maximal blocks (address, size), with first fit in one descent, or best fit.
 
     A max-value B+tree: a B+tree by address in which each branch also knows the largest size below
     each child, as in the MaxBpTree of the Motoko library "memory-region" [1]_. Where that one takes the
@@ -48,6 +50,7 @@ class FreeTree:
     Attributes:
         total: bytes in all blocks.
         count: number of blocks.
+        sizes: the same blocks by size, from which the best fit is taken; None for first fit.
 
     .. [1] https://github.com/NatLabs/memory-region
 
@@ -62,7 +65,7 @@ class FreeTree:
 
     """
 
-    __slots__ = ("count", "height", "path", "root", "spots", "total")
+    __slots__ = ("count", "height", "path", "root", "sizes", "spots", "total")
 
     def __init__(self) -> None:
         if not cython.compiled:
@@ -72,6 +75,7 @@ class FreeTree:
         self.height = 0
         self.root = FreeNode(False)
         self.path = [self.root] * DEPTH
+        self.sizes: SizeTree | None = None
 
     def clear(self) -> None:
         """Remove all blocks.
@@ -93,6 +97,8 @@ class FreeTree:
         self.root.below = 0
         self.total = 0
         self.count = 0
+        if self.sizes is not None:
+            self.sizes = SizeTree()
 
     def start_of_end(self, end: int) -> int:
         """Give the address of the block that ends exactly at ``end``, or ``end`` if there is none.
@@ -120,6 +126,8 @@ class FreeTree:
         twin.total = self.total
         twin.count = self.count
         twin.height = self.height
+        if self.sizes is not None:
+            twin.sizes = self.sizes.copy()
         return twin
 
     def insert(self, address: int, size: int) -> None:
@@ -143,6 +151,9 @@ class FreeTree:
     def allocate(self, size: int) -> int:
         """Take the front of the lowest block of ``size`` bytes or more: first fit.
 
+        A tree that keeps sizes takes that of the smallest block of ``size`` bytes or more, the lowest of
+        equals: best fit.
+
         Returns:
             The address of the bytes taken, or -1 if no block is large enough.
 
@@ -155,7 +166,7 @@ class FreeTree:
         return self.allocate_block(_word(size))
 
     def find(self, size: int) -> int:
-        """Give the address of the lowest block of ``size`` bytes or more, or -1; change nothing.
+        """Give the address of the block that ``allocate`` would take from, or -1; change nothing.
 
         >>> tree = FreeTree()
         >>> tree.insert(8, 10)
@@ -163,6 +174,31 @@ class FreeTree:
         (8, -1)
         """
         return self.find_block(_word(size))
+
+    def lowest(self, size: int) -> int:
+        """Give the address of the lowest block of ``size`` bytes or more, or -1, whatever the policy.
+
+        >>> tree = FreeTree()
+        >>> tree.insert(8, 10)
+        >>> tree.lowest(10), tree.lowest(11)
+        (8, -1)
+        """
+        return self.lowest_block(_word(size))
+
+    def keep_sizes(self) -> None:
+        """Take the best fit from now on, not the lowest: all blocks go into a SizeTree too, in O(n log n).
+
+        >>> tree = FreeTree()
+        >>> tree.insert(0, 10)
+        >>> tree.insert(20, 5)
+        >>> tree.keep_sizes()
+        >>> tree.allocate(4), list(tree)
+        (20, [(0, 10), (24, 1)])
+        """
+        sizes = SizeTree()
+        for address, size in self.list_blocks(0, LIMIT, LIMIT):
+            sizes.insert_pair(size, address)
+        self.sizes = sizes
 
     def remove(self, address: int, size: int) -> None:
         """Take exactly these bytes out of the one block that holds them, splitting it if need be.
@@ -316,6 +352,11 @@ class FreeTree:
             faults.append(f"total is {self.total}, the blocks have {total} bytes")
         if len(found) != self.count:
             faults.append(f"count is {self.count}, there are {len(found)} blocks")
+        if self.sizes is not None:
+            wrong = self.sizes.check()
+            faults += [f"sizes: {fault}" for fault in wrong]
+            if not wrong and list(self.sizes) != sorted([(size, address) for address, size in found]):
+                faults.append("the sizes are not those of the blocks")
         return faults
 
     def insert_block(self, address: int, size: int) -> int:
@@ -330,6 +371,7 @@ class FreeTree:
         _check_block(address, size)
         stop = address + size
         merged = size
+        front = 0
         fence = self._descend(address)
         node = self.path[self.height]
         spot = self.spots[self.height]
@@ -338,7 +380,9 @@ class FreeTree:
             room = node.values[spot]
             if node.keys[spot] + room > address:
                 return 0
-            joins = node.keys[spot] + room == address
+            if node.keys[spot] + room == address:
+                joins = True
+                front = room
         after = node.keys[spot + 1] if spot + 1 < node.count else fence
         if after < stop:
             return 0
@@ -379,11 +423,24 @@ class FreeTree:
             node.values[spot] = merged
             self._changed(self.height, room, merged)
         self.total += size
+        if self.sizes is not None:
+            back = merged - size - front
+            if front:
+                self.sizes.remove_pair(front, address - front)
+            if back:
+                self.sizes.remove_pair(back, stop)
+            self.sizes.insert_pair(merged, address - front)
         return merged
 
     def allocate_block(self, size: int) -> int:
         """``allocate`` of a C integer."""
         _check_block(0, size)
+        if self.sizes is not None:
+            address = self.sizes.fit(size, 0)
+            if address < 0:
+                return -1
+            self._take(address, size, self._descend(address))
+            return address
         node = self.root
         for depth in range(self.height):
             spot = node.first_fit(size)
@@ -409,6 +466,11 @@ class FreeTree:
 
     def find_block(self, size: int) -> int:
         """``find`` of a C integer."""
+        _check_block(0, size)
+        return self.lowest_block(size) if self.sizes is None else self.sizes.fit(size, 0)
+
+    def lowest_block(self, size: int) -> int:
+        """``lowest`` of a C integer."""
         _check_block(0, size)
         node = self.root
         for _depth in range(self.height):
@@ -759,6 +821,12 @@ class FreeTree:
             if key + room > address + size:
                 self._add_entry(address + size, key + room - address - size, fence)
         self.total -= size
+        if self.sizes is not None:
+            self.sizes.remove_pair(room, key)
+            if address > key:
+                self.sizes.insert_pair(address - key, key)
+            if key + room > address + size:
+                self.sizes.insert_pair(key + room - address - size, address + size)
         return 0
 
     def _clash(self, address: int, size: int) -> BlockError:

@@ -54,6 +54,7 @@ class State:
     Attributes:
         policy: when it commits without being told; ``obey`` sets it.
         most: bytes that the file may have; ``confine`` sets it.
+        best_fit: whether blocks are placed by best fit, not by first; ``fit`` sets it.
         slot: the newest committed state this handle knows of.
         committed: the catalog of that state.
         entries: the lists there are now, with each one's tree as committed.
@@ -95,6 +96,7 @@ class State:
         self._pid = os.getpid()
         self.policy = Policy()
         self.most = MAX_ADDRESS
+        self.best_fit = False
         self._low_space = 1.0
         self._on_low_space: Callable[[], None] | None = None
         self._told = False

@@ -78,6 +78,8 @@ class Transactions(State):
             self.holes.look(space.idle_pages(holes.HOLE_LEAST))
             self.lengths.clear()
             self.lengths.append((self.slot.transaction, self.slot.length))
+            if self.best_fit:
+                space.fit_best()
             # Last: with it the handle counts as recovered.
             self._space = space
         device = self.region.device
