@@ -1,7 +1,7 @@
 cimport cython
 from libc.stdint cimport int64_t
 
-from stablemem._core.freenode cimport CAP, DEPTH, FreeNode, kid_of, prefetch
+from stablemem._core.freenode cimport CAP, DEPTH, FreeNode, kid_of, kid_t, prefetch
 from stablemem._core.sizetree cimport SizeTree
 
 
@@ -16,7 +16,7 @@ cdef class FreeTree:
     cdef readonly SizeTree sizes
     cdef FreeNode root
     cdef Py_ssize_t height
-    cdef list path
+    cdef void *path[DEPTH]
     cdef Py_ssize_t spots[DEPTH]
 
     @cython.locals(merged=int64_t)
@@ -81,6 +81,10 @@ cdef class FreeTree:
 
     @cython.locals(node=FreeNode, spot=Py_ssize_t, depth=Py_ssize_t)
     cdef list list_blocks(self, unsigned long long start, unsigned long long stop, unsigned long long most)
+
+    cdef inline FreeNode _at(self, Py_ssize_t depth)
+
+    cdef inline int _step(self, Py_ssize_t depth, FreeNode node) except -1
 
     @cython.locals(node=FreeNode, spot=Py_ssize_t, depth=Py_ssize_t, fence=cython.ulonglong)
     cdef unsigned long long _descend(self, unsigned long long address) except 0

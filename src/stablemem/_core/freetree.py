@@ -70,11 +70,11 @@ class FreeTree:
     def __init__(self) -> None:
         if not cython.compiled:
             self.spots = [0] * DEPTH
+            self.path = [FreeNode(False)] * DEPTH
         self.total = 0
         self.count = 0
         self.height = 0
         self.root = FreeNode(False)
-        self.path = [self.root] * DEPTH
         self.sizes: SizeTree | None = None
 
     def clear(self) -> None:
@@ -89,7 +89,6 @@ class FreeTree:
         if self.height:
             self.height = 0
             self.root = FreeNode(False)
-            self.path = [self.root] * DEPTH
         elif not cython.compiled:
             self.root.keys.clear()
             self.root.values.clear()
@@ -373,7 +372,7 @@ class FreeTree:
         merged = size
         front = 0
         fence = self._descend(address)
-        node = self.path[self.height]
+        node = self._at(self.height)
         spot = self.spots[self.height]
         joins = False
         if spot >= 0:
@@ -401,11 +400,11 @@ class FreeTree:
                 self._drop_entry(spot + 1, 0, merged)
             else:
                 self._descend(after)
-                node = self.path[self.height]
+                node = self._at(self.height)
                 room = node.values[0]
                 self._drop_entry(0, room, 0)
                 self._descend(address)
-                node = self.path[self.height]
+                node = self._at(self.height)
                 spot = self.spots[self.height]
                 merged = room + node.values[spot] + size
                 node.values[spot] = merged
@@ -415,7 +414,7 @@ class FreeTree:
                 spot += 1
             else:
                 self._descend(after)
-                node = self.path[self.height]
+                node = self._at(self.height)
                 spot = 0
             room = node.values[spot]
             merged = room + size
@@ -446,13 +445,13 @@ class FreeTree:
             spot = node.first_fit(size)
             if spot < 0:
                 return -1
-            self.path[depth] = node
+            self._step(depth, node)
             self.spots[depth] = spot
             node = kid_of(node, spot)
         spot = node.first_fit(size)
         if spot < 0:
             return -1
-        self.path[self.height] = node
+        self._step(self.height, node)
         address = node.keys[spot]
         room = node.values[spot]
         if room == size:
@@ -485,7 +484,7 @@ class FreeTree:
         """``remove`` of C integers."""
         _check_block(address, size)
         fence = self._descend(address)
-        node = self.path[self.height]
+        node = self._at(self.height)
         spot = self.spots[self.height]
         if spot < 0 or node.keys[spot] + node.values[spot] < address + size:
             raise BlockError(f"block at {address} of {size} bytes is not inside one block")
@@ -498,7 +497,7 @@ class FreeTree:
         """
         _check_block(address, size)
         fence = self._descend(address)
-        node = self.path[self.height]
+        node = self._at(self.height)
         spot = self.spots[self.height]
         if spot >= 0:
             end = node.keys[spot] + node.values[spot]
@@ -524,7 +523,7 @@ class FreeTree:
         taken = 0
         while start < stop:
             fence = self._descend(start)
-            node = self.path[self.height]
+            node = self._at(self.height)
             spot = self.spots[self.height]
             end = node.keys[spot] + node.values[spot] if spot >= 0 else 0
             if end > start:
@@ -541,7 +540,7 @@ class FreeTree:
         if self.count == 0 or end == 0:
             return end
         self._descend(end - 1)
-        node = self.path[self.height]
+        node = self._at(self.height)
         spot = self.spots[self.height]
         if spot >= 0 and node.keys[spot] + node.values[spot] == end:
             return node.keys[spot]
@@ -551,7 +550,7 @@ class FreeTree:
         """``covers`` of C integers."""
         _check_block(address, size)
         self._descend(address)
-        node = self.path[self.height]
+        node = self._at(self.height)
         spot = self.spots[self.height]
         return spot >= 0 and node.keys[spot] + node.values[spot] >= address + size
 
@@ -559,7 +558,7 @@ class FreeTree:
         """``overlaps`` of C integers."""
         _check_block(address, size)
         fence = self._descend(address)
-        node = self.path[self.height]
+        node = self._at(self.height)
         spot = self.spots[self.height]
         if spot >= 0 and node.keys[spot] + node.values[spot] > address:
             return True
@@ -570,14 +569,14 @@ class FreeTree:
     def floor_block(self, address: int) -> tuple[int, int] | None:
         """``floor`` of a C integer."""
         self._descend(address)
-        node = self.path[self.height]
+        node = self._at(self.height)
         spot = self.spots[self.height]
         return (node.keys[spot], node.values[spot]) if spot >= 0 else None
 
     def ceiling_block(self, address: int) -> tuple[int, int] | None:
         """``ceiling`` of a C integer."""
         fence = self._descend(address)
-        node = self.path[self.height]
+        node = self._at(self.height)
         spot = self.spots[self.height]
         if spot >= 0 and node.keys[spot] == address:
             return node.keys[spot], node.values[spot]
@@ -627,7 +626,7 @@ class FreeTree:
         if start >= stop or most == 0:
             return found
         self._descend(start)
-        node = self.path[self.height]
+        node = self._at(self.height)
         spot = self.spots[self.height]
         if spot < 0 or node.keys[spot] + node.values[spot] <= start:
             spot += 1
@@ -645,15 +644,30 @@ class FreeTree:
                 if depth == 0:
                     return found
                 depth -= 1
-                node = self.path[depth]
+                node = self._at(depth)
                 self.spots[depth] += 1
                 spot = self.spots[depth]
             while depth < self.height:
                 node = kid_of(node, spot)
                 depth += 1
-                self.path[depth] = node
+                self._step(depth, node)
                 self.spots[depth] = 0
                 spot = 0
+
+    def _at(self, depth: int) -> FreeNode:
+        """Node of the path at a depth; only of the descent that was last, as nothing here keeps it alive."""
+        if cython.compiled:
+            return cython.cast(FreeNode, self.path[depth])
+        else:
+            return self.path[depth]
+
+    def _step(self, depth: int, node: FreeNode) -> int:
+        """Let the path lead through a node."""
+        if cython.compiled:
+            self.path[depth] = cython.cast(kid_t, node)
+        else:
+            self.path[depth] = node
+        return 0
 
     def _descend(self, address: int) -> int:
         """Set path and spots to the last block at or below ``address``, or to -1 in the first leaf.
@@ -666,7 +680,7 @@ class FreeTree:
         node = self.root
         for depth in range(self.height):
             spot = max(node.seek(address), 0)
-            self.path[depth] = node
+            self._step(depth, node)
             self.spots[depth] = spot
             if spot + 1 < node.count:
                 fence = node.keys[spot + 1]
@@ -676,7 +690,7 @@ class FreeTree:
                 prefetch(cython.address(node.count), CAP * 16 + 32)
                 if not node.leaf:
                     prefetch(node.kids, CAP * 8)
-        self.path[self.height] = node
+        self._step(self.height, node)
         self.spots[self.height] = node.seek(address)
         return fence
 
@@ -685,10 +699,10 @@ class FreeTree:
 
         One value in the node went from ``old`` to ``new``; 0 stands for "was not there" or "is gone".
         """
-        node = self.path[depth]
+        node = self._at(depth)
         while depth > 0:
             depth -= 1
-            parent = self.path[depth]
+            parent = self._at(depth)
             spot = self.spots[depth]
             known = parent.values[spot]
             if new >= known:
@@ -710,7 +724,7 @@ class FreeTree:
     def _count(self, more: int) -> int:
         """Count one block more, or less, in every node of the path."""
         for depth in range(self.height + 1):
-            node = self.path[depth]
+            node = self._at(depth)
             node.below += more
         self.count += more
         return 0
@@ -719,7 +733,7 @@ class FreeTree:
         """Insert an entry behind the spot of the path, splitting what is full."""
         self._count(1)
         depth = self.height
-        node = self.path[depth]
+        node = self._at(depth)
         spot = self.spots[depth] + 1
         biggest = value
         kid = None
@@ -746,7 +760,7 @@ class FreeTree:
                 self.height += 1
                 return 0
             depth -= 1
-            parent = self.path[depth]
+            parent = self._at(depth)
             spot = self.spots[depth]
             parent.keys[spot] = node.keys[0]
             parent.values[spot] = node.top(LIMIT)
@@ -762,7 +776,7 @@ class FreeTree:
     def _drop_entry(self, spot: int, old: int, new: int) -> int:
         """Delete an entry of the path's leaf; ``old`` and ``new`` as in ``_changed``."""
         self._count(-1)
-        node = self.path[self.height]
+        node = self._at(self.height)
         node.cut(spot)
         if node.count >= CAP // 2:
             return self._changed(self.height, old, new)
@@ -772,9 +786,9 @@ class FreeTree:
         """Refill or merge the nodes of the path that are less than half full, and bring all up to date."""
         depth = self.height
         while depth > 0:
-            node = self.path[depth]
+            node = self._at(depth)
             depth -= 1
-            parent = self.path[depth]
+            parent = self._at(depth)
             spot = self.spots[depth]
             if node.count >= CAP // 2 or (node.count > 0 and parent.count == 1):
                 parent.keys[spot] = node.keys[0]
@@ -805,7 +819,7 @@ class FreeTree:
 
     def _take(self, address: int, size: int, fence: int) -> int:
         """Take bytes out of the block of the path, which has them all; ``fence`` is of the same descent."""
-        node = self.path[self.height]
+        node = self._at(self.height)
         spot = self.spots[self.height]
         key = node.keys[spot]
         room = node.values[spot]

@@ -195,8 +195,7 @@ class Heap(Calls):
         """``deallocate`` of C integers."""
         self._begin_change()
         try:
-            patches = self._store.patches
-            if patches.listed or patches.pending:
+            if self._pager.patched:
                 fault = self._pager.space.fault_of(RAW_PAGE, address, size)
                 if not fault:
                     self._free(address, size)
@@ -328,6 +327,7 @@ class Heap(Calls):
         for at, size, fresh in space.fresh_parts(address, len(content)):
             part = content[at - address : at - address + size]
             if not fresh:
+                self._pager.patched = True
                 patches.put(region, space, at, part)
                 continue
             if patches:

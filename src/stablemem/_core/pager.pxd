@@ -20,6 +20,7 @@ cdef class Pager:
     cdef readonly Region region
     cdef public FreeSpace space
     cdef public bint ready
+    cdef public bint patched
     cdef public bint checksums
     cdef public long long changes
     cdef public long long commit_changes

@@ -76,13 +76,15 @@ class Pager:
         changes: changes since the last commit, counted by the callers.
         commit_changes: number of changes at which a commit is due; 0 for never.
         ready: whether the transaction has begun: recovered, and free space at hand.
+        patched: whether there may be patches in it.
         pending_bytes: bytes of pending blobs.
         dirty_nodes: number of dirty nodes.
     """
 
     __slots__ = (
         "_nodes", "_pending", "_run", "_run_begin", "_run_end", "_spare", "_verified", "changes", "checksums",
-        "commit_changes", "dirty_nodes", "pending_bytes", "ready", "region", "space", "transaction",
+        "commit_changes", "dirty_nodes", "patched", "pending_bytes", "ready", "region", "space",
+        "transaction",
     )  # fmt: skip
 
     def __init__(self, region: Region, space: FreeSpace, checksums: bool) -> None:
@@ -92,6 +94,7 @@ class Pager:
         self.changes = 0
         self.commit_changes = 0
         self.ready = False
+        self.patched = False
         self.transaction = 0
         self.pending_bytes = 0
         self.dirty_nodes = 0

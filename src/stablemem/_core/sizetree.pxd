@@ -1,7 +1,7 @@
 cimport cython
 from libc.stdint cimport int64_t
 
-from stablemem._core.freenode cimport CAP, DEPTH, FreeNode, kid_of, prefetch
+from stablemem._core.freenode cimport CAP, DEPTH, FreeNode, kid_of, kid_t, prefetch
 
 
 @cython.final
@@ -9,7 +9,7 @@ cdef class SizeTree:
     cdef unsigned long long fitting
     cdef FreeNode root
     cdef Py_ssize_t height
-    cdef list path
+    cdef void *path[DEPTH]
     cdef Py_ssize_t spots[DEPTH]
 
     @cython.locals(
@@ -25,6 +25,10 @@ cdef class SizeTree:
     cdef int64_t fit(self, unsigned long long size, unsigned long long address) except -2
 
     cpdef SizeTree copy(self)
+
+    cdef inline FreeNode _at(self, Py_ssize_t depth)
+
+    cdef inline int _step(self, Py_ssize_t depth, FreeNode node) except -1
 
     @cython.locals(node=FreeNode, spot=Py_ssize_t, depth=Py_ssize_t)
     cdef int _descend(self, unsigned long long size, unsigned long long address) except -1

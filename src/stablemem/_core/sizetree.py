@@ -55,10 +55,10 @@ class SizeTree:
     def __init__(self) -> None:
         if not cython.compiled:
             self.spots = [0] * DEPTH
+            self.path = [FreeNode(False)] * DEPTH
         self.fitting = 0
         self.height = 0
         self.root = FreeNode(False)
-        self.path = [self.root] * DEPTH
 
     def __len__(self) -> int:
         return self.root.below
@@ -103,7 +103,7 @@ class SizeTree:
         """``insert``, for compiled callers."""
         self._descend(size, address)
         depth = self.height
-        node = self.path[depth]
+        node = self._at(depth)
         spot = self.spots[depth]
         if spot >= 0 and node.keys[spot] == size and node.values[spot] == address:
             raise BlockError(f"block at {address} of {size} bytes is there already")
@@ -134,7 +134,7 @@ class SizeTree:
             address = fresh.values[0]
             kid = fresh
             weight = fresh.below
-            node = self.path[depth]
+            node = self._at(depth)
             spot = self.spots[depth] + 1
         node.put(spot, size, address, kid)
         if spot == 0:
@@ -145,7 +145,7 @@ class SizeTree:
         """``remove``, for compiled callers."""
         self._descend(size, address)
         depth = self.height
-        node = self.path[depth]
+        node = self._at(depth)
         spot = self.spots[depth]
         if spot < 0 or node.keys[spot] != size or node.values[spot] != address:
             raise BlockError(f"block at {address} of {size} bytes is not there")
@@ -193,33 +193,48 @@ class SizeTree:
                 faults.append(f"{before} stands before {after}")
         return faults
 
+    def _at(self, depth: int) -> FreeNode:
+        """Node of the path at a depth; only of the descent that was last, as nothing here keeps it alive."""
+        if cython.compiled:
+            return cython.cast(FreeNode, self.path[depth])
+        else:
+            return self.path[depth]
+
+    def _step(self, depth: int, node: FreeNode) -> int:
+        """Let the path lead through a node."""
+        if cython.compiled:
+            self.path[depth] = cython.cast(kid_t, node)
+        else:
+            self.path[depth] = node
+        return 0
+
     def _descend(self, size: int, address: int) -> int:
         """Set path and spots to the last pair at or before this one, or to -1 in the first leaf."""
         node = self.root
         for depth in range(self.height):
             spot = max(node.seek_pair(size, address), 0)
-            self.path[depth] = node
+            self._step(depth, node)
             self.spots[depth] = spot
             node = kid_of(node, spot)
             if cython.compiled:
                 prefetch(cython.address(node.count), CAP * 16 + 32)
-        self.path[self.height] = node
+        self._step(self.height, node)
         self.spots[self.height] = node.seek_pair(size, address)
         return 0
 
     def _count(self, more: int) -> int:
         """Count one pair more, or less, in every node of the path."""
         for depth in range(self.height + 1):
-            node = self.path[depth]
+            node = self._at(depth)
             node.below += more
         return 0
 
     def _begins(self, depth: int) -> int:
         """Tell the branches above a node of the path what it begins with."""
-        node = self.path[depth]
+        node = self._at(depth)
         while depth > 0:
             depth -= 1
-            parent = self.path[depth]
+            parent = self._at(depth)
             spot = self.spots[depth]
             parent.keys[spot] = node.keys[0]
             parent.values[spot] = node.values[0]
@@ -232,9 +247,9 @@ class SizeTree:
         """Refill or merge the nodes of the path that are less than half full, and bring all up to date."""
         depth = self.height
         while depth > 0:
-            node = self.path[depth]
+            node = self._at(depth)
             depth -= 1
-            parent = self.path[depth]
+            parent = self._at(depth)
             spot = self.spots[depth]
             if node.count < CAP // 2:
                 spot = max(spot - 1, 0)

@@ -91,6 +91,7 @@ class Transactions(State):
         self._space.release(self.header.floor, lambda below: oldest_reader(device, below))
         if self.patches:
             self._begin_patches(device)
+        self.pager.patched = bool(self.patches)
         self.pager.ready = True
 
     def _begin_patches(self, device: Device) -> None:
