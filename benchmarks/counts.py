@@ -126,6 +126,11 @@ def _count(base: Path, name: str, times: int, commit: bool) -> int:
     told = _start(name, times, commit, path, CALLGRIND)
     if path != base:
         path.unlink()
+    return collected(told)
+
+
+def collected(told: str) -> int:
+    """Return the instructions that callgrind says it collected."""
     found = re.search(r"Collected\s*:\s*(\d+)", told)
     if found is None:
         raise RuntimeError(f"callgrind did not say how much it collected:\n{told}")

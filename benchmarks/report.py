@@ -31,6 +31,14 @@ class Scale:
     mode_values: int = 50_000
     count_values: int = 1_000_000
     count_operations: tuple[str, ...] = ()
+    block_calls: int = 10_000
+    block_rounds: int = 9
+    steady_blocks: tuple[int, ...] = (1_000, 10_000, 100_000, 1_000_000, 10_000_000)
+    steady_pairs: int = 100_000
+    free_blocks: int = 1_000_000
+    small_commits: int = 200
+    churn_seeds: int = 3
+    churn_share: int = 1
 
 
 QUICK = Scale(
@@ -46,6 +54,13 @@ QUICK = Scale(
     mode_values=3_000,
     count_values=200_000,
     count_operations=("random get", "append"),
+    block_rounds=3,
+    steady_blocks=(1_000, 10_000, 100_000),
+    steady_pairs=20_000,
+    free_blocks=50_000,
+    small_commits=50,
+    churn_seeds=1,
+    churn_share=10,
 )
 
 

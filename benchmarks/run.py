@@ -2,8 +2,9 @@
 
     python benchmarks/run.py [--only PART]... [--quick] [--values N] [--rounds R] [--json FILE] [--folder DIR]
 
-Parts: lists, opening, memory, modes, counts. The report begins with what is to be reached. Medians are
-compared within one run only. The files take up to 1.2 GiB at a time, in DIR or where temporary files go.
+Parts: lists, opening, memory, modes, counts, blocks, fragmentation. The report begins with what is to be
+reached. Medians are compared within one run only. The files take up to 1.2 GiB at a time, in DIR or where
+temporary files go.
 """
 
 import argparse
@@ -15,7 +16,9 @@ import time
 from dataclasses import asdict, replace
 from pathlib import Path
 
+import blocks
 import counts
+import fragmentation
 import lists
 import lmdb
 import memory
@@ -31,6 +34,8 @@ PARTS = {
     "memory": memory.run,
     "modes": modes.run,
     "counts": counts.run,
+    "blocks": blocks.run,
+    "fragmentation": fragmentation.run,
 }
 
 
