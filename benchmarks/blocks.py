@@ -1,8 +1,9 @@
 """MemoryRegion as an allocator: the original's table; and, in steady.py, many blocks and small commits.
 
-Everything happens in memory, so nothing here is the disk's. From every time, and from every count of
-instructions, that of the same loop without the calls is subtracted. Heap bytes are those that malloc says are
-in use, in a process of its own, with Python's own allocator out of the way.
+Everything happens in memory, so nothing here is the disk's, or waits: times are the processor's. From every
+time, and from every count of instructions, that of the same loop without the calls is subtracted. Heap
+bytes are those that malloc says are in use, in a process of its own, with Python's own allocator out of the
+way.
 """
 
 import os
@@ -12,14 +13,15 @@ import sys
 from array import array
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import steady
 from counts import CALLGRIND, collected
-from report import Samples, Scale, Section, median, note, number, python, say, table, timed
-from steady import HEAP, LARGEST, draw_sizes, heap_bytes
+from report import Samples, Scale, Section, median, note, number, python, say, table
+from steady import HEAP, LARGEST, busy, draw_sizes, heap_bytes
 
 import stablemem
 from stablemem import MemoryRegion
@@ -127,8 +129,8 @@ def _times(scale: Scale, samples: Samples) -> None:
         say(f"blocks: round {turn + 1} of {scale.block_rounds}, {calls:,} calls")
         for who, step in WHO:
             loop, without, region = _prepare(who, step, calls)
-            nanoseconds = timed(loop, calls)
-            note(samples, step, f"{who}, ns", (nanoseconds - timed(without, calls)) / calls)
+            nanoseconds = busy(loop, calls) - busy(without, calls)
+            note(samples, step, f"{who}, ns", nanoseconds / calls)
             region.close()
 
 
@@ -137,22 +139,25 @@ def _counts(scale: Scale, samples: Samples, folder: Path) -> str:
     calls = scale.block_calls
     for who, step in WHO:
         told = python([__file__, "heap", who, step, str(calls), str(calls)], before=HEAP).stdout
-        note(samples, step, f"{who}, heap", int(told) / calls)
+        # Plus 0: nothing is nothing, not -0.0.
+        note(samples, step, f"{who}, heap", round(int(told) / calls, 1) + 0.0)
     if shutil.which("valgrind") is None:
         return "Instructions were not counted: valgrind is not installed here."
     if not stablemem.COMPILED:
         return "Instructions were not counted: this is the interpreted form."
-    wanted = [
-        (who, step, which, times)
-        for who, step in WHO
-        for which in ("calls", "none")
+    counted = [(who, step) for who, step in WHO if not scale.count_operations or step == ALLOCATE]
+    wanted = [("calls", who, step, times) for who, step in counted for times in (FEW, calls)]
+    wanted += [
+        ("none", *one, times)
+        for one in counted
+        if one in {(OURS, ALLOCATE), (OURS, NO_MERGE)}
         for times in (FEW, calls)
     ]
     say(f"blocks: {len(wanted)} processes under callgrind")
     bytecode = folder / "bytecode"
 
     def count(one: tuple[str, str, str, int]) -> int:
-        who, step, which, times = one
+        which, who, step, times = one
         arguments = [__file__, which, who, step, str(calls), str(times)]
         return collected(python(arguments, before=CALLGRIND, bytecode=bytecode).stderr)
 
@@ -160,16 +165,21 @@ def _counts(scale: Scale, samples: Samples, folder: Path) -> str:
     python([__file__, "none", BARE, ALLOCATE, "1", "1"], bytecode=bytecode)
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         found = dict(zip(wanted, pool.map(count, wanted), strict=True))
-    for who, step in WHO:
-        few = found[who, step, "calls", FEW] - found[who, step, "none", FEW]
-        many = found[who, step, "calls", calls] - found[who, step, "none", calls]
-        note(samples, step, f"{who}, instructions", (many - few) / (calls - FEW))
+
+    def each(which: str, who: str, step: str) -> float:
+        return (found[which, who, step, calls] - found[which, who, step, FEW]) / (calls - FEW)
+
+    for who, step in counted:
+        loop = each("none", OURS, NO_MERGE if step in {NO_MERGE, MERGE} else ALLOCATE)
+        note(samples, step, f"{who}, instructions", each("calls", who, step) - loop)
     return ""
 
 
 def _table(scale: Scale, samples: Samples, missing: str) -> str:
     def figure(who: str, step: str, what: str, digits: int = 0) -> str:
-        return number(median(samples, step, f"{who}, {what}"), digits) or "-----"
+        if (who, step) not in WHO:
+            return "-----"
+        return number(median(samples, step, f"{who}, {what}"), digits)
 
     header = ["an operation"]
     for what in "ns", "instructions", "heap bytes":
@@ -244,7 +254,7 @@ def run(scale: Scale, folder: Path | None) -> Section:
         [_table(scale, samples, missing), steady.pairs_text(scale, pairs), steady.commits_text(commits)]
     )
     aims = [*steady.pairs_aims(pairs), steady.commits_aim(commits)]
-    return Section("Blocks", text, {"table": samples, "pairs": pairs, "commits": commits}, aims)
+    return Section("Blocks", text, {"table": samples, "pairs": pairs, "commits": asdict(commits)}, aims)
 
 
 def _child(what: str, who: str, step: str, calls: int, times: int) -> None:

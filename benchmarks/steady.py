@@ -1,6 +1,7 @@
 """Blocks in steady state: what a pair of calls takes among so many, and what a commit of one free writes.
 
-In memory: nothing here is the disk's. The loop's own cost is subtracted from every time.
+In memory: nothing here is the disk's, or waits. Times are those of the processor, without what other
+processes take of it, and the loop's own cost is subtracted.
 """
 
 import ctypes
@@ -10,11 +11,12 @@ import math
 import random
 import statistics
 import sys
+import time
 from array import array
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 
-from report import Aim, Samples, Scale, median, note, number, python, say, table, timed
+from report import Aim, Samples, Scale, median, note, number, python, say, table
 
 from stablemem import MemoryRegion
 from stablemem._core.device import Buffer, MemoryDevice
@@ -62,6 +64,13 @@ def heap_bytes() -> int:
     return int(told.uordblks + told.hblkhd)
 
 
+def busy(call: Callable[..., object], *arguments: object) -> int:
+    """Return the nanoseconds that a call keeps the processor busy: its time, if it waits for nothing."""
+    begin = time.thread_time_ns()
+    call(*arguments)
+    return time.thread_time_ns() - begin
+
+
 def draw_sizes(chance: random.Random, count: int) -> "array[int]":
     """Return so many sizes, drawn at random."""
     return array("B", chance.choices(range(1, LARGEST + 1), k=count))
@@ -99,7 +108,7 @@ class _Blocks:
         # Others, which are as likely to be in no cache.
         others = array("L", self.chance.choices(range(self.count), k=count))
         sizes = draw_sizes(self.chance, count)
-        return (timed(self.pairs, slots, sizes) - timed(self.nothing, others, sizes)) / count
+        return (busy(self.pairs, slots, sizes) - busy(self.nothing, others, sizes)) / count
 
 
 def measure_pairs(scale: Scale, samples: Samples) -> None:
@@ -167,23 +176,38 @@ def pairs_aims(samples: Samples) -> list[Aim]:
 
 
 class _Counting(MemoryDevice):
-    """Memory that counts what is written to it, and is synced as if it were a disk."""
+    """Memory that counts what is written to it, and is synced as if it were a disk.
+
+    Attributes:
+        written: bytes.
+        zeros: those of them that were written in runs of nothing but zeros.
+    """
 
     durable = True
-    written = 0
+    written = zeros = 0
 
     def write_run(self, address: int, pieces: Sequence[Buffer]) -> None:
-        self.written += sum(map(len, pieces))
+        size = sum(map(len, pieces))
+        self.written += size
+        self.zeros += size * (not any(map(any, pieces)))
         super().write_run(address, pieces)
 
 
 @dataclass(frozen=True)
 class Commits:
-    """What was found: free blocks before, heap that the region held then, and bytes of each commit."""
+    """What was found.
+
+    Attributes:
+        free: free blocks before.
+        heap: bytes that the region held then.
+        written: bytes of each commit.
+        zeros: those of them that were only zeros, written ahead.
+    """
 
     free: int
     heap: int
     written: list[int]
+    zeros: list[int]
 
 
 def _small_commits(free: int, commits: int) -> Commits:
@@ -204,14 +228,15 @@ def _small_commits(free: int, commits: int) -> Commits:
         region.commit()
     held = heap_bytes() - bare
     blocks = region.stats().free_blocks
-    written = []
+    written, zeros = [], []
     for place in chance.sample(range(0, count, 2), commits):
         region.deallocate(addresses[place], sizes[place])
-        before = device.written
+        device.written = device.zeros = 0
         region.commit()
-        written.append(device.written - before)
+        written.append(device.written)
+        zeros.append(device.zeros)
     region.close()
-    return Commits(blocks, held, written)
+    return Commits(blocks, held, written, zeros)
 
 
 def measure_commits(scale: Scale) -> Commits:
@@ -230,14 +255,18 @@ def commits_aim(found: Commits) -> Aim:
 def commits_text(found: Commits) -> str:
     """Return the table of commits."""
     written = found.written
-    each = (statistics.median(written), max(written), sum(written))
+    without = [size - ahead for size, ahead in zip(written, found.zeros, strict=True)]
+    rows = [
+        [what, *(number(one / 1024, 1) for one in (statistics.median(each), max(each), sum(each)))]
+        for what, each in (("all", written), ("without zeros written ahead", without))
+    ]
     return (
         f"A region with {found.free:,} free blocks, none beside another, three synced commits after "
         f"they were freed; then {len(written)} synced commits, each of which frees one block more: "
         "bytes given to the device's write, header and log included.\n\n"
         + table(
-            ["KiB written by a commit", "median", "largest", "all together"],
-            [["one free", *(number(one / 1024, 1) for one in each)]],
+            ["KiB written by a commit", "median", "largest", "together"],
+            rows,
         )
         + f"\n\nThe writer's heap holds {found.heap / found.free:.1f} bytes for each free block, everything "
         "else of the region included."
