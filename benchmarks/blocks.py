@@ -162,7 +162,7 @@ def _counts(scale: Scale, samples: Samples, folder: Path) -> str:
         return collected(python(arguments, before=CALLGRIND, bytecode=bytecode).stderr)
 
     # The first start compiles the sources.
-    python([__file__, "none", BARE, ALLOCATE, "1", "1"], bytecode=bytecode)
+    python([__file__, "calls", OURS, AMONG, "1", "1"], bytecode=bytecode)
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         found = dict(zip(wanted, pool.map(count, wanted), strict=True))
 

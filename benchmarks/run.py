@@ -4,7 +4,8 @@
 
 Parts: lists, opening, memory, modes, counts, blocks, fragmentation. The report begins with what is to be
 reached. Medians are compared within one run only. The files take up to 1.2 GiB at a time, in DIR or where
-temporary files go.
+temporary files go. `counts` and `blocks` count instructions if valgrind is there; `fragmentation` has malloc
+in it if there is a C compiler, and jemalloc if that is installed (Debian: libjemalloc2).
 """
 
 import argparse
@@ -59,6 +60,7 @@ def main() -> None:
         "Python": platform.python_version(),
         "py-lmdb": f"{lmdb.__version__} (LMDB {'.'.join(map(str, lmdb.version()))})",
         "sqlite3": sqlite3.sqlite_version,
+        "libc": " ".join(platform.libc_ver()),
         "cores": str(os.cpu_count()),
     }
     begin = time.perf_counter()
