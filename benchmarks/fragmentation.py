@@ -14,10 +14,9 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from ctypes.util import find_library
 from dataclasses import dataclass
-from inspect import signature
 from multiprocessing.heap import Heap
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from original import DualTree, LargestFirst
 from report import Aim, Samples, Scale, Section, median, note, number, ratio, say, table
@@ -146,14 +145,9 @@ def _addressed(allocator: Any, trace: Trace, pause: Callable[[], int] | None = N
     return highest
 
 
-def _region(trace: Trace, *, fit: str = "first", commits: bool = False) -> Footprint | None:
-    """Play a trace to a region in memory; None if it has no such fit."""
-    options: dict[str, Any] = {"fit": fit}
-    if "fit" not in signature(MemoryRegion).parameters:
-        if fit != "first":
-            return None
-        options = {}
-    region = MemoryRegion(**options)
+def _region(trace: Trace, *, fit: Literal["first", "best"] = "first", commits: bool = False) -> Footprint:
+    """Play a trace to a region in memory."""
+    region = MemoryRegion(fit=fit)
 
     def commit() -> int:
         region.commit()
@@ -326,8 +320,6 @@ def run(scale: Scale, folder: Path | None) -> Section:
     missing = [f"{GLIBC} and {JEMALLOC}, for want of {player.missing}"] if player.missing else []
     if library is None:
         missing.append(f"{JEMALLOC}, which is not installed here (Debian: libjemalloc2)")
-    if BEST not in figures[HIGHEST][next(iter(MIXES))]:
-        missing.append(f"{BEST}, which this stablemem does not have")
     highest = figures[HIGHEST]
     aims = [_worst(highest, FIRST, BEST, 1.1)]
     aims += [_worst(highest, name, other, 1.0) for name in (FIRST, BEST) for other in (GLIBC, JEMALLOC)]
