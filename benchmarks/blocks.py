@@ -270,4 +270,4 @@ def _child(what: str, who: str, step: str, calls: int, times: int) -> None:
 
 
 if __name__ == "__main__":
-    _child(*sys.argv[1:4], int(sys.argv[4]), int(sys.argv[5]))
+    _child(sys.argv[1], sys.argv[2], sys.argv[3], int(sys.argv[4]), int(sys.argv[5]))

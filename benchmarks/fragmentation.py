@@ -30,7 +30,8 @@ GLIBC, JEMALLOC, SHARED = "glibc malloc", "jemalloc", "multiprocessing"
 DUAL, LARGEST = "original: dual tree", "original: largest first"
 NAMES = (FIRST, BEST, COMMITTED, GLIBC, JEMALLOC, SHARED, DUAL, LARGEST)
 
-HIGHEST, FINAL, RESIDENT, LOG = "highest", "final", "resident", "nodes and log"
+HIGHEST, FINAL, RESIDENT = "highest", "final", "resident"
+PAGES, LOG = "region pages", "nodes and log"
 TOP = 4096
 """Bytes of the largest value of the mix in which values grow."""
 
@@ -121,12 +122,14 @@ class Footprint:
     Attributes:
         highest, final: of its space, up to the end of what is in use.
         resident: the highest growth of a process, in anonymous pages in memory.
-        log: final region pages of a region that hold its log.
+        pages: all final region pages of a region, in use or not, in bytes.
+        log: those of them that hold header, nodes and log.
     """
 
     highest: int
     final: int
     resident: int | None = None
+    pages: int | None = None
     log: int | None = None
 
 
@@ -156,7 +159,7 @@ def _region(trace: Trace, *, fit: Literal["first", "best"] = "first", commits: b
     try:
         highest = _addressed(region, trace, commit if commits else None)
         log = region._store.space.areas[NODE_PAGE].total
-        return Footprint(max(highest, region.size), region.size, log=log)
+        return Footprint(max(highest, region.size), region.size, pages=region.capacity, log=log)
     finally:
         region.close()
 
@@ -196,7 +199,7 @@ class Player:
         self.missing = "" if compiler else "a C compiler, cc"
         if compiler:
             source = Path(__file__).with_name("player.c")
-            command = [compiler, "-O2", "-o", self._program, source, "-ldl"]
+            command = [compiler, "-O2", "-o", str(self._program), str(source), "-ldl"]
             ran = subprocess.run(command, capture_output=True, text=True, check=False)
             if ran.returncode:
                 self.missing = f"a C compiler that takes player.c ({ran.stderr.strip().splitlines()[-1]})"
@@ -237,7 +240,7 @@ def _everyone(player: Player, library: str | None) -> dict[str, Callable[[Trace]
 
 def _measure(scale: Scale, player: Player, library: str | None) -> dict[str, Samples]:
     """Return figures over live bytes: by which, by mix and by allocator."""
-    figures: dict[str, Samples] = {HIGHEST: {}, FINAL: {}, RESIDENT: {}, LOG: {}}
+    figures: dict[str, Samples] = {HIGHEST: {}, FINAL: {}, RESIDENT: {}, PAGES: {}, LOG: {}}
     everyone = _everyone(player, library)
     for mix, how in MIXES.items():
         for seed in range(1, scale.churn_seeds + 1):
@@ -249,20 +252,21 @@ def _measure(scale: Scale, player: Player, library: str | None) -> dict[str, Sam
                     continue
                 note(figures[HIGHEST], mix, name, found.highest / trace.highest)
                 note(figures[FINAL], mix, name, found.final / trace.final)
-                if found.resident is not None:
-                    note(figures[RESIDENT], mix, name, found.resident / trace.highest)
-                if found.log is not None:
-                    note(figures[LOG], mix, name, found.log / trace.final)
+                for which, size in (RESIDENT, found.resident), (PAGES, found.pages), (LOG, found.log):
+                    if size is not None:
+                        live = trace.highest if which == RESIDENT else trace.final
+                        note(figures[which], mix, name, size / live)
     return figures
 
 
-def _worst(highest: Samples, name: str, other: str, bound: float) -> Aim:
+def _worst(figures: dict[str, Samples], which: str, name: str, other: str, bound: float) -> Aim:
     """Return the mix in which one allocator's footprint is largest beside another's."""
-    found = {mix: share for mix in MIXES if (share := ratio(highest, mix, name, other)) is not None}
+    found = {mix: share for mix in MIXES if (share := ratio(figures[which], mix, name, other)) is not None}
+    row = f"{which} footprint, {name} / {other}"
     worst = max(found, key=lambda mix: found[mix], default=None)
     if worst is None:
-        return Aim(f"footprint, {name} / {other}", None, bound)
-    return Aim(f"footprint, {name} / {other}, worst of {len(found)} mixes ({worst})", found[worst], bound)
+        return Aim(row, None, bound)
+    return Aim(f"{row}, worst of {len(found)} mixes ({worst})", found[worst], bound)
 
 
 def _text(scale: Scale, figures: dict[str, Samples], missing: list[str]) -> str:
@@ -274,11 +278,11 @@ def _text(scale: Scale, figures: dict[str, Samples], missing: list[str]) -> str:
 
     calls = ", ".join(f"{mix.blocks // scale.churn_share:,}" for mix in MIXES.values())
     said = (
-        f"Blocks that live at once, mix by mix: {calls}; each is replaced {TURNS} times on average, in "
-        f"an order drawn at random. The same trace for everyone, medians of {scale.churn_seeds} seeds; "
-        "live bytes are those asked for. The highest footprint over the most live bytes; both at the "
-        "end; the growth of resident memory; and the region pages that hold header, nodes and log, "
-        "which are in the footprint."
+        f"Blocks that live at once, mix by mix: {calls}; each is replaced {TURNS} times on average, in an "
+        f"order drawn at random. The same trace for everyone, medians of {scale.churn_seeds} seeds; live "
+        "bytes are those asked for. The highest footprint over the most live bytes; both at the end; the "
+        "growth of resident memory; all region pages at the end, in use or not; and those of them that hold "
+        "header, nodes and log."
     )
     measures = (
         "What a footprint is. Of stablemem, the end of the last byte in use, header included, "
@@ -303,7 +307,8 @@ def _text(scale: Scale, figures: dict[str, Samples], missing: list[str]) -> str:
             rows(HIGHEST, NAMES),
             rows(FINAL, NAMES),
             rows(RESIDENT, (GLIBC, JEMALLOC)),
-            rows(LOG, (FIRST, COMMITTED)),
+            rows(PAGES, (FIRST, BEST, COMMITTED)),
+            rows(LOG, (FIRST, BEST, COMMITTED)),
             measures,
             differs,
             *(f"Not measured: {each}." for each in missing),
@@ -320,7 +325,9 @@ def run(scale: Scale, folder: Path | None) -> Section:
     missing = [f"{GLIBC} and {JEMALLOC}, for want of {player.missing}"] if player.missing else []
     if library is None:
         missing.append(f"{JEMALLOC}, which is not installed here (Debian: libjemalloc2)")
-    highest = figures[HIGHEST]
-    aims = [_worst(highest, FIRST, BEST, 1.1)]
-    aims += [_worst(highest, name, other, 1.0) for name in (FIRST, BEST) for other in (GLIBC, JEMALLOC)]
+    pairs = [
+        (FIRST, BEST, 1.1),
+        *((name, other, 1.0) for name in (FIRST, BEST) for other in (GLIBC, JEMALLOC)),
+    ]
+    aims = [_worst(figures, which, *pair) for which in (HIGHEST, FINAL) for pair in pairs]
     return Section("Fragmentation", _text(scale, figures, missing), figures, aims)
