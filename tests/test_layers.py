@@ -19,7 +19,7 @@ LAYERS = [
     {"_core.device", "_core.region", "_core.node", "_core.freetree"},
     {"_core.freespace"},
     {"_core.pager"},
-    {"_core.index"},
+    {"_core.repair", "_core.index"},
     {"_core.header", "_core.readers", "_core.catalog", "_core.spacemap"},
     {"_core.latch", "_core.alarm", "_core.policy", "_core.patches"},
     {"_core.state", "_core.transactions", "_core.commits", "_core.store"},
