@@ -110,10 +110,9 @@ class Moving(Slices):
         >>> letters.close()
         """
         with self._store.exclusive():
-            length = len(self)
-            if length > 1:
-                pieces = range(0, length // 2, PIECE)
-                self._in_pieces(pieces, lambda low: self._mirror(low, min(low + PIECE, length // 2)))
+            half = len(self) // 2
+            self._in_pieces(range(0, half, PIECE), lambda low: self._mirror(low, min(low + PIECE, half)))
+        self._relieve()
 
     def _mirror(self, low: int, high: int) -> None:
         """Exchange positions ``low`` to ``high`` with those as far from the end, the other way round."""
@@ -170,18 +169,15 @@ class Moving(Slices):
         randrange = (random if rng is None else rng).randrange
         with self._store.exclusive():
             length = len(self)
-            if length < 2:
-                return
             # Written out, a blob keeps its address whatever is written after it.
             self._place_blobs()
-            version = self.version()
             if length <= IN_MEMORY:
-                self._deal(bytearray(16 * length), length, version, randrange)
-                return
-            with TemporaryFile() as file:
-                file.truncate(16 * length)
-                with mmap(file.fileno(), 16 * length) as room:
-                    self._deal(room, length, version, randrange)
+                self._deal(bytearray(16 * length), length, randrange)
+            else:
+                with TemporaryFile() as file:
+                    file.truncate(16 * length)
+                    with mmap(file.fileno(), 16 * length) as room:
+                        self._deal(room, length, randrange)
         self._relieve()
 
     def _place_blobs(self) -> None:
@@ -189,8 +185,9 @@ class Moving(Slices):
         if self._pager.pending_bytes:
             self._store.write_early()
 
-    def _deal(self, room: Any, length: int, version: int, randrange: Any) -> None:
+    def _deal(self, room: Any, length: int, randrange: Any) -> None:
         """Shuffle the pointers within a buffer that has room for them, and put them back."""
+        version = self.version()
         for low in range(0, length, PIECE):
             part = self._entries_between(low, min(low + PIECE, length))
             room[16 * low : 16 * low + len(part)] = part

@@ -8,8 +8,8 @@ from stablemem._core.words cimport INLINE_SIZE, page_t, u64
 cdef class ListCore(Moving):
     @cython.locals(blobs=list, place=Py_ssize_t, version=u64, found=bytes)
     cpdef long long _match(self, long long position, long long stop, int step, bytes blob, value, bint exact) except? -2
-    @cython.locals(version=u64, blob=bytes, position=cython.longlong)
-    cdef object _pop(self, index)
+    @cython.locals(version=u64, blob=bytes, position=cython.longlong, length=cython.longlong)
+    cdef object _pop(self, long long index)
 
 @cython.final
 cdef class BufferIterator:

@@ -256,10 +256,18 @@ class ListCore(Moving):
         It is decoded before it is deleted; if another thread came in between, once more.
         """
         while True:
-            if len(self) == 0:
-                raise IndexError("pop from empty list")
-            version = self.version()
-            blob, position = self._read(index, "pop index out of range")
+            self._enter()
+            try:
+                length = self._index.length
+                if length == 0:
+                    raise IndexError("pop from empty list")
+                position = index + length if index < 0 else index
+                if not 0 <= position < length:
+                    raise IndexError("pop index out of range")
+                version = self._index.version
+                blob = self._blob(position)
+            finally:
+                self._latch.leave()
             value = self._decode(blob, position)
             self._begin_change()
             if self._index.version == version:

@@ -121,25 +121,28 @@ class Slices(Values):
     # -- walks in pieces -----------------------------------------------------------------------------
 
     def _in_pieces(self, pieces: Iterable[Any], work: Callable[[Any], object]) -> None:
-        """Do some work to each piece of the list, each within the latch, all or nothing."""
-        with self._store.exclusive():
-            begun = False
-            try:
-                for piece in pieces:
-                    self._begin_change()
-                    begun = True
-                    try:
-                        work(piece)
-                    except BaseException as error:
-                        self._fail(error)
-                        raise
-                    self._end_change()
-            except BaseException as error:
-                if begun and self._pager.ready:
-                    self._latch.enter()
+        """Do some work to each piece of the list, each within the latch, all or nothing.
+
+        The caller holds the handle, and calls ``_relieve`` when it has let go of it.
+        """
+        begun = False
+        self._begin_change()
+        self._latch.leave()
+        try:
+            for piece in pieces:
+                self._begin_change()
+                begun = True
+                try:
+                    work(piece)
+                except BaseException as error:
                     self._fail(error)
-                raise
-        self._relieve()
+                    raise
+                self._end_change()
+        except BaseException as error:
+            if begun and self._pager.ready:
+                self._latch.enter()
+                self._fail(error)
+            raise
 
     # -- assigning -----------------------------------------------------------------------------------
 
@@ -221,6 +224,7 @@ class Slices(Values):
             with self._store.exclusive():
                 selected = range(*item.indices(len(self)))
                 self._in_pieces(_strides(selected if item.step > 0 else selected[::-1]), self._delete_stride)
+            self._relieve()
             return
         self._begin_change()
         try:
