@@ -25,6 +25,7 @@ LAYERS = [
     {"_core.state", "_core.transactions", "_core.commits", "_core.store"},
     {"_core.opening", "_core.verify", "_core.calls"},
     {"_core.sequence", "_core.heap"},
+    {"_core.sorting"},
     {"blobify", "blobify.protocol", "blobify.plain", "blobify.msgpack", "blobify.registry"},
     {"numbers", "roots", "raw_blocks"},
     {"memory_region"},
