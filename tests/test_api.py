@@ -62,6 +62,7 @@ BUFFER = [
     "shuffle",
     "sizes",
     "snapshot",
+    "sort",
     "stats",
     "swap",
     "swap_remove",

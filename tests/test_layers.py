@@ -26,6 +26,7 @@ LAYERS = [
     {"_core.opening", "_core.verify", "_core.calls"},
     {"_core.rotation", "_core.measure", "_core.values", "_core.slices", "_core.moving"},
     {"_core.sequence", "_core.heap"},
+    {"_core.sorting"},
     {"blobify", "blobify.protocol", "blobify.plain", "blobify.msgpack", "blobify.registry"},
     {"numbers", "roots", "raw_blocks"},
     {"list_calls", "beyond_list"},

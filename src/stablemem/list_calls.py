@@ -10,16 +10,10 @@ from operator import index as as_index
 from typing import TYPE_CHECKING, Any, ClassVar, Self, SupportsIndex, TypeVar, overload
 
 from ._core.sequence import ListCore
-from .blobify import Bytes, Text
 
 __all__ = ["ListCalls"]
 
 T = TypeVar("T")
-
-_EXACT = (Bytes, Text)
-"""Blobifys whose equal values have equal blobs: to compare them, nothing is decoded."""
-
-_END = object()
 
 
 class ListCalls(ListCore, MutableSequence[T]):
@@ -64,7 +58,7 @@ class ListCalls(ListCore, MutableSequence[T]):
                     return one, two
             return None
         from_blob = self._blobify.from_blob
-        exact = type(self._blobify) in _EXACT
+        exact = _equal_by_blob(self._blobify)
         for mine, theirs in zip(self._all_blobs(), other._all_blobs(), strict=False):
             if mine != theirs:
                 one, two = from_blob(mine), from_blob(theirs)
@@ -116,7 +110,7 @@ class ListCalls(ListCore, MutableSequence[T]):
             sought = self._blobify.from_blob(blob)
         except Exception:  # noqa: BLE001 - whatever a Blobify raises for it: the list cannot hold it
             return
-        exact = type(self._blobify) in _EXACT
+        exact = _equal_by_blob(self._blobify)
         while True:
             found = self._match(start, stop, step, blob, sought, exact)
             if found < 0:
@@ -226,3 +220,8 @@ class ListCalls(ListCore, MutableSequence[T]):
 
     def __rmul__(self, times: SupportsIndex) -> list[T]:
         return self[:] * times
+
+
+def _equal_by_blob(blobify: Any) -> bool:
+    """Return whether values are equal exactly when their blobs are, so that none has to be decoded."""
+    return getattr(blobify, "order_preserving", False) is True

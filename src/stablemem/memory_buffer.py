@@ -7,8 +7,9 @@ from datetime import timedelta
 from operator import index as as_index
 from reprlib import Repr, recursive_repr
 from types import TracebackType
-from typing import Any, Self, SupportsIndex, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Literal, Self, SupportsIndex, TypeVar, overload
 
+from ._core import sorting
 from ._core.catalog import MAIN
 from ._core.sequence import ListCore
 from ._core.verify import Report
@@ -17,6 +18,9 @@ from .blobify import Blobify, Bytes, describe, resolve
 from .errors import BlobifyError, StableMemoryError
 from .layout import is_name
 from .memory_region import MemoryRegion, Stats
+
+if TYPE_CHECKING:
+    from _typeshed import SupportsRichComparison, SupportsRichComparisonT
 
 __all__ = ["MemoryBuffer"]
 
@@ -281,6 +285,53 @@ class MemoryBuffer(BeyondList[T]):
     def __deepcopy__(self, memo: dict[int, Any]) -> "MemoryBuffer[T]":
         """Return a copy; its values come from blobs, so that they share nothing either way."""
         return self.copy()
+
+    # -- order ---------------------------------------------------------------------------------------
+
+    @overload
+    def sort(
+        self: "MemoryBuffer[SupportsRichComparisonT]", *, key: None = None, reverse: bool = False
+    ) -> None: ...
+    @overload
+    def sort(self, *, key: "Callable[[T], SupportsRichComparison]", reverse: bool = False) -> None: ...
+    @overload
+    def sort(self, *, reverse: bool = False, by_blob: Literal[True]) -> None: ...
+
+    def sort(self, *, key: Any = None, reverse: bool = False, by_blob: bool = False) -> None:
+        """Put the values in ascending order, as ``list.sort`` does: stable, by ``<`` alone.
+
+        Pointers are permuted; no value is moved or written again. If ``key`` or a comparison raises, the
+        list is as it was. Reading the list is allowed meanwhile, and finds it as it was.
+
+        O(n log n) comparisons, fewer in a list that is partly in order; if it is in order altogether,
+        nothing is changed. What fits into some 256 MiB when decoded is sorted in memory. A longer list is
+        sorted in runs of that size, merged by way of temporary files in ``tempfile.gettempdir()``: as
+        many bytes as its blobs, plus 32 a value. Each value is decoded, and ``key`` called for it,
+        twice then, or once more for every 256-fold of runs.
+
+        Args:
+            key: what to compare by, called with each value.
+            reverse: whether the greatest comes first; equal values keep their order also then.
+            by_blob: compare the blobs, without decoding, as is done anyway without ``key`` where the
+                Blobify keeps order. Another Blobify is an error.
+
+        Raises:
+            TypeError: two values cannot be compared; or ``by_blob`` with ``key``, or with a Blobify that
+                does not say ``order_preserving``.
+            ValueError: ``key`` or a comparison has changed the list; what it did stays, nothing is sorted.
+            OSError: no room for the temporary files, or the disk failed; in the latter case the
+                uncommitted changes were rolled back.
+
+        >>> words = MemoryBuffer.from_iterable(["pear", "fig", "apple"], blobify="text")
+        >>> words.sort()
+        >>> words[:]
+        ['apple', 'fig', 'pear']
+        >>> words.sort(key=len, reverse=True)
+        >>> words[:]
+        ['apple', 'pear', 'fig']
+        >>> words.close()
+        """
+        sorting.sort(self, key, reverse, by_blob)
 
     # -- what it is ----------------------------------------------------------------------------------
 
