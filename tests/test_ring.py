@@ -4,7 +4,7 @@ from collections import deque
 
 import pytest
 
-from stablemem import BlobifyError, MemoryBuffer
+from stablemem import COMPILED, BlobifyError, MemoryBuffer
 from support import scaled
 
 MOST = [0, 1, 3, 300, None]
@@ -179,6 +179,7 @@ def test_a_queue_stops_growing(path, left):
         assert len(values) == 500
 
 
+@pytest.mark.skipif(not COMPILED, reason="takes minutes interpreted")
 def test_a_queue_of_unsynced_commits_stops_growing(path):
     """What they leave behind is free again once 64 MiB of it have made one of them a synced one."""
     with MemoryBuffer(path, blobify="bytes", sync=False) as values:
