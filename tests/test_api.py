@@ -17,6 +17,7 @@ NAMES = [
     "RegionClosedError",
     "RegionFullError",
     "RegionLockedError",
+    "Sizes",
     "StableMemoryError",
     "Stats",
     "VersionError",

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["MemoryBuffer"]
 
 T = TypeVar("T")
+V = TypeVar("V")
 
 _DEFAULTS = {
     "mode": "a", "autocommit": False, "commit_every": None, "sync": True, "checksums": True, "timeout": 0.0,
@@ -210,28 +211,29 @@ class MemoryBuffer(BeyondList[T]):
     @classmethod
     def from_iterable(
         cls,
-        values: Iterable[T],
+        values: Iterable[V],
         source: str | os.PathLike[str] | MemoryRegion | None = None,
         mode: str = "a",
         **options: Any,
-    ) -> "MemoryBuffer[T]":
+    ) -> "MemoryBuffer[V]":
         """Return a list with the values added at its end, committed.
 
         >>> MemoryBuffer.from_iterable("abc")
         MemoryBuffer(['a', 'b', 'c'])
         """
-        buffer: MemoryBuffer[T] = cls(source, mode, **options)
-        return buffer._made(lambda: buffer.extend(values))
+        buffer: Any = cls(source, mode, **options)
+        made: MemoryBuffer[V] = buffer._made(lambda: buffer.extend(values))
+        return made
 
     @classmethod
     def tabulate(
         cls,
         n: SupportsIndex,
-        function: Callable[[int], T],
+        function: Callable[[int], V],
         source: str | os.PathLike[str] | MemoryRegion | None = None,
         mode: str = "a",
         **options: Any,
-    ) -> "MemoryBuffer[T]":
+    ) -> "MemoryBuffer[V]":
         """Return a list with ``function(0)`` to ``function(n - 1)`` added at its end, committed.
 
         >>> MemoryBuffer.tabulate(4, lambda n: n * n)
@@ -243,18 +245,19 @@ class MemoryBuffer(BeyondList[T]):
     def filled(
         cls,
         n: SupportsIndex,
-        value: T,
+        value: V,
         source: str | os.PathLike[str] | MemoryRegion | None = None,
         mode: str = "a",
         **options: Any,
-    ) -> "MemoryBuffer[T]":
+    ) -> "MemoryBuffer[V]":
         """Return a list with a value added at its end ``n`` times, committed; it is encoded once.
 
         >>> MemoryBuffer.filled(3, "x")
         MemoryBuffer(['x', 'x', 'x'])
         """
-        buffer: MemoryBuffer[T] = cls(source, mode, **options)
-        return buffer._made(lambda: buffer._append_copies(value, as_index(n)))
+        buffer: Any = cls(source, mode, **options)
+        made: MemoryBuffer[V] = buffer._made(lambda: buffer._append_copies(value, as_index(n)))
+        return made
 
     def _made(self, fill: Callable[[], object]) -> Self:
         """Fill a list that was just opened, and commit; a failure closes it as it was."""
