@@ -131,6 +131,12 @@ class RegionMachine(RuleBasedStateMachine):
         if len(self.now[name]) < 50:
             self.both(name, lambda values: values.reverse())
 
+    @rule(
+        name=st.sampled_from(NAMES), key=st.sampled_from([None, len, bytes.swapcase]), reverse=st.booleans()
+    )
+    def sort(self, name, key, reverse):
+        self.both(name, lambda values: values.sort(key=key, reverse=reverse))
+
     @rule(name=st.sampled_from(NAMES))
     def iterate(self, name):
         self.both(name, lambda values: list(reversed(values)) if len(values) % 2 else list(iter(values)))
