@@ -283,6 +283,7 @@ class MemoryBuffer(ListCore, MutableSequence[T]):
         >>> words.sort(key=len, reverse=True)
         >>> words[:]
         ['apple', 'pear', 'fig']
+        >>> words.close()
         """
         sorting.sort(self, key, reverse, by_blob)
 
