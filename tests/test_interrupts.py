@@ -3,15 +3,16 @@
 import contextlib
 import random
 import signal
+import sys
 import threading
 import time
 
 import pytest
 
-from stablemem import MemoryBuffer
+from stablemem import COMPILED, MemoryBuffer
 from support import chosen_seed, scaled
 
-SIZE = 3000
+SIZE = 3000 if COMPILED else 600
 ARMED: list[int] = []
 """Not empty while an interrupt is wanted."""
 
@@ -53,7 +54,7 @@ def delete_stride(values):
 
 
 def remove(values):
-    values.remove(700)
+    values.remove(300)
 
 
 def shuffle(values):
@@ -134,6 +135,56 @@ def test_interrupts_by_a_signal(operation, path):
             values.commit(sync=False)
         values.verify()
     print(f"{operation.__name__}: {met} interrupts met")
+
+
+@pytest.mark.skipif(COMPILED, reason="compiled, nothing is raised between the lines")
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_interrupts_at_any_line(operation, path):
+    """Raised by a trace function, at more places than a signal reaches."""
+    rng = random.Random(chosen_seed())
+    before, after, _ = outcomes(operation)
+    left = 1 << 60
+    lines = 0
+
+    def trace(frame, event, argument):
+        nonlocal left, lines
+        if "stablemem" not in frame.f_code.co_filename:
+            return None
+        if event == "line":
+            lines += 1
+            left -= 1
+            if left == 0:
+                raise KeyboardInterrupt
+        return trace
+
+    def traced(values):
+        nonlocal lines
+        lines = 0
+        sys.settrace(trace)
+        try:
+            operation(values)
+        except KeyboardInterrupt:
+            return True
+        finally:
+            sys.settrace(None)
+        return False
+
+    with MemoryBuffer(path, blobify=Slow()) as values:
+        values.extend(range(SIZE))
+        values.commit(sync=False)
+        traced(values)
+        total = lines
+        for number in range(scaled(0, 60, 2000)):
+            values[:] = before
+            values.commit(sync=False)
+            near = (number, total - number, rng.randrange(total))[number % 3]
+            left = near + 1
+            traced(values)
+            left = 1 << 60
+            assert values[:] in (before, after), near
+            assert values._store.indexes["main"].check() == []
+        values.commit()
+        values.verify()
 
 
 @pytest.fixture(autouse=True)

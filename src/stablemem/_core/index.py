@@ -147,6 +147,8 @@ class Index:
         count = count_of(page)
         if level_of(page) or left >= count:
             bad_node(self.pager, reference, f"a leaf with value {left}", page)
+        # The bound that makes it hold comes last: interpreted, an interrupt may come in between.
+        self._near_to = 0
         self._near = reference
         self._near_from = position - left
         self._near_to = position - left + count

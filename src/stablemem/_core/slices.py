@@ -140,8 +140,10 @@ class Slices(Values):
                 self._end_change()
         except BaseException as error:
             if begun and self._pager.ready:
-                self._latch.enter()
-                self._fail(error)
+                # Refused only where the interrupt left the latch taken: the next call undoes it then.
+                with suppress(StableMemoryError):
+                    self._latch.enter()
+                    self._fail(error)
             raise
 
     # -- assigning -----------------------------------------------------------------------------------
