@@ -285,6 +285,12 @@ class RegionMachine(RuleBasedStateMachine):
         with ours.copy() as copied:
             assert copied == ours
 
+    @rule(
+        name=st.sampled_from(NAMES), key=st.sampled_from([None, len, bytes.swapcase]), reverse=st.booleans()
+    )
+    def sort(self, name, key, reverse):
+        self.both(name, lambda values: values.sort(key=key, reverse=reverse))
+
     @rule(name=st.sampled_from(NAMES))
     def iterate(self, name):
         self.both(name, lambda values: list(reversed(values)) if len(values) % 2 else list(iter(values)))

@@ -56,6 +56,12 @@ def values(texts: MemoryBuffer[str]) -> None:
     texts[0] = "x"
     texts[0:1] = ["x", "y"]
     del texts[0], texts[0:1]
+    texts.sort()
+    texts.sort(key=len, reverse=True)
+    texts.sort(by_blob=True)
+    texts.sort(key=lambda text: (len(text), text))
+    texts.sort(len)  # type: ignore[call-overload]
+    texts.sort(key=len, by_blob=True)  # type: ignore[call-overload]
     texts.append(1)  # type: ignore[arg-type]
     texts[0] = b"x"  # type: ignore[call-overload]
     texts["a"]  # type: ignore[call-overload]

@@ -398,7 +398,7 @@ class Run:
         keys = []
         records = []
         at = 0
-        room = RUN_SIZE // FAN_IN
+        room = max(1, RUN_SIZE // FAN_IN)
         while at + 16 <= len(data) and room > 0:
             first, second = get64(data, at), get64(data, at + 8)
             size = low32(second)
