@@ -156,10 +156,6 @@ class RegionMachine(RuleBasedStateMachine):
     def reverse(self, name):
         self.both(name, lambda values: values.reverse())
 
-    @rule(name=st.sampled_from(NAMES), backwards=st.booleans(), key=st.sampled_from([None, len, hash]))
-    def sort(self, name, backwards, key):
-        self.both(name, lambda values: values.sort(key=key, reverse=backwards))
-
     @rule(name=st.sampled_from(NAMES), step=st.sampled_from([2, 3, 7, 64, 65, -2, -100]), given=blobs())
     def change_stride(self, name, step, given):
         number = len(self.now[name][::step])
