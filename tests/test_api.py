@@ -17,6 +17,7 @@ NAMES = [
     "RegionClosedError",
     "RegionFullError",
     "RegionLockedError",
+    "Sizes",
     "StableMemoryError",
     "Stats",
     "VersionError",
@@ -25,28 +26,50 @@ NAMES = [
 
 BUFFER = [
     "append",
+    "appendleft",
+    "blob_view",
     "blobify",
+    "blobs",
     "clear",
     "close",
     "closed",
     "commit",
     "compact",
+    "copy",
     "count",
+    "edit",
     "extend",
+    "extendleft",
+    "filled",
     "from_iterable",
+    "get",
+    "get_many",
     "index",
     "insert",
+    "items",
+    "maxlen",
     "mode",
     "name",
     "path",
+    "pointers",
     "pop",
+    "popleft",
     "refresh",
     "region",
     "remove",
     "reverse",
+    "rindex",
     "rollback",
+    "rotate",
+    "shuffle",
+    "sizes",
     "snapshot",
+    "sort",
     "stats",
+    "swap",
+    "swap_remove",
+    "tabulate",
+    "to_list",
     "transaction",
     "verify",
 ]
@@ -117,7 +140,7 @@ def test_memory_buffer():
     )
     parameters = inspect.signature(MemoryBuffer).parameters
     common = ["autocommit", "commit_every", "sync", "checksums", "timeout"]
-    assert list(parameters) == ["source", "mode", "name", "blobify", *common]
+    assert list(parameters) == ["source", "mode", "name", "blobify", *common, "maxlen"]
     assert [each.name for each in parameters.values() if each.kind is each.KEYWORD_ONLY] == list(parameters)[
         2:
     ]

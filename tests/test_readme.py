@@ -28,29 +28,34 @@ class _Checker(doctest.OutputChecker):
         return super().check_output(want, got, optionflags)
 
 
-def blocks(language: str) -> list[tuple[int, str]]:
+def blocks(language: str, document: Path = README) -> list[tuple[int, str]]:
     """Return the fenced blocks of a language, with the lines they begin in."""
-    text = README.read_text(encoding="utf-8")
+    text = document.read_text(encoding="utf-8")
     found = re.finditer(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
     return [(text.count("\n", 0, match.start(1)), match.group(1)) for match in found]
 
 
-def test_python_examples(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
+def check_python(document: Path) -> None:
+    """Run the Python blocks of a document in the current folder."""
     flags = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
     runner = doctest.DocTestRunner(_Checker(), verbose=False, optionflags=flags)
     names: dict[str, object] = {}
-    found = blocks("python")
+    found = blocks("python", document)
     assert found
     for line, block in found:
         if not block.startswith(">>>"):
-            exec(compile(block, "README.md", "exec"), names)
+            exec(compile(block, document.name, "exec"), names)
             continue
-        example = doctest.DocTestParser().get_doctest(block, names, "README.md", str(README), line)
+        example = doctest.DocTestParser().get_doctest(block, names, document.name, str(document), line)
         report: list[str] = []
         runner.run(example, out=report.append, clear_globs=False)
         names.update(example.globs)
         assert not report, "".join(report)
+
+
+def test_python_examples(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    check_python(README)
 
 
 def test_console_examples(

@@ -1,9 +1,11 @@
 """A region against plain lists: hypothesis finds short counterexamples, long seeded runs deep ones."""
 
 import contextlib
+import operator
 import os
 import random
 import tempfile
+from collections import deque
 
 import pytest
 from hypothesis import settings
@@ -17,7 +19,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from stablemem import COMPILED, MemoryRegion
+from stablemem import COMPILED, MemoryBuffer, MemoryRegion
 from support import chosen_seed, scaled
 from support.player import Player, same
 
@@ -39,6 +41,19 @@ SLICES = st.builds(slice, BOUNDS, BOUNDS, st.sampled_from([None, 1, -1, 2, -2, 3
 
 class Undo(Exception):  # noqa: N818 - it is no error
     """Leaves a transaction block."""
+
+
+def as_deque(call):
+    """Return a call on a list that goes by way of a deque, and the call itself."""
+
+    def by_deque(values):
+        kept = deque(values)
+        try:
+            return call(kept)
+        finally:
+            values[:] = kept
+
+    return by_deque, call
 
 
 class RegionMachine(RuleBasedStateMachine):
@@ -71,6 +86,17 @@ class RegionMachine(RuleBasedStateMachine):
         for values in (self.now[name], self.lists[name]):
             try:
                 outcomes.append(call(values))
+            except (IndexError, ValueError, TypeError) as error:
+                outcomes.append(type(error))
+        assert outcomes[0] == outcomes[1]
+
+    def same_change(self, name, by_list, by_buffer):
+        """Do to the list what another call does to its model."""
+        outcomes = []
+        for values, call in ((self.now[name], by_list), (self.lists[name], by_buffer)):
+            try:
+                result = call(values)
+                outcomes.append(None if result is values else result)
             except (IndexError, ValueError, TypeError) as error:
                 outcomes.append(type(error))
         assert outcomes[0] == outcomes[1]
@@ -128,8 +154,138 @@ class RegionMachine(RuleBasedStateMachine):
 
     @rule(name=st.sampled_from(NAMES))
     def reverse(self, name):
-        if len(self.now[name]) < 50:
-            self.both(name, lambda values: values.reverse())
+        self.both(name, lambda values: values.reverse())
+
+    @rule(name=st.sampled_from(NAMES), step=st.sampled_from([2, 3, 7, 64, 65, -2, -100]), given=blobs())
+    def change_stride(self, name, step, given):
+        number = len(self.now[name][::step])
+        self.both(name, lambda values: values.__setitem__(slice(None, None, step), [given] * number))
+
+    @rule(name=st.sampled_from(NAMES), step=st.sampled_from([2, 3, 7, 64, 65, -2, -100]))
+    def delete_stride(self, name, step):
+        self.both(name, lambda values: values.__delitem__(slice(None, None, step)))
+
+    @rule(name=st.sampled_from(NAMES), times=st.integers(-1, 3))
+    def multiply(self, name, times):
+        if len(self.now[name]) < 800:
+            self.both(name, lambda values: (values.__imul__(times), None)[1])
+
+    @rule(name=st.sampled_from(NAMES), other=st.sampled_from(NAMES))
+    def add(self, name, other):
+        if len(self.now[other]) < 800:
+            self.same_change(
+                name,
+                lambda values: values.__iadd__(self.now[other]),
+                lambda values: values.__iadd__(self.lists[other]),
+            )
+
+    @rule(name=st.sampled_from(NAMES), at=st.integers(-400, 400), to=st.integers(-400, 400), given=blobs())
+    def search(self, name, at, to, given):
+        sought = self.now[name][at] if -len(self.now[name]) <= at < len(self.now[name]) else given
+        self.both(name, lambda values: sought in values)
+        self.both(name, lambda values: values.count(sought))
+        self.both(name, lambda values: values.index(sought, at, to))
+
+    @rule(name=st.sampled_from(NAMES), at=st.integers(-400, 400), given=blobs())
+    def remove(self, name, at, given):
+        sought = self.now[name][at] if -len(self.now[name]) <= at < len(self.now[name]) else given
+        self.both(name, lambda values: values.remove(sought))
+
+    @rule(name=st.sampled_from(NAMES), at=st.integers(-400, 400), to=st.integers(-400, 400))
+    def swap(self, name, at, to):
+        def by_list(values):
+            values[at], values[to] = values[to], values[at]
+
+        self.same_change(name, by_list, lambda values: values.swap(at, to))
+
+    @rule(name=st.sampled_from(NAMES), at=st.integers(-400, 400))
+    def swap_remove(self, name, at):
+        def by_list(values):
+            values[at], values[-1] = values[-1], values[at]
+            return values.pop()
+
+        self.same_change(name, by_list, lambda values: values.swap_remove(at))
+
+    @rule(name=st.sampled_from(NAMES), seed=st.integers(0, 5))
+    def shuffle(self, name, seed):
+        self.lists[name].shuffle(random.Random(seed))
+        assert sorted(self.lists[name]) == sorted(self.now[name])
+        self.now[name] = self.lists[name][:]
+
+    @rule(name=st.sampled_from(NAMES), steps=st.integers(-1000, 1000))
+    def rotate(self, name, steps):
+        self.same_change(name, *as_deque(lambda values: values.rotate(steps)))
+
+    @rule(name=st.sampled_from(NAMES), given=blobs())
+    def appendleft(self, name, given):
+        self.same_change(name, *as_deque(lambda values: values.appendleft(given)))
+
+    @rule(name=st.sampled_from(NAMES))
+    def popleft(self, name):
+        self.same_change(name, *as_deque(lambda values: values.popleft()))
+
+    @rule(name=st.sampled_from(NAMES), given=VALUES, times=st.sampled_from([1, 60]))
+    def extendleft(self, name, given, times):
+        self.same_change(name, *as_deque(lambda values: values.extendleft(given * times)))
+
+    @rule(name=st.sampled_from(NAMES), given=VALUES, most=st.sampled_from([0, 1, 5, 300]))
+    def ring(self, name, given, most):
+        """Another handle on the list keeps the newest values only."""
+
+        def by_list(values):
+            if given:
+                kept = deque(values, most)
+                kept.extend(given)
+                values[:] = kept
+
+        def by_buffer(values):
+            if given:
+                MemoryBuffer(self.region, name=name, maxlen=most).extend(given)
+
+        self.same_change(name, by_list, by_buffer)
+
+    @rule(name=st.sampled_from(NAMES), at=st.integers(-400, 400), given=blobs())
+    def edit(self, name, at, given):
+        def by_list(values):
+            values[at] = bytes(values[at])
+
+        def by_buffer(values):
+            with values.edit(at) as value:
+                assert value == values[at]
+
+        self.same_change(name, by_list, by_buffer)
+
+    @rule(name=st.sampled_from(NAMES), asked=st.lists(st.integers(-300, 300), max_size=8))
+    def get_many(self, name, asked):
+        self.same_change(
+            name, lambda values: [values[at] for at in asked], lambda values: values.get_many(asked)
+        )
+
+    @rule(name=st.sampled_from(NAMES), low=BOUNDS, high=BOUNDS, backwards=st.booleans())
+    def ranges(self, name, low, high, backwards):
+        ours, model = self.lists[name], self.now[name]
+        places = range(len(model))[slice(low, high)]
+        places = places[::-1] if backwards else places
+        assert list(ours.items(low, high, reverse=backwards)) == [(at, model[at]) for at in places]
+        assert list(ours.blobs(low, high, reverse=backwards)) == [model[at] for at in places]
+        sizes = [size for _, size in ours.pointers(low, high, reverse=backwards)]
+        assert sizes == [len(model[at]) for at in places]
+        assert ours.sizes().blob_bytes == sum(map(len, model))
+
+    @rule(name=st.sampled_from(NAMES), other=st.sampled_from(NAMES))
+    def compare(self, name, other):
+        ours, theirs = self.lists[name], self.lists[other]
+        for compare in (operator.eq, operator.lt, operator.ge):
+            wanted = compare(self.now[name], self.now[other])
+            assert compare(ours, theirs) == compare(ours, self.now[other]) == wanted
+        with ours.copy() as copied:
+            assert copied == ours
+
+    @rule(
+        name=st.sampled_from(NAMES), key=st.sampled_from([None, len, bytes.swapcase]), reverse=st.booleans()
+    )
+    def sort(self, name, key, reverse):
+        self.both(name, lambda values: values.sort(key=key, reverse=reverse))
 
     @rule(name=st.sampled_from(NAMES))
     def iterate(self, name):
@@ -250,7 +406,7 @@ class RegionMachine(RuleBasedStateMachine):
 
 
 def test_machine():
-    examples = scaled(60, 25, 3000)
+    examples = scaled(150, 30, 3000)
     run_state_machine_as_test(
         RegionMachine, settings=settings(max_examples=examples, stateful_step_count=30 if COMPILED else 20)
     )

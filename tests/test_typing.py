@@ -1,6 +1,8 @@
-"""mypy reads the types that users see as tests/typing says."""
+"""mypy and pyright read the types that users see as tests/typing says."""
 
 import importlib.util
+import json
+import shutil
 import subprocess
 import sys
 
@@ -20,3 +22,18 @@ def test_types_of_the_main_calls():
     ours = [line for line in done.stdout.splitlines() if line.startswith("tests/typing") and "error" in line]
     assert not ours, "\n".join(ours)
     assert done.returncode in {0, 1}, done.stdout + done.stderr
+
+
+PYRIGHT = shutil.which("pyright") or shutil.which("basedpyright")
+
+
+@pytest.mark.skipif(PYRIGHT is None, reason="pyright is not installed")
+def test_types_as_pyright_reads_them():
+    """It finds the types that are asserted, and the mistakes that mypy is told to pass over, and no other."""
+    command = [PYRIGHT, "--outputjson", "--pythonpath", sys.executable, str(TESTS / "typing")]
+    done = subprocess.run(command, cwd=TESTS.parent, capture_output=True, text=True, timeout=300, check=False)
+    lines = (TESTS / "typing" / "calls.py").read_text().splitlines()
+    for found in json.loads(done.stdout)["generalDiagnostics"]:
+        if found["severity"] == "error" and found["file"].endswith("calls.py"):
+            line = lines[found["range"]["start"]["line"]]
+            assert "type: ignore" in line, f"{line.strip()}: {found['message']}"

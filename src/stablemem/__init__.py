@@ -10,6 +10,7 @@
 
 from . import blobify
 from ._core.checksum import COMPILED
+from .beyond_list import Sizes
 from .errors import (
     BlobifyError,
     BlockError,
@@ -37,6 +38,7 @@ __all__ = [
     "RegionClosedError",
     "RegionFullError",
     "RegionLockedError",
+    "Sizes",
     "StableMemoryError",
     "Stats",
     "VersionError",

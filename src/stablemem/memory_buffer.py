@@ -1,24 +1,31 @@
 """MemoryBuffer: a list whose values live in a region."""
 
 import os
-from collections.abc import Callable, Iterable, Iterator, MutableSequence
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from datetime import timedelta
-from reprlib import Repr
+from operator import index as as_index
+from reprlib import Repr, recursive_repr
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, SupportsIndex, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Literal, Self, SupportsIndex, TypeVar, overload
 
+from ._core import sorting
 from ._core.catalog import MAIN
 from ._core.sequence import ListCore
 from ._core.verify import Report
+from .beyond_list import BeyondList
 from .blobify import Blobify, Bytes, describe, resolve
 from .errors import BlobifyError, StableMemoryError
 from .layout import is_name
 from .memory_region import MemoryRegion, Stats
 
+if TYPE_CHECKING:
+    from _typeshed import SupportsRichComparison, SupportsRichComparisonT
+
 __all__ = ["MemoryBuffer"]
 
 T = TypeVar("T")
+V = TypeVar("V")
 
 _DEFAULTS = {
     "mode": "a", "autocommit": False, "commit_every": None, "sync": True, "checksums": True, "timeout": 0.0,
@@ -27,7 +34,7 @@ _SHOWN = 6
 _REPR = Repr()
 
 
-class MemoryBuffer(ListCore, MutableSequence[T]):
+class MemoryBuffer(BeyondList[T]):
     """A list that lives in a file: larger than memory, open at once, safe against crashes.
 
     Nothing is kept before ``commit()``, the end of ``with``, or ``close()``. A value returned is a copy:
@@ -41,6 +48,10 @@ class MemoryBuffer(ListCore, MutableSequence[T]):
             what the file says, and Msgpack for a new list.
         autocommit, commit_every, sync, checksums, timeout: as for MemoryRegion; not with one that is open
             already, which has its own.
+        maxlen: how many values to keep, the newest, as ``collections.deque`` does: ``append``, ``extend``
+            and slice assignment drop the first ones, ``appendleft`` and ``extendleft`` the last;
+            ``insert`` into a full list is an IndexError. Holds for this handle and is not stored; what is
+            there already stays until the next addition.
 
     Raises:
         FileNotFoundError, FileExistsError, IsADirectoryError, PermissionError: as ``open`` does.
@@ -73,6 +84,7 @@ class MemoryBuffer(ListCore, MutableSequence[T]):
         sync: bool = True,
         checksums: bool = True,
         timeout: float = 0.0,
+        maxlen: int | None = None,
     ) -> None: ...
 
     @overload
@@ -88,6 +100,7 @@ class MemoryBuffer(ListCore, MutableSequence[T]):
         sync: bool = True,
         checksums: bool = True,
         timeout: float = 0.0,
+        maxlen: int | None = None,
     ) -> None: ...
 
     @overload
@@ -103,6 +116,7 @@ class MemoryBuffer(ListCore, MutableSequence[T]):
         sync: bool = True,
         checksums: bool = True,
         timeout: float = 0.0,
+        maxlen: int | None = None,
     ) -> None: ...
 
     def __init__(
@@ -117,6 +131,7 @@ class MemoryBuffer(ListCore, MutableSequence[T]):
         sync: bool = True,
         checksums: bool = True,
         timeout: float = 0.0,
+        maxlen: int | None = None,
     ) -> None:
         if not is_name(name):
             shown = _REPR.repr(name)
@@ -124,6 +139,7 @@ class MemoryBuffer(ListCore, MutableSequence[T]):
                 f"the name of a list is a str of 1 to 65535 bytes in UTF-8, not {shown}: "
                 f"name it, or leave name= out"
             )
+        self._maxlen = _most(maxlen)
         self._owner = not isinstance(source, MemoryRegion)
         self._detached = False
         if isinstance(source, MemoryRegion):
@@ -176,7 +192,7 @@ class MemoryBuffer(ListCore, MutableSequence[T]):
                 f"{where} has no list {name!r}; it has {sorted(store.entries)}: open one of these, or make "
                 f"it with mode='a'"
             )
-        ListCore.__init__(self, store, name, chosen, type(chosen) is Bytes)
+        ListCore.__init__(self, store, name, chosen, type(chosen) is Bytes, self._maxlen)
         self._choice = blobify
         self._region._attached(self)
 
@@ -195,46 +211,130 @@ class MemoryBuffer(ListCore, MutableSequence[T]):
     @classmethod
     def from_iterable(
         cls,
-        values: Iterable[T],
+        values: Iterable[V],
         source: str | os.PathLike[str] | MemoryRegion | None = None,
         mode: str = "a",
         **options: Any,
-    ) -> "MemoryBuffer[T]":
+    ) -> "MemoryBuffer[V]":
         """Return a list with the values added at its end, committed.
 
         >>> MemoryBuffer.from_iterable("abc")
         MemoryBuffer(['a', 'b', 'c'])
         """
-        buffer: MemoryBuffer[T] = cls(source, mode, **options)
-        try:
-            buffer.extend(values)
-            buffer.commit()
-        except BaseException:
-            if buffer._owner:
-                buffer._store.close(commit=False)
-            raise
-        return buffer
+        buffer: Any = cls(source, mode, **options)
+        made: MemoryBuffer[V] = buffer._made(lambda: buffer.extend(values))
+        return made
 
-    if TYPE_CHECKING:
-        # ListCore does these; what follows is their types.
-        @overload
-        def __getitem__(self, item: SupportsIndex) -> T: ...
-        @overload
-        def __getitem__(self, item: slice) -> list[T]: ...
-        def __getitem__(self, item: Any) -> Any: ...
-        @overload
-        def __setitem__(self, item: SupportsIndex, value: T) -> None: ...
-        @overload
-        def __setitem__(self, item: slice, value: Iterable[T]) -> None: ...
-        def __setitem__(self, item: Any, value: Any) -> None: ...
-        def __delitem__(self, item: SupportsIndex | slice) -> None: ...
-        def __len__(self) -> int: ...
-        def __iter__(self) -> Iterator[T]: ...
-        def __reversed__(self) -> Iterator[T]: ...
-        def append(self, value: T) -> None: ...  # noqa: D102
-        def insert(self, index: SupportsIndex, value: T) -> None: ...  # noqa: D102
-        def extend(self, values: Iterable[T]) -> None: ...  # noqa: D102
-        def pop(self, index: SupportsIndex = -1) -> T: ...  # noqa: D102
+    @classmethod
+    def tabulate(
+        cls,
+        n: SupportsIndex,
+        function: Callable[[int], V],
+        source: str | os.PathLike[str] | MemoryRegion | None = None,
+        mode: str = "a",
+        **options: Any,
+    ) -> "MemoryBuffer[V]":
+        """Return a list with ``function(0)`` to ``function(n - 1)`` added at its end, committed.
+
+        >>> MemoryBuffer.tabulate(4, lambda n: n * n)
+        MemoryBuffer([0, 1, 4, 9])
+        """
+        return cls.from_iterable(map(function, range(as_index(n))), source, mode, **options)
+
+    @classmethod
+    def filled(
+        cls,
+        n: SupportsIndex,
+        value: V,
+        source: str | os.PathLike[str] | MemoryRegion | None = None,
+        mode: str = "a",
+        **options: Any,
+    ) -> "MemoryBuffer[V]":
+        """Return a list with a value added at its end ``n`` times, committed; it is encoded once.
+
+        >>> MemoryBuffer.filled(3, "x")
+        MemoryBuffer(['x', 'x', 'x'])
+        """
+        buffer: Any = cls(source, mode, **options)
+        made: MemoryBuffer[V] = buffer._made(lambda: buffer._append_copies(value, as_index(n)))
+        return made
+
+    def _made(self, fill: Callable[[], object]) -> Self:
+        """Fill a list that was just opened, and commit; a failure closes it as it was."""
+        try:
+            fill()
+            self.commit()
+        except BaseException:
+            if self._owner:
+                self._store.close(commit=False)
+            raise
+        return self
+
+    def copy(self) -> "MemoryBuffer[T]":
+        """Return a list in memory of the same values, Blobify and ``maxlen``. O(n); blobs are not decoded.
+
+        >>> letters = MemoryBuffer.from_iterable("ab")
+        >>> other = letters.copy(); other.append("c"); letters, other
+        (MemoryBuffer(['a', 'b']), MemoryBuffer(['a', 'b', 'c']))
+        >>> letters.close(), other.close()
+        (None, None)
+        """
+        with self._store.exclusive():
+            other: MemoryBuffer[T] = MemoryBuffer(blobify=self.blobify, maxlen=self.maxlen)
+            return other._made(lambda: other.extend(self))
+
+    __copy__ = copy
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "MemoryBuffer[T]":
+        """Return a copy; its values come from blobs, so that they share nothing either way."""
+        return self.copy()
+
+    # -- order ---------------------------------------------------------------------------------------
+
+    @overload
+    def sort(
+        self: "MemoryBuffer[SupportsRichComparisonT]", *, key: None = None, reverse: bool = False
+    ) -> None: ...
+    @overload
+    def sort(self, *, key: "Callable[[T], SupportsRichComparison]", reverse: bool = False) -> None: ...
+    @overload
+    def sort(self, *, reverse: bool = False, by_blob: Literal[True]) -> None: ...
+
+    def sort(self, *, key: Any = None, reverse: bool = False, by_blob: bool = False) -> None:
+        """Put the values in ascending order, as ``list.sort`` does: stable, by ``<`` alone.
+
+        Pointers are permuted; no value is moved or written again. If ``key`` or a comparison raises, the
+        list is as it was. Reading the list is allowed meanwhile, and finds it as it was.
+
+        O(n log n) comparisons, fewer in a list that is partly in order; if it is in order altogether,
+        nothing is changed. What fits into some 256 MiB when decoded is sorted in memory. A longer list is
+        sorted in runs of that size, merged by way of temporary files in ``tempfile.gettempdir()``: as
+        many bytes as its blobs, plus 32 a value. Each value is decoded, and ``key`` called for it,
+        twice then, or once more for every 256-fold of runs.
+
+        Args:
+            key: what to compare by, called with each value.
+            reverse: whether the greatest comes first; equal values keep their order also then.
+            by_blob: compare the blobs, without decoding, as is done anyway without ``key`` where the
+                Blobify keeps order. Another Blobify is an error.
+
+        Raises:
+            TypeError: two values cannot be compared; or ``by_blob`` with ``key``, or with a Blobify that
+                does not say ``order_preserving``.
+            ValueError: ``key`` or a comparison has changed the list; what it did stays, nothing is sorted.
+            OSError: no room for the temporary files, or the disk failed; in the latter case the
+                uncommitted changes were rolled back.
+
+        >>> words = MemoryBuffer.from_iterable(["pear", "fig", "apple"], blobify="text")
+        >>> words.sort()
+        >>> words[:]
+        ['apple', 'fig', 'pear']
+        >>> words.sort(key=len, reverse=True)
+        >>> words[:]
+        ['apple', 'pear', 'fig']
+        >>> words.close()
+        """
+        sorting.sort(self, key, reverse, by_blob)
 
     # -- what it is ----------------------------------------------------------------------------------
 
@@ -270,6 +370,7 @@ class MemoryBuffer(ListCore, MutableSequence[T]):
         """Whether it was closed, or its region."""
         return self._detached or self._region.closed
 
+    @recursive_repr("MemoryBuffer([...])")
     def __repr__(self) -> str:
         """Return the class, the first values, how many there are, and the file."""
         if self.closed:
@@ -317,6 +418,7 @@ class MemoryBuffer(ListCore, MutableSequence[T]):
         try:
             other: MemoryBuffer[T] = MemoryBuffer.__new__(MemoryBuffer)
             other._owner, other._detached, other._region = True, False, region
+            other._maxlen = self._maxlen
             other._attach(self.name, self.blobify, absent=True)
         except BaseException:
             region.close()
@@ -373,6 +475,21 @@ class MemoryBuffer(ListCore, MutableSequence[T]):
             raise TypeError("a list in memory cannot be pickled: give it a path")
         seen = self._region.transaction_number
         return _reopen, (os.path.abspath(self.path), self.name, self.blobify, self._store.checksums, seen)
+
+
+def _most(maxlen: Any) -> int:
+    """Return how many values a list keeps, -1 for any number."""
+    if maxlen is None:
+        return -1
+    try:
+        most = as_index(maxlen)
+    except TypeError:
+        raise TypeError(f"maxlen is an int or None, not {type(maxlen).__name__}") from None
+    if most < 0:
+        raise ValueError(f"maxlen is 0 or more, or None, not {most}")
+    if most >> 63:
+        raise OverflowError("Python int too large to convert to C ssize_t")
+    return most
 
 
 def _reopen(path: str, name: str, blobify: Blobify[T], checksums: bool, seen: int) -> MemoryBuffer[T]:

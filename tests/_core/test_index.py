@@ -6,9 +6,10 @@ import pytest
 from stablemem import CorruptRegionError, MemoryBuffer
 from stablemem._core.device import MemoryDevice
 from stablemem._core.freespace import FreeSpace
-from stablemem._core.index import Index, cut
+from stablemem._core.index import Index
 from stablemem._core.pager import Pager
 from stablemem._core.region import Region
+from stablemem._core.repair import cut
 from stablemem.layout import INNER_CAPACITY, LEAF_CAPACITY
 from support import chosen_seed, scaled
 
@@ -225,6 +226,63 @@ def test_every_deletion_order_of_small_trees(values):
             assert index.check() == []
 
 
+@pytest.mark.parametrize("bounds", [(0, 0), (0, 1), (254, 256), (255, 510), (100, 1999), (0, 2000)])
+def test_entries_of_a_range(values, bounds):
+    index = index_of(values)
+    index.insert_run(0, entries(range(2000)))
+    values.commit()
+    index.insert(1000, 77, 8)
+    model = [*range(1000), 77, *range(1000, 2000)]
+    assert index.entries(*bounds) == entries(model[bounds[0] : bounds[1]])
+    assert index.entries(1990, 2001) == entries(model[1990:])
+
+
+@pytest.mark.parametrize("committed", [False, True])
+@pytest.mark.parametrize("bounds", [(0, 0), (0, 1), (254, 256), (255, 510), (100, 1999), (0, 2000)])
+def test_entries_put_in_place(values, bounds, committed):
+    """A permutation: nothing is freed, nothing is counted, the tree has the same nodes as before."""
+    first, last = bounds
+    model = [bytes([number % 251]) * (3 + number % 20) for number in range(2000)]
+    values.extend(model)
+    if committed:
+        values.commit()
+    index = index_of(values)
+    version = index.version
+    order = list(range(first, last))
+    random.Random(SEED).shuffle(order)
+    old = index.entries(0, 2000)
+    index.put_entries_at(first, b"".join(old[16 * place : 16 * place + 16] for place in order))
+    model[first:last] = [model[place] for place in order]
+    assert index.version > version
+    sound(index, 2000)
+    assert values[:] == model
+    values.append(b"to be committed with it")
+    values.commit()
+    assert values[:-1] == model
+    assert values.verify().faults == []
+
+
+def test_entries_put_behind_the_end(values):
+    index = index_of(values)
+    index.insert_run(0, entries(range(300)))
+    version = index.version
+    with pytest.raises(IndexError):
+        index.put_entries_at(299, entries([1, 2]))
+    assert index.version == version
+    assert index.entries(0, 300) == entries(range(300))
+
+
+def test_writing_out_is_no_change(values):
+    """An iterator need not read again what it read ahead, nor a sort give up, because of a commit."""
+    values.extend(blob(number) for number in range(1000))
+    version = index_of(values).version
+    iterator = iter(values)
+    assert next(iterator) == blob(0)
+    values.commit()
+    assert index_of(values).version == version
+    assert list(iterator) == [blob(number) for number in range(1, 1000)]
+
+
 def test_version_changes_with_every_change(values):
     index = index_of(values)
     seen = {index.version}
@@ -232,6 +290,7 @@ def test_version_changes_with_every_change(values):
         lambda: index.insert(0, 1, 8),
         lambda: index.insert_run(0, entries([1, 2])),
         lambda: index.replace(1, 5, 8),
+        lambda: index.put_entries_at(0, entries([9])),
         lambda: index.delete(0),
         lambda: index.delete_range(0, 1),
         index.clear,

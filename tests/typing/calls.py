@@ -1,9 +1,12 @@
+# ruff: noqa: RUF005, PLR0124, B018 - what is looked at is the type of the expression
 """What mypy says of the main calls; test_typing.py runs it. Nothing here is ever executed."""
 
+import copy
+import random
 from collections.abc import Iterator
 from typing import Any, assert_type
 
-from stablemem import CorruptRegionError, MemoryBuffer, MemoryRegion, RegionLockedError, Stats
+from stablemem import CorruptRegionError, MemoryBuffer, MemoryRegion, RegionLockedError, Sizes, Stats
 from stablemem.blobify import Blobify, Bytes, Msgpack, Text
 from stablemem.roots import Roots
 
@@ -53,11 +56,85 @@ def values(texts: MemoryBuffer[str]) -> None:
     texts[0] = "x"
     texts[0:1] = ["x", "y"]
     del texts[0], texts[0:1]
+    texts.sort()
+    texts.sort(key=len, reverse=True)
+    texts.sort(by_blob=True)
+    texts.sort(key=lambda text: (len(text), text))
+    texts.sort(len)  # type: ignore[call-overload]
+    texts.sort(key=len, by_blob=True)  # type: ignore[call-overload]
     texts.append(1)  # type: ignore[arg-type]
     texts[0] = b"x"  # type: ignore[call-overload]
     texts["a"]  # type: ignore[call-overload]
     MemoryBuffer([1, 2])  # type: ignore[call-overload]
     MemoryRegion("x", fit="worst")  # type: ignore[arg-type]
+
+
+def all_of_list(texts: MemoryBuffer[str], numbers: MemoryBuffer[int]) -> None:
+    assert_type(texts + ["x"], list[str])
+    assert_type(["x"] + texts, list[str])
+    assert_type(texts + texts, list[str])
+    assert_type(texts * 2, list[str])
+    assert_type(2 * texts, list[str])
+    assert_type(texts == ["x"], bool)
+    assert_type(texts < ["x"], bool)
+    assert_type(texts >= texts, bool)
+    assert_type(texts.copy(), MemoryBuffer[str])
+    assert_type(copy.copy(texts), MemoryBuffer[str])
+    assert_type(copy.deepcopy(texts), MemoryBuffer[str])
+    assert_type(texts.index("a", 1, -1), int)
+    texts.remove("a")
+    texts.reverse()
+    texts.sort()
+    texts.sort(key=len, reverse=True)
+    texts.clear()
+    texts *= 2
+    assert_type(texts, MemoryBuffer[str])
+    texts += texts
+    assert_type(texts, MemoryBuffer[str])
+    numbers.sort()
+    match texts:
+        case [first, *_]:
+            assert_type(first, str)
+        case _:
+            pass
+    texts + (1,)  # type: ignore[operator]
+    {texts}  # type: ignore[arg-type, unused-ignore]
+
+
+def beyond_list(texts: MemoryBuffer[str], numbers: MemoryBuffer[int]) -> None:
+    assert_type(texts.get(0), str | None)
+    assert_type(texts.get(0, 5), str | int)
+    assert_type(texts.get(0, ""), str)
+    assert_type(texts.get_many([1, -1]), list[str])
+    assert_type(texts.__getitems__(range(3)), list[str])
+    assert_type(texts.swap_remove(0), str)
+    assert_type(texts.rindex("a"), int)
+    assert_type(texts.popleft(), str)
+    assert_type(texts.maxlen, int | None)
+    assert_type(texts.to_list(), list[str])
+    assert_type(texts.items(1, 5, reverse=True), Iterator[tuple[int, str]])
+    assert_type(texts.blobs(), Iterator[bytes])
+    assert_type(texts.pointers(-5), Iterator[tuple[int, int]])
+    assert_type(texts.blob_view(0), memoryview)
+    assert_type(texts.sizes(), Sizes)
+    assert_type(texts.sizes().blob_bytes, int)
+    with texts.edit(0) as text:
+        assert_type(text, str)
+    for at, number in numbers.items():
+        assert_type((at, number), tuple[int, int])
+    texts.swap(0, 1)
+    texts.shuffle()
+    texts.shuffle(random.Random(1))
+    texts.rotate(-3)
+    texts.appendleft("x")
+    texts.extendleft(["x"])
+    assert_type(MemoryBuffer.tabulate(3, str), MemoryBuffer[str])
+    assert_type(MemoryBuffer.filled(3, 1.5, "x", "w"), MemoryBuffer[float])
+    assert_type(MemoryBuffer("x", blobify=Text, maxlen=100), MemoryBuffer[str])
+    texts.appendleft(1)  # type: ignore[arg-type]
+    texts.shuffle(5)  # type: ignore[arg-type]
+    texts.get("a")  # type: ignore[call-overload]
+    texts.maxlen = 5  # type: ignore[misc]
 
 
 def state(texts: MemoryBuffer[str]) -> None:

@@ -47,8 +47,12 @@ class Calls:
         if not self._pager.ready:
             try:
                 self._store.begin()
-            except BaseException:
-                self._latch.leave()
+            except BaseException as error:
+                if isinstance(error, Exception):
+                    self._latch.leave()
+                else:
+                    # An interrupt: what begins the transaction may be half done.
+                    self._fail(error)
                 raise
 
     def _end_change(self) -> None:

@@ -17,6 +17,7 @@ from ..errors import StableMemoryError
 from ..layout import MAX_ADDRESS, REGION_PAGE
 from .commits import Commits
 from .freespace import FreeSpace
+from .relocation import relocate
 
 __all__ = ["Compaction"]
 
@@ -143,7 +144,7 @@ class Compaction(Commits):
                     self.begin()
                 assert self._space is not None
                 self._space.packing = True
-                behind, size = self.index(name).relocate(position, cut, below_cut)
+                behind, size = relocate(self.index(name), position, cut, below_cut)
             except BaseException as error:
                 self.failed(error)
                 raise

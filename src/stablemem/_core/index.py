@@ -22,9 +22,9 @@ from collections.abc import Callable
 from struct import Struct
 
 from ..errors import CorruptRegionError
-from ..layout import BLOB_PAGE
 from .node import Node
 from .pager import Pager
+from .repair import Children, cut
 from .words import Page
 
 try:
@@ -32,15 +32,7 @@ try:
 except ModuleNotFoundError:
     from . import _cython as cython
 if not cython.compiled:
-    from ..layout import (
-        INLINE_SIZE,
-        INNER_CAPACITY,
-        INNER_MINIMUM,
-        LEAF_CAPACITY,
-        LEAF_MINIMUM,
-        MAX_LEVELS,
-        NODE_SIZE,
-    )
+    from ..layout import INNER_CAPACITY, INNER_MINIMUM, LEAF_CAPACITY, LEAF_MINIMUM, MAX_LEVELS
     from .node import (
         add_count,
         before,
@@ -64,26 +56,11 @@ if not cython.compiled:
         word0,
         word1,
     )
-    from .words import low32
+    from .repair import bad_node, even_out, free_below, is_under_full
 
 __all__ = ["Index"]
 
-Children = list[tuple[int, int, int]]
-
 _ENTRY = Struct("<QQ")
-
-
-def cut(total: int, capacity: int, fill: bool) -> list[int]:
-    """Return how to divide ``total`` entries among nodes: full ones and a rest, or evenly.
-
-    >>> cut(600, 255, True), cut(600, 255, False)
-    ([255, 255, 90], [200, 200, 200])
-    """
-    if fill:
-        pieces = [capacity] * (total // capacity)
-        return [*pieces, total % capacity] if total % capacity else pieces
-    number = (total + capacity - 1) // capacity
-    return [total // number + (1 if piece < total % number else 0) for piece in range(number)]
 
 
 class Index:
@@ -97,7 +74,7 @@ class Index:
         length: number of entries.
 
     Attributes:
-        version: changes with every change to the tree; iterators compare it.
+        version: changes with every change to the list; writing out changes nothing. Iterators compare it.
     """
 
     __slots__ = (
@@ -133,18 +110,15 @@ class Index:
         self._touch()
 
     def _touch(self) -> None:
-        """Note a change: what was remembered of leaves no longer holds."""
+        """Note a change."""
         self.version += 1
+        self._forget()
+
+    def _forget(self) -> None:
+        """Forget what was remembered of leaves: it no longer holds."""
         self._near_to = 0
         self._near_from = 0
         self._at_end = False
-
-    def _bad_node(self, reference: int, expected: str, page: Page) -> None:
-        """Raise for a node that is not what its parent says."""
-        found = f"level {level_of(page)} with {count_of(page)} entries"
-        raise CorruptRegionError(
-            reference if not reference >> 63 else 0, expected, found, self.pager.region.path
-        )
 
     # -- reading -------------------------------------------------------------------------------------
 
@@ -162,17 +136,19 @@ class Index:
         page = self.pager.page(reference, self.root_check)
         while level > 0:
             if level_of(page) != level:
-                self._bad_node(reference, f"a node of level {level}", page)
+                bad_node(self.pager, reference, f"a node of level {level}", page)
             slot = slot_of(page, left)
             if slot >= count_of(page):
-                self._bad_node(reference, f"a node with value {left}", page)
+                bad_node(self.pager, reference, f"a node with value {left}", page)
             left -= before(page, slot)
             reference = child_of(page, slot)
             page = self.pager.page(reference, check_of(page, slot))
             level -= 1
         count = count_of(page)
         if level_of(page) or left >= count:
-            self._bad_node(reference, f"a leaf with value {left}", page)
+            bad_node(self.pager, reference, f"a leaf with value {left}", page)
+        # The bound that makes it hold comes last: interpreted, an interrupt may come in between.
+        self._near_to = 0
         self._near = reference
         self._near_from = position - left
         self._near_to = position - left + count
@@ -182,6 +158,19 @@ class Index:
     def leaf_end(self) -> int:
         """Return the position behind the leaf that ``leaf`` returned last."""
         return self._near_to
+
+    def entries(self, start: int, stop: int) -> bytes:
+        """Return the entries of positions ``start`` to ``stop``, 16 bytes each. O(k + log n) for k entries.
+
+        Whatever is written out afterwards gives a pending blob another first word: take them anew then.
+        """
+        pieces = []
+        while start < stop:
+            page = self.leaf(start)
+            end = min(stop, self._near_to)
+            pieces.append(entries_of(page, self.slot, self.slot + end - start))
+            start = end
+        return b"".join(pieces)
 
     # -- the way down, owned -------------------------------------------------------------------------
 
@@ -194,13 +183,13 @@ class Index:
         while True:
             page = node.page
             if level_of(page) != level or total_of(page) != expected:
-                self._bad_node(0, f"a node of level {level} with {expected} values", page)
+                bad_node(self.pager, 0, f"a node of level {level} with {expected} values", page)
             self._path[level] = node
             if level == 0:
                 break
             slot = slot_of(page, position)
             if slot >= count_of(page):
-                self._bad_node(0, f"a node with value {position}", page)
+                bad_node(self.pager, 0, f"a node with value {position}", page)
             self._slots[level] = slot
             expected = before(page, slot + 1) - before(page, slot)
             position -= before(page, slot)
@@ -210,7 +199,7 @@ class Index:
                 set_child(page, slot, node.reference, 0)
             level -= 1
         if position >= count_of(node.page):
-            self._bad_node(0, f"a leaf with value {position}", node.page)
+            bad_node(self.pager, 0, f"a leaf with value {position}", node.page)
         self._slots[0] = position
         return node
 
@@ -230,6 +219,24 @@ class Index:
         self.pager.release(word0(node.page, slot), word1(node.page, slot))
         set_entry(node.page, slot, first, second)
         node.pending = True
+        self._touch()
+
+    def put_entries_at(self, position: int, entries: bytes) -> None:
+        """Overwrite the entries from ``position`` on, 16 bytes each, freeing nothing: for permutations.
+
+        O(k + log n) for k entries; every leaf is owned once.
+        """
+        number = len(entries) // 16
+        if position + number > self.length:
+            raise IndexError(f"{number} entries from {position} on, in a list of {self.length}")
+        place = 0
+        while place < number:
+            leaf = self._own_path(position + place)
+            slot = self._slots[0]
+            part = min(number - place, count_of(leaf.page) - slot)
+            put_entries(leaf, slot, entries[16 * place : 16 * (place + part)])
+            leaf.pending = True
+            place += part
         self._touch()
 
     def insert(self, position: int, first: int, second: int) -> None:
@@ -398,7 +405,7 @@ class Index:
         if start >= stop:
             return
         if start == 0 and stop == self.length:
-            self._free_below(self.root, self.root_check, self.height - 1, self.length)
+            free_below(self.pager, self.root, self.root_check, self.height - 1, self.length)
             self.restore((0, 0, 0, 0))
             return
         self.root = self._delete_below(self.root, self.root_check, self.height - 1, start, stop).reference
@@ -410,25 +417,12 @@ class Index:
         """Delete everything. O(n): every blob is freed."""
         self.delete_range(0, self.length)
 
-    def _free_below(self, reference: int, check: int, level: int, expected: int) -> None:
-        """Free a whole subtree of so many values."""
-        page = self.pager.page(reference, check)
-        if level_of(page) != level or total_of(page) != expected:
-            self._bad_node(reference, f"a node of level {level} with {expected} values", page)
-        if level:
-            for address, child_check, count in children_of(page):
-                self._free_below(address, child_check, level - 1, count)
-        else:
-            for slot in range(count_of(page)):
-                self.pager.release(word0(page, slot), word1(page, slot))
-        self.pager.drop(reference)
-
     def _delete_below(self, reference: int, check: int, level: int, start: int, stop: int) -> Node:
         """Delete positions of a subtree, of which something stays; return its owned node."""
         node = self.pager.own(reference, check)
         page = node.page
         if level_of(page) != level or stop > total_of(page):
-            self._bad_node(reference, f"a node of level {level} with {stop} values or more", page)
+            bad_node(self.pager, reference, f"a node of level {level} with {stop} values or more", page)
         if level == 0:
             for slot in range(start, stop):
                 self.pager.release(word0(page, slot), word1(page, slot))
@@ -441,7 +435,7 @@ class Index:
             if low >= high:
                 kept.append((address, child_check, count))
             elif high - low == count:
-                self._free_below(address, child_check, level - 1, count)
+                free_below(self.pager, address, child_check, level - 1, count)
             else:
                 child = self._delete_below(address, child_check, level - 1, low - first, high - first)
                 kept.append((child.reference, 0, count - (high - low)))
@@ -454,7 +448,7 @@ class Index:
     def _repair(self, position: int) -> None:
         """Bring the nodes left and right of a deletion back to their minimum fill."""
         if self.length == 0:
-            self._free_below(self.root, self.root_check, self.height - 1, 0)
+            free_below(self.pager, self.root, self.root_check, self.height - 1, 0)
             self.restore((0, 0, 0, 0))
             return
         before_it = position - 1 if position else 0
@@ -481,143 +475,15 @@ class Index:
             count = count_of(page)
             slot = slot_of(page, position)
             if slot >= count:
-                self._bad_node(reference, f"a node with value {position}", page)
+                bad_node(self.pager, reference, f"a node with value {position}", page)
             for near in (slot, slot + 1, slot - 1):
                 edge = last and near == count - 1
-                if 0 <= near < count and self._is_under_full(child_of(page, near), level - 1, edge):
-                    self._fix(self.pager.own(reference, check), near, level - 1, last)
+                if 0 <= near < count and is_under_full(self.pager, child_of(page, near), level - 1, edge):
+                    even_out(self.pager, self.pager.own(reference, check), near, level - 1, last)
                     return True
             last = last and slot == count - 1
             position -= before(page, slot)
             reference, check = child_of(page, slot), check_of(page, slot)
-        return False
-
-    def _is_under_full(self, reference: int, level: int, edge: bool) -> bool:
-        """Return whether a child holds less than it must; only dirty ones can."""
-        if not reference >> 63:
-            return False
-        page = self.pager.page(reference, 0)
-        count = count_of(page)
-        if edge:
-            return count == 0 or total_of(page) == 0
-        return count < (INNER_MINIMUM if level else LEAF_MINIMUM)
-
-    def _fix(self, parent: Node, slot: int, level: int, last: bool) -> None:
-        """Merge child ``slot``, of a level, with a sibling, or even the two out."""
-        children = children_of(parent.page)
-        if len(children) == 1:
-            # Only at the right edge, with nothing below: the parent is next, empty.
-            self._free_below(children[0][0], children[0][1], level, 0)
-            put_children(parent, [])
-            return
-        left = slot if slot + 1 < len(children) else slot - 1
-        one = self.pager.own(children[left][0], children[left][1])
-        two = self.pager.own(children[left + 1][0], children[left + 1][1])
-        fill = last and left + 2 == len(children)
-        pair: Children = []
-        if level:
-            # An emptied child goes now: kept, it could make a pair that evens out to itself for ever.
-            below = []
-            for address, check, values in children_of(one.page) + children_of(two.page):
-                if values:
-                    below.append((address, check, values))
-                else:
-                    self._free_below(address, check, level - 1, 0)
-            for piece in cut(len(below), INNER_CAPACITY, fill):
-                home = two if pair else one
-                put_children(home, below[:piece])
-                del below[:piece]
-                pair.append((home.reference, 0, total_of(home.page)))
-        else:
-            entries = entries_of(one.page, 0, count_of(one.page)) + entries_of(
-                two.page, 0, count_of(two.page)
-            )
-            for piece in cut(len(entries) // 16, LEAF_CAPACITY, fill):
-                home = two if pair else one
-                close_entries(home.page, 0, count_of(home.page))
-                set_count(home.page, piece)
-                put_entries(home, 0, entries[: 16 * piece])
-                entries = entries[16 * piece :]
-                home.pending = True
-                pair.append((home.reference, 0, piece))
-        for spare in (one, two)[len(pair) :]:
-            self.pager.drop(spare.reference)
-        children[left : left + 2] = pair
-        put_children(parent, children)
-
-    # -- compacting ----------------------------------------------------------------------------------
-
-    def relocate(self, position: int, cut: int, below_cut: bool) -> tuple[int, int]:
-        """Move what lies at ``cut`` or above of a position's leaf: its blobs, itself, the nodes over it.
-
-        A blob goes to the lowest hole that it fits into; nodes are owned, and so written out where the free
-        space puts them. O(log n + bytes moved).
-
-        Args:
-            position: of a value in the leaf.
-            cut: what lies below this address stays.
-            below_cut: whether a blob stays that fits nowhere below the cut; else it moves down if it can.
-
-        Returns:
-            The position behind the leaf, and how many bytes were moved.
-        """
-        pager = self.pager
-        dirty = pager.dirty_nodes
-        if self._lies_above(position, cut):
-            self._own_path(position)
-            self._touch()
-        self.leaf(position)
-        begin = self._near_from
-        end = self._near_to
-        node: Node | None = None
-        moved = run = run_end = 0
-        pieces: list[bytes] = []
-        for slot in range(end - begin):
-            page = self.leaf(begin + slot)
-            first = word0(page, slot)
-            second = word1(page, slot)
-            size = low32(second)
-            if size <= INLINE_SIZE or first >> 63 or first < cut:
-                continue
-            blob = pager.blob(first, second)
-            address = pager.space.allocate_below(BLOB_PAGE, size, cut if below_cut else first)
-            if address == 0:
-                continue
-            if node is None:
-                node = self._own_path(begin)
-                self._touch()
-            set_entry(node.page, slot, address, second)
-            pager.release(first, second)
-            if address != run_end:
-                if pieces:
-                    pager.region.write_run(run, pieces)
-                pieces = []
-                run = run_end = address
-            pieces.append(blob)
-            run_end += size
-            moved += size
-        if pieces:
-            pager.region.write_run(run, pieces)
-        return end, moved + (pager.dirty_nodes - dirty) * NODE_SIZE
-
-    def _lies_above(self, position: int, cut: int) -> bool:
-        """Return whether a node on the way to a position lies at ``cut`` or above."""
-        reference = self.root
-        check = self.root_check
-        for level in range(self.height - 1, -1, -1):
-            if reference >= cut and not reference >> 63:
-                return True
-            page = self.pager.page(reference, check)
-            if level_of(page) != level:
-                self._bad_node(reference, f"a node of level {level}", page)
-            if level == 0:
-                break
-            slot = slot_of(page, position)
-            if slot >= count_of(page):
-                self._bad_node(reference, f"a node with value {position}", page)
-            position -= before(page, slot)
-            reference = child_of(page, slot)
-            check = check_of(page, slot)
         return False
 
     # -- writing out, checking -----------------------------------------------------------------------
@@ -626,7 +492,7 @@ class Index:
         """Have the dirty nodes written into what the pager reserved; the tree is clean then."""
         if self.height:
             self.root, self.root_check = self.pager.place_tree(self.root, self.root_check)
-        self._touch()
+        self._forget()
 
     def walk(
         self, seen_node: Callable[[int], None], seen_blob: Callable[[int, int], None], verify_blobs: bool

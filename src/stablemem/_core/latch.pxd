@@ -12,6 +12,9 @@ cdef class Latch:
     cdef readonly unsigned long owner
     cdef unsigned long busy
     cdef public str closed
+    cdef public object repair
+    cdef object _frame
+    cdef bint _changing
 
     @cython.locals(thread=cython.ulong)
     cpdef object enter(self)
@@ -19,6 +22,7 @@ cdef class Latch:
     cpdef object leave(self)
     cdef object _wait(self, unsigned long thread)
     cdef object _re_entered(self)
+    cdef object _left_behind(self)
     cpdef unsigned long own(self) except? 0
     cpdef object disown(self, unsigned long before)
     cpdef Held held(self)

@@ -7,10 +7,17 @@ between the two can let another thread in, and a call that reaches the kernel me
 
 ``lock`` is what a transaction block holds for longer; ``owner`` says to changes of other threads that
 they must wait for it. Reads do not: they see the block's uncommitted state.
+
+Interpreted, an interrupt too may come anywhere, also between ``enter`` and the ``try`` whose ``finally``
+leaves. The call is gone then, and the latch still taken: the thread's next call sees that by the frame of
+the call, which is not on the stack any more, and has ``repair`` undo what may be half done.
 """
 
+import sys
 import threading
 import time
+from collections.abc import Callable
+from types import FrameType
 
 from ..errors import RegionClosedError, StableMemoryError
 
@@ -32,9 +39,10 @@ class Latch:
         owner: identifier of the thread that holds ``lock`` for a block, 0 for none.
         busy: identifier of the thread inside a call, 0 for none.
         closed: why no call may enter any more; empty while the handle is open.
+        repair: called within the latch when a change was left without its end.
     """
 
-    __slots__ = ("_inner", "busy", "closed", "lock", "owner")
+    __slots__ = ("_changing", "_frame", "_inner", "busy", "closed", "lock", "owner", "repair")
 
     def __init__(self) -> None:
         self.lock = threading.RLock()
@@ -42,6 +50,9 @@ class Latch:
         self.owner = 0
         self.busy = 0
         self.closed = ""
+        self.repair: Callable[[], object] | None = None
+        self._frame: FrameType | None = None
+        self._changing = False
 
     def enter(self) -> None:
         """Begin a call that reads."""
@@ -52,10 +63,12 @@ class Latch:
             if self.busy:
                 self._wait(thread)
         else:
+            frame = _frame_of_call()
+            if self._inner._is_owned():  # type: ignore[attr-defined]
+                self._left_behind()
             self._inner.acquire()
-            if self.busy:
-                self._inner.release()
-                self._re_entered()
+            self._frame = frame
+            self._changing = False
         self.busy = thread
 
     def enter_change(self) -> None:
@@ -65,6 +78,7 @@ class Latch:
                 with self.lock:
                     pass
             self.enter()
+            self._changing = True
             if not self.owner or self.owner == get_ident():
                 return
             self.leave()
@@ -73,6 +87,7 @@ class Latch:
         """End a call."""
         self.busy = 0
         if not cython.compiled:
+            self._frame = None
             self._inner.release()
 
     def reset(self) -> None:
@@ -100,11 +115,31 @@ class Latch:
             "returned, or use a handle of its own, such as snapshot()"
         )
 
+    def _left_behind(self) -> None:
+        """Take over the latch from a call of this thread that an interrupt ended; or raise if it goes on."""
+        frame: FrameType | None = sys._getframe()
+        while frame is not None:
+            if frame is self._frame:
+                self._re_entered()
+            frame = frame.f_back
+        if self._changing and self.repair is not None:
+            self.repair()
+        self.busy = 0
+        self._frame = None
+        self._inner._release_save()  # type: ignore[attr-defined]
+
     def own(self) -> int:
         """Hold the handle for a block of calls; returns the owner before, for ``disown``."""
-        self.lock.acquire()
+        thread = get_ident()
+        try:
+            self.lock.acquire()
+        except BaseException:
+            # An interrupt ends the waiting; or it comes just behind it, and then the lock is taken.
+            if self.lock._is_owned():  # type: ignore[attr-defined]
+                self.lock.release()
+            raise
         before = self.owner
-        self.owner = get_ident()
+        self.owner = thread
         return before
 
     def disown(self, before: int) -> None:
@@ -131,6 +166,7 @@ class Held:
         self._before = self._latch.own()
         try:
             self._latch.enter()
+            self._latch._changing = True
         except BaseException:
             self._latch.disown(self._before)
             raise
@@ -138,3 +174,11 @@ class Held:
     def __exit__(self, *_: object) -> None:
         self._latch.leave()
         self._latch.disown(self._before)
+
+
+def _frame_of_call() -> FrameType:
+    """Return the frame of the public call that is being made, interpreted: it ends when the call does."""
+    frame = sys._getframe(2)
+    while frame.f_back is not None and frame.f_back.f_globals.get("__name__", "").startswith("stablemem."):
+        frame = frame.f_back
+    return frame

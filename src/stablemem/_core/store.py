@@ -40,6 +40,14 @@ class Store(Compaction):
         self, device: Device, *, writable: bool, checksums: bool = True, boot: bytes | None = None
     ) -> None:
         super().__init__(device, writable=writable, checksums=checksums, boot=boot)
+        weak = weakref.ref(self)
+
+        def repair() -> None:
+            store = weak()
+            if store is not None:
+                store.failed(KeyboardInterrupt())
+
+        self.latch.repair = repair
         _OPEN.add(self)
 
     # -- snapshots -------------------------------------------------------------------------------------

@@ -113,15 +113,19 @@ class Transactions(State):
         """Write pending blobs, and dirty nodes beyond their budget."""
         with self.latch.held():
             try:
-                self._early = True
-                self.pager.write_blobs()
-                if self.pager.dirty_nodes >= NODE_BUDGET:
-                    self._place_nodes(0)
-                    self.pager.end_nodes()
-                self.region.start_sync()
+                self.write_out()
             except BaseException as error:
                 self.failed(error)
                 raise
+
+    def write_out(self) -> None:
+        """Do as ``write_early``, for a caller that is inside a change and undoes what fails."""
+        self._early = True
+        self.pager.write_blobs()
+        if self.pager.dirty_nodes >= NODE_BUDGET:
+            self._place_nodes(0)
+            self.pager.end_nodes()
+        self.region.start_sync()
 
     def write_no_digest(self) -> None:
         """Forget what the transaction wrote: it has become too much for a digest."""

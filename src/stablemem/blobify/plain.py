@@ -17,6 +17,7 @@ class Bytes(BuiltIn, Blobify[bytes]):
     """
 
     name = "bytes"
+    order_preserving = True
 
     def to_blob(self, value: bytes | bytearray | memoryview, /) -> bytes:
         """Return ``value`` as immutable bytes."""
@@ -66,6 +67,7 @@ class Text(BuiltIn, Blobify[str]):
     """
 
     name = "text"
+    order_preserving = True  # UTF-8 sorts by code point, as str does
 
     def to_blob(self, value: str, /) -> bytes:
         """Return ``value`` in UTF-8."""

@@ -21,6 +21,11 @@ class Blobify(Protocol[T]):
 
     A file opened later under another name or other options is refused.
 
+    A third attribute says something about the blobs, and is not recorded:
+
+    - ``order_preserving: bool`` is True if blobs compare as their values do: ``a < b`` exactly when
+      ``to_blob(a) < to_blob(b)``. Then ``sort`` need not decode them.
+
     >>> class Hex:
     ...     name = "example.Hex"
     ...
@@ -47,6 +52,7 @@ class BuiltIn:
 
     name: ClassVar[str]
     options: bytes = b""
+    order_preserving: ClassVar[bool] = False
 
     @classmethod
     def from_options(cls, options: bytes) -> Self:

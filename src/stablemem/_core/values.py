@@ -1,0 +1,285 @@
+# cython: annotation_typing=False
+"""Values: how the values of a list become blobs and back, and positions entries of its index.
+
+A value is encoded before anything is changed and decoded after the latch is left, so that what a
+Blobify does, or raises, never meets a structure half changed. An error inside a change rolls the whole
+transaction back.
+"""
+
+from collections.abc import Iterator
+from operator import index as as_index
+from typing import Any, TypeGuard
+
+from ..errors import BlobifyError, RegionClosedError
+from ..layout import MAX_ADDRESS, MAX_BLOB
+from .calls import Calls
+from .checksum import crc32c
+from .store import Store
+
+try:
+    import cython
+except ModuleNotFoundError:
+    from . import _cython as cython
+if not cython.compiled:
+    from ..layout import INLINE_SIZE
+    from .node import word0, word1
+    from .words import put64
+
+__all__ = ["READ_AHEAD", "Values", "ordinal", "resolved", "small"]
+
+READ_AHEAD = 65536
+"""Bytes of blobs that an iterator reads at once, at the most, beyond the first."""
+
+
+class Values(Calls):
+    """A list of values in a region.
+
+    Args:
+        store: the open region.
+        name: the list's name, which is in the store's catalog.
+        blobify: makes blobs of values and values of blobs.
+        plain: True if blobs are the values, as with ``Bytes``: decoding is left out.
+        most: how many values it keeps, the newest; -1 for any number.
+    """
+
+    __slots__ = ("_blobify", "_index", "_most", "_name", "_plain")
+
+    def __init__(self, store: Store, name: str, blobify: Any, plain: bool, most: int = -1) -> None:
+        Calls.__init__(self, store)
+        self._name = name
+        self._blobify = blobify
+        self._plain = plain
+        self._most = most
+        self._index = store.index(name)
+
+    def recode(self, blobify: Any, plain: bool) -> None:
+        """Take another Blobify: the list was not there yet when this handle guessed."""
+        self._blobify = blobify
+        self._plain = plain
+
+    def detach(self) -> None:
+        """Refuse every further call, though the region may stay open."""
+        where = self._store.path
+        remedy = f"open {where} again" if where else "take it from its region again, or make a new one"
+        self._closed = f"the list {self._name!r} is closed: {remedy}"
+
+    # -- values and positions ------------------------------------------------------------------------
+
+    def _settle(self) -> None:
+        """Do what is due after changes that were made holding the handle."""
+        self._relieve()
+
+    def _decode(self, blob: bytes, position: int) -> Any:
+        """Return the value of a blob."""
+        if self._plain:
+            return blob
+        try:
+            return self._blobify.from_blob(blob)
+        except BlobifyError as error:
+            if error.index is None:
+                error.index = position
+            raise
+
+    def _encode(self, value: Any, position: int) -> bytes:
+        """Return the blob of a value; ``position`` is where it is among those given, -1 if it is alone."""
+        if self._plain and type(value) is bytes and not len(value) >> 32:
+            return value
+        try:
+            blob = self._blobify.to_blob(value)
+            if type(blob) is not bytes:
+                blob = self._as_bytes(blob)
+            if len(blob) >> 32:
+                raise BlobifyError(
+                    f"a value of {len(blob)} bytes is too large: a blob has at most {MAX_BLOB} bytes; "
+                    f"store it in pieces"
+                )
+        except BlobifyError as error:
+            if error.index is None and position >= 0:
+                error.index = position
+            raise
+        return blob
+
+    def _as_bytes(self, blob: Any) -> bytes:
+        """Return what a Blobify made, which is not bytes, as bytes."""
+        try:
+            return bytes(memoryview(blob))
+        except (TypeError, ValueError, BufferError) as error:
+            found = type(blob).__name__ if isinstance(error, TypeError) else f"what cannot be read ({error})"
+            raise BlobifyError(
+                f"{type(self._blobify).__name__}.to_blob returned {found}, not bytes: "
+                f"let it return bytes, a bytearray or a memoryview"
+            ) from None
+
+    def _position(self, item: Any) -> int:
+        """Return a list index as a position, counted from the end if negative; unchecked."""
+        try:
+            position = as_index(item)
+        except TypeError:
+            raise TypeError(
+                f"{type(self).__name__} indices must be integers or slices, not {type(item).__name__}"
+            ) from None
+        if not -(1 << 62) < position < 1 << 62:
+            raise IndexError(f"cannot fit {type(item).__name__!r} into an index-sized integer")
+        return position
+
+    def _blob(self, position: int) -> bytes:
+        """Return the blob at a position below the length; the caller is inside the latch."""
+        leaf = self._index.leaf(position)
+        slot = self._index.slot
+        return self._pager.blob(word0(leaf, slot), word1(leaf, slot))
+
+    def _range(self, start: Any, stop: Any) -> tuple[int, int]:
+        """Return the bounds of a range as a slice clamps them, the first at most the second."""
+        start, stop, _ = resolved(slice(start, stop)).indices(len(self))
+        return start, max(start, stop)
+
+    def _read(self, item: Any, message: str) -> tuple[bytes, int]:
+        """Return the blob at an index and its position."""
+        position = self._position(item)
+        self._enter()
+        try:
+            length = self._index.length
+            if position < 0:
+                position += length
+            if not 0 <= position < length:
+                raise IndexError(message)
+            return self._blob(position), position
+        finally:
+            self._latch.leave()
+
+    def _begin_change_at(self, position: int) -> int:
+        """Begin a change of the value at a position, possibly from the end; return it from the start."""
+        self._begin_change()
+        if position < 0:
+            position += self._index.length
+        if not 0 <= position < self._index.length:
+            self._latch.leave()
+            raise IndexError("list assignment index out of range")
+        return position
+
+    def _word0(self, blob: bytes) -> int:
+        """Return the first word of an entry for a blob, which the pager holds if it is long."""
+        size = len(blob)
+        if size > INLINE_SIZE:
+            return self._pager.hold(blob)
+        if cython.compiled:
+            word = cython.declare(cython.ulonglong, 0)
+            memcpy(cython.address(word), cython.cast(cython.p_char, blob), size)
+            return word
+        else:
+            return int.from_bytes(blob, "little")
+
+    def _word1(self, blob: bytes) -> int:
+        """Return the second word of an entry for a blob: its size and its checksum."""
+        size = len(blob)
+        if size <= INLINE_SIZE:
+            return size
+        if cython.compiled:
+            return size | cython.cast(cython.ulonglong, crc32c_at(blob, size)) << 32
+        else:
+            return size | crc32c(blob) << 32
+
+    def _entries(self, blobs: list[bytes]) -> bytes:
+        """Return the entries of blobs, 16 bytes each."""
+        entries = bytearray(16 * len(blobs))
+        place = 0
+        for blob in blobs:
+            put64(entries, place, self._word0(blob))
+            put64(entries, place + 8, self._word1(blob))
+            place += 16
+        return bytes(entries)
+
+    # -- blobs of a range ----------------------------------------------------------------------------
+
+    def read_ahead(self, position: int, step: int) -> list[bytes]:
+        """Return the blobs from a position on, up to the end of its leaf, upwards or downwards."""
+        found: list[bytes] = []
+        self._enter()
+        try:
+            length = self._index.length
+            if not 0 <= position < length:
+                return found
+            room = READ_AHEAD
+            leaf = self._index.leaf(position)
+            slot = self._index.slot
+            last = slot + self._index.leaf_end() - position - 1 if step > 0 else 0
+            while True:
+                blob = self._pager.blob(word0(leaf, slot), word1(leaf, slot))
+                found.append(blob)
+                room -= len(blob)
+                if slot == last or room <= 0:
+                    return found
+                slot += step
+                # The blob may have brought a new map, and with it another address for the leaf.
+                leaf = self._index.leaf(position + step * len(found))
+        finally:
+            self._latch.leave()
+
+    def __len__(self) -> int:
+        """Return the number of values. O(1)."""
+        if self._closed or self._latch.closed:
+            raise RegionClosedError(self._closed or self._latch.closed)
+        return self._index.length
+
+    def version(self) -> int:
+        """Return a number that changes with every change to the list; raises once the list is closed."""
+        if self._closed or self._latch.closed:
+            raise RegionClosedError(self._closed or self._latch.closed)
+        return self._index.version
+
+    def _blobs_between(self, start: int, stop: int) -> Iterator[bytes]:
+        """Yield the blobs of positions ``start`` to ``stop``, as many as there are; a leaf's at a time."""
+        while start < stop:
+            found = self.read_ahead(start, 1)
+            if not found:
+                return
+            yield from found[: stop - start]
+            start += len(found)
+
+    def _all_blobs(self) -> Iterator[bytes]:
+        """Yield all blobs, those added meanwhile included."""
+        return self._blobs_between(0, MAX_ADDRESS)
+
+    def _shares_blobs_with(self, other: Any) -> "TypeGuard[Values]":
+        """Return whether another list's blobs say here what they say there."""
+        if not isinstance(other, Values):
+            return False
+        ours, theirs = self._blobify, other._blobify
+        if ours is theirs:
+            return True
+        names = [(getattr(each, "name", None), getattr(each, "options", b"")) for each in (ours, theirs)]
+        return type(ours) is type(theirs) and names[0] == names[1]
+
+
+def resolved(item: slice) -> slice:
+    """Return a slice of integers or None, with list's errors for what is neither."""
+    step = _bound(item.step)
+    if step == 0:
+        raise ValueError("slice step cannot be zero")
+    return slice(_bound(item.start), _bound(item.stop), step)
+
+
+def _bound(value: Any) -> int | None:
+    """Return a bound of a slice as an integer."""
+    if value is None:
+        return None
+    try:
+        return as_index(value)
+    except TypeError:
+        raise TypeError("slice indices must be integers or None or have an __index__ method") from None
+
+
+def ordinal(value: Any) -> int:
+    """Return an argument that is an integer, with list's error for what is not."""
+    try:
+        return as_index(value)
+    except TypeError:
+        raise TypeError(f"{type(value).__name__!r} object cannot be interpreted as an integer") from None
+
+
+def small(value: Any) -> int:
+    """Return an argument that is an integer of 64 bits, with list's errors for what is not."""
+    number = ordinal(value)
+    if not -(1 << 63) <= number < 1 << 63:
+        raise OverflowError("Python int too large to convert to C ssize_t")
+    return number

@@ -1,0 +1,152 @@
+"""BeyondList: the calls that ``list`` has not: blobs, where they lie, editing, moving by pointers."""
+
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Protocol, SupportsIndex, TypeVar, overload
+
+from ._core.sequence import BufferIterator
+from .layout import LEAF_CAPACITY, NODE_SIZE
+from .list_calls import ListCalls
+
+__all__ = ["BeyondList", "Random", "Sizes"]
+
+T = TypeVar("T")
+D = TypeVar("D")
+
+
+class Random(Protocol):
+    """Where ``shuffle`` takes its numbers from, such as ``random.Random``."""
+
+    def randrange(self, stop: int, /) -> int:
+        """Return a number from 0 up to, not including, ``stop``."""
+        ...
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """What one list occupies.
+
+    Attributes:
+        values: number of values.
+        blob_bytes: bytes of their blobs, those inside their pointers included.
+        node_bytes: bytes of the nodes of its index: pointers, checksums, counts, and room for more.
+        capacity: number of values that the leaves have room for as they are; no limit.
+    """
+
+    values: int
+    blob_bytes: int
+    node_bytes: int
+    capacity: int
+
+
+class BeyondList(ListCalls[T]):
+    """What a list in a region can do that a list in memory cannot."""
+
+    if TYPE_CHECKING:
+        # ListCore does these; what follows is their types.
+        @overload  # type: ignore[override]
+        def get(self, index: SupportsIndex) -> T | None: ...
+        @overload
+        def get(self, index: SupportsIndex, default: D) -> T | D: ...
+        def get(self, index: Any, default: Any = None) -> Any: ...  # noqa: D102
+        def get_many(self, indices: Iterable[SupportsIndex]) -> list[T]: ...  # noqa: D102
+        def __getitems__(self, indices: Iterable[SupportsIndex]) -> list[T]: ...
+        def swap(self, i: SupportsIndex, j: SupportsIndex) -> None: ...  # noqa: D102
+        def swap_remove(self, index: SupportsIndex) -> T: ...  # noqa: D102
+        def shuffle(self, rng: Random | None = None) -> None: ...  # noqa: D102
+        def appendleft(self, value: T) -> None: ...  # noqa: D102
+        def extendleft(self, values: Iterable[T]) -> None: ...  # noqa: D102
+        def popleft(self) -> T: ...  # noqa: D102
+        def rotate(self, n: SupportsIndex = 1) -> None: ...  # noqa: D102
+        def pointers(  # noqa: D102
+            self, start: SupportsIndex = 0, stop: SupportsIndex | None = None, *, reverse: bool = False
+        ) -> Iterator[tuple[int, int]]: ...
+        def blob_view(self, index: SupportsIndex) -> memoryview: ...  # noqa: D102
+
+    @property
+    def maxlen(self) -> int | None:
+        """How many values it keeps, the newest; None for any number. Of this handle, not stored."""
+        most: int = self._most
+        return None if most < 0 else most
+
+    def to_list(self) -> list[T]:
+        """Return all values in a list, all of one state. O(n).
+
+        >>> from stablemem import MemoryBuffer
+        >>> MemoryBuffer.from_iterable("ab").to_list()
+        ['a', 'b']
+        """
+        return self[:]
+
+    def items(
+        self, start: SupportsIndex = 0, stop: SupportsIndex | None = None, *, reverse: bool = False
+    ) -> Iterator[tuple[int, T]]:
+        """Iterate over (index, value) in a range of positions. O(1) a step.
+
+        The bounds are those of a slice, taken now; what changes meanwhile is seen by index.
+
+        >>> from stablemem import MemoryBuffer
+        >>> letters = MemoryBuffer.from_iterable("abcd")
+        >>> list(letters.items(1, 3)), list(letters.items(-2, reverse=True))
+        ([(1, 'b'), (2, 'c')], [(3, 'd'), (2, 'c')])
+        """
+        first, last = self._range(start, stop)
+        positions = range(last - 1, first - 1, -1) if reverse else range(first, last)
+        values: Iterator[T] = BufferIterator(self, positions.start, positions.step)
+        return zip(positions, values, strict=False)
+
+    def blobs(
+        self, start: SupportsIndex = 0, stop: SupportsIndex | None = None, *, reverse: bool = False
+    ) -> Iterator[bytes]:
+        """Iterate over the blobs in a range of positions, undecoded. O(1) a step.
+
+        The bounds are those of a slice, taken now; what changes meanwhile is seen by index.
+
+        >>> from stablemem import MemoryBuffer
+        >>> list(MemoryBuffer.from_iterable("ab", blobify="text").blobs())
+        [b'a', b'b']
+        """
+        first, last = self._range(start, stop)
+        step = -1 if reverse else 1
+        blobs: Iterator[bytes] = BufferIterator(self, last - 1 if reverse else first, step, raw=True)
+        return islice(blobs, last - first)
+
+    def edit(self, index: SupportsIndex) -> AbstractContextManager[T]:
+        """Return a context for changing a value that is mutable: it is written back at the end.
+
+        Not if an exception leaves the context. O(log n + size).
+
+        Raises:
+            IndexError: the index is out of range.
+
+        >>> from stablemem import MemoryBuffer
+        >>> users = MemoryBuffer.from_iterable([{"name": "Ada"}])
+        >>> with users.edit(0) as user:
+        ...     user["age"] = 36
+        >>> users[0]["age"]
+        36
+        >>> users.close()
+        """
+        return self._edited(index)
+
+    @contextmanager
+    def _edited(self, index: SupportsIndex) -> Iterator[T]:
+        at = index.__index__()
+        position = at + len(self) if at < 0 else at
+        value = self[at]
+        yield value
+        self[position] = value
+
+    def sizes(self) -> Sizes:
+        """Return what the list occupies: bytes of blobs and nodes, and capacity.
+
+        O(n / 255) nodes are read, and every pointer in them; no blob. Changes wait meanwhile.
+
+        >>> from stablemem import MemoryBuffer
+        >>> MemoryBuffer.from_iterable(["one", "two", "three"], blobify="text").sizes()
+        Sizes(values=3, blob_bytes=11, node_bytes=4096, capacity=255)
+        """
+        values, size, nodes, leaves = self._measure()
+        return Sizes(values, size, NODE_SIZE * nodes, LEAF_CAPACITY * leaves)

@@ -1,0 +1,189 @@
+"""maxlen and the calls at the left end, beside collections.deque."""
+
+from collections import deque
+
+import pytest
+
+from stablemem import COMPILED, BlobifyError, MemoryBuffer
+from support import scaled
+
+MOST = [0, 1, 3, 300, None]
+
+
+def both(most, content=()):
+    """Return a deque and a list with the same maxlen and content."""
+    values = MemoryBuffer(maxlen=most)
+    values.extend(content)
+    return deque(content, most), values
+
+
+def outcome(call, each):
+    try:
+        return call(each)
+    except IndexError:
+        return IndexError
+
+
+CALLS = [
+    lambda each: each.append("a"),
+    lambda each: each.appendleft("b"),
+    lambda each: each.extend(["c", "d"]),
+    lambda each: each.extend(str(n) for n in range(700)),
+    lambda each: each.extendleft(["e", "f"]),
+    lambda each: each.extendleft(range(700)),
+    lambda each: each.extend([]),
+    lambda each: each.extend(each),
+    lambda each: each.extendleft(each),
+    lambda each: each.insert(1, "g"),
+    lambda each: each.insert(-100, "h"),
+    lambda each: each.rotate(1),
+    lambda each: each.rotate(-2),
+    lambda each: (each.__imul__(3), None)[1],
+    lambda each: (each.__iadd__("xyz"), None)[1],
+    lambda each: each.popleft(),
+    lambda each: each.pop(),
+    lambda each: each.reverse(),
+    lambda each: each.remove(each[0]) if each else None,
+    lambda each: each.clear(),
+]
+
+
+@pytest.mark.parametrize("most", MOST)
+@pytest.mark.parametrize("content", [(), range(2), range(299), range(1000)])
+def test_every_call(most, content):
+    for call in CALLS:
+        model, values = both(most, content)
+        assert outcome(call, values) == outcome(call, model)
+        assert values == list(model)
+        assert values.maxlen == most
+        values.verify()
+        values.commit()
+        values.close()
+
+
+@pytest.mark.parametrize("most", [0, 1, 5, None])
+def test_one_after_the_other(most):
+    model, values = both(most)
+    for round_ in range(3):
+        for number, call in enumerate(CALLS):
+            if number % 3 != round_:
+                assert outcome(call, values) == outcome(call, model)
+                assert values == list(model)
+    values.close()
+
+
+def test_slice_assignment_keeps_the_newest():
+    with MemoryBuffer(maxlen=5) as values:
+        values[:] = range(9)
+        assert values == [4, 5, 6, 7, 8]
+        values[1:2] = "abc"
+        assert values == ["b", "c", 6, 7, 8], "what is too much goes from the left, wherever it was put"
+        values[::2] = [1, 2, 3]
+        assert values == [1, "c", 2, 7, 3]
+
+
+def test_a_full_list_takes_no_insertion():
+    with MemoryBuffer(maxlen=2) as values:
+        values.extend([1, 2])
+        with pytest.raises(IndexError, match="already at its maximum size"):
+            values.insert(0, 3)
+        values[0] = 5
+        assert values == [5, 2]
+
+
+def test_nothing_left():
+    with MemoryBuffer() as values:
+        with pytest.raises(IndexError, match="pop from empty list"):
+            values.popleft()
+        values.append(1)
+        assert values.popleft() == 1
+        with pytest.raises(IndexError):
+            values.popleft()
+
+
+def test_it_holds_for_the_handle(path):
+    with MemoryBuffer(path, maxlen=3) as values:
+        values.extend(range(10))
+        assert values == [7, 8, 9]
+    with MemoryBuffer(path) as values:
+        assert values.maxlen is None
+        values.extend([10, 11])
+        assert len(values) == 5
+    with MemoryBuffer(path, maxlen=2) as values:
+        assert len(values) == 5, "opening drops nothing"
+        values.append(12)
+        assert values == [11, 12]
+        with values.snapshot() as snapshot:
+            assert snapshot.maxlen == 2
+    with pytest.raises(AttributeError):
+        values.maxlen = 5
+
+
+@pytest.mark.parametrize(
+    ("wrong", "error"), [(-1, ValueError), ("a", TypeError), (1.5, TypeError), (1 << 63, OverflowError)]
+)
+def test_bad_limits(wrong, error, path):
+    with pytest.raises(error):
+        MemoryBuffer(path, maxlen=wrong)
+
+
+def failing(after):
+    yield from range(after)
+    raise KeyError
+
+
+@pytest.mark.parametrize("after", [0, 3, 5000, 20_000])
+def test_all_or_nothing(after):
+    with MemoryBuffer(maxlen=1000) as values:
+        values.extend(range(1000))
+        before = values[:]
+        for call in (values.extend, values.extendleft):
+            with pytest.raises(KeyError):
+                call(failing(after))
+            with pytest.raises(BlobifyError):
+                call([*range(after), {1}])
+            assert values == before, "what would have been dropped is still there"
+
+
+def test_a_long_iterable_through_a_short_list(path):
+    """Neither memory nor file grows by what passes through."""
+    with MemoryBuffer(path, blobify="bytes", maxlen=100) as values:
+        values.extend(b"%0200d" % n for n in range(scaled(100_000, 20_000)))
+        assert values[-1] == b"%0200d" % (scaled(100_000, 20_000) - 1)
+        assert len(values) == 100
+        values.commit()
+        assert values.stats().used_bytes < 1 << 20
+        assert values.stats().file_bytes < 8 << 20
+
+
+def turn(values, pairs, size, left):
+    """Let so many values of a size go through a queue, and commit."""
+    for number in range(pairs):
+        value = b"%d" % number * size
+        if left:
+            values.append(value)
+            values.popleft()
+        else:
+            values.appendleft(value)
+            values.pop()
+    values.commit()
+    return values.stats().file_bytes
+
+
+@pytest.mark.parametrize("left", [True, False])
+def test_a_queue_stops_growing(path, left):
+    with MemoryBuffer(path, blobify="bytes") as values:
+        values.extend([b"x" * 100] * 500)
+        sizes = [turn(values, 200, 100, left) for _ in range(40)]
+        assert sizes[-1] == sizes[9]
+        assert len(values) == 500
+
+
+@pytest.mark.skipif(not COMPILED, reason="takes minutes interpreted")
+def test_a_queue_of_unsynced_commits_stops_growing(path):
+    """What they leave behind is free again once 64 MiB of it have made one of them a synced one."""
+    with MemoryBuffer(path, blobify="bytes", sync=False) as values:
+        values.extend([b"x"] * 500)
+        sizes = [turn(values, 10, 100_000, True) for _ in range(900)]
+        assert max(sizes[450:]) <= max(sizes[:450])
+        assert max(sizes) < 200 << 20
