@@ -50,6 +50,9 @@ cdef void set_child(dirty_t page, int slot, u64 address, u64 check) noexcept
 cdef void add_count(dirty_t page, int slot, long long delta) noexcept
 @cython.locals(count=int, below=u64, delta=cython.longlong)
 cdef void split_child(dirty_t page, int slot, u64 values, u64 address, u64 more) noexcept
+cdef void deal_children(dirty_t page, int slot, u64 values, u64 first, u64 second) noexcept
+@cython.locals(count=int)
+cdef void join_children(dirty_t page, int slot, u64 address) noexcept
 @cython.locals(count=int, slot=int, seen=u64, total=u64)
 cdef list children_of(page_t page)
 @cython.locals(content=bytearray, page=dirty_t, total=u64, slot=int, address=u64, check=u64, values=u64)

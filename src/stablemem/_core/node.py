@@ -254,6 +254,27 @@ def split_child(page: bytearray, slot: int, values: int, address: int, more: int
     add_count(page, slot + 2, delta)
 
 
+def deal_children(page: bytearray, slot: int, values: int, first: int, second: int) -> None:
+    """Note how child ``slot`` and its right neighbour, both dirty, share what they have together.
+
+    The first has ``values`` of it.
+    """
+    put64(page, _COUNTS + 8 * slot, before(page, slot) + values)
+    set_child(page, slot, first, 0)
+    set_child(page, slot + 1, second, 0)
+
+
+def join_children(page: bytearray, slot: int, address: int) -> None:
+    """Put one dirty child in the place of child ``slot`` and its right neighbour."""
+    count = count_of(page)
+    move(page, _COUNTS + 8 * slot, _COUNTS + 8 * (slot + 1), 8 * (count - slot - 1))
+    put64(page, _COUNTS + 8 * (count - 1), 0)
+    move(page, _CHILDREN + 16 * (slot + 1), _CHILDREN + 16 * (slot + 2), 16 * (count - slot - 2))
+    set_child(page, count - 1, 0, 0)
+    put16(page, 2, count - 1)
+    set_child(page, slot, address, 0)
+
+
 def children_of(page: Page) -> list[tuple[int, int, int]]:
     """Return (address, checksum, values below) of every child."""
     count = count_of(page)

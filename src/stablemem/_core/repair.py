@@ -17,10 +17,15 @@ except ModuleNotFoundError:
 if not cython.compiled:
     from ..layout import INNER_CAPACITY, INNER_MINIMUM, LEAF_CAPACITY, LEAF_MINIMUM
     from .node import (
+        before,
+        check_of,
+        child_of,
         children_of,
         close_entries,
         count_of,
+        deal_children,
         entries_of,
+        join_children,
         level_of,
         put_children,
         put_entries,
@@ -81,6 +86,8 @@ def is_under_full(pager: Pager, reference: int, level: int, edge: bool) -> bool:
 
 def even_out(pager: Pager, parent: Node, slot: int, level: int, last: bool) -> None:
     """Merge child ``slot``, of a level, with a sibling, or even the two out."""
+    if level == 0 and count_of(parent.page) > 1 and even_out_leaves(pager, parent, slot, last):
+        return
     children = children_of(parent.page)
     if len(children) == 1:
         # Only at the right edge, with nothing below: the parent is next, empty.
@@ -105,17 +112,43 @@ def even_out(pager: Pager, parent: Node, slot: int, level: int, last: bool) -> N
             put_children(home, below[:piece])
             del below[:piece]
             pair.append((home.reference, 0, total_of(home.page)))
-    else:
-        entries = entries_of(one.page, 0, count_of(one.page)) + entries_of(two.page, 0, count_of(two.page))
-        for piece in cut(len(entries) // 16, LEAF_CAPACITY, fill):
-            home = two if pair else one
-            close_entries(home.page, 0, count_of(home.page))
-            set_count(home.page, piece)
-            put_entries(home, 0, entries[: 16 * piece])
-            entries = entries[16 * piece :]
-            home.pending = True
-            pair.append((home.reference, 0, piece))
     for spare in (one, two)[len(pair) :]:
         pager.drop(spare.reference)
     children[left : left + 2] = pair
     put_children(parent, children)
+
+
+def even_out_leaves(pager: Pager, parent: Node, slot: int, last: bool) -> bool:
+    """Do it to leaves, in the parent's page itself; return whether there was anything in the two.
+
+    A queue, which deletes at one end, does little else: without lists of all children it takes a tenth.
+    """
+    page = parent.page
+    count = count_of(page)
+    left = slot if slot + 1 < count else slot - 1
+    one = pager.own(child_of(page, left), check_of(page, left))
+    two = pager.own(child_of(page, left + 1), check_of(page, left + 1))
+    have, more = count_of(one.page), count_of(two.page)
+    total = have + more
+    if level_of(one.page) or level_of(two.page) or total != before(page, left + 2) - before(page, left):
+        bad_node(pager, 0, "a leaf with as many entries as its parent counts", two.page)
+    # Both are dirty now, and the page says so, whatever becomes of them.
+    deal_children(page, left, have, one.reference, two.reference)
+    if total == 0:
+        return False
+    kept = cut(total, LEAF_CAPACITY, last and left + 2 == count)[0]
+    entries = entries_of(one.page, 0, have) + entries_of(two.page, 0, more)
+    close_entries(one.page, 0, have)
+    set_count(one.page, kept)
+    put_entries(one, 0, entries[: 16 * kept])
+    one.pending = True
+    if kept == total:
+        join_children(page, left, one.reference)
+        pager.drop(two.reference)
+        return True
+    close_entries(two.page, 0, more)
+    set_count(two.page, total - kept)
+    put_entries(two, 0, entries[16 * kept :])
+    two.pending = True
+    deal_children(page, left, kept, one.reference, two.reference)
+    return True
