@@ -140,10 +140,9 @@ def test_memory_buffer():
     )
     parameters = inspect.signature(MemoryBuffer).parameters
     common = ["autocommit", "commit_every", "sync", "checksums", "timeout"]
-    assert list(parameters) == ["source", "mode", "name", "blobify", *common, "maxlen"]
-    assert [each.name for each in parameters.values() if each.kind is each.KEYWORD_ONLY] == list(parameters)[
-        2:
-    ]
+    assert list(parameters) == ["source", "mode", "name", "blobify", *common, "maxlen", "region_options"]
+    keywords = [each.name for each in parameters.values() if each.kind is each.KEYWORD_ONLY]
+    assert keywords == list(parameters)[2:-1]
     assert [parameters[name].default for name in ("mode", "name", "sync", "timeout")] == [
         "a",
         "main",

@@ -188,3 +188,21 @@ def test_options_that_make_no_sense(path, options, error, message):
     with pytest.raises(error, match=message):
         MemoryRegion(path, **options)
     assert not os.path.exists(path)
+
+
+def test_a_list_takes_its_regions_options(path):
+    told = []
+    with MemoryBuffer(
+        path, blobify="bytes", max_size=1 << 20, low_space=0.5, on_low_space=told.append, fit="best"
+    ) as buffer:
+        buffer.extend([b"x" * 1000] * 2000)
+        with pytest.raises(RegionFullError):
+            buffer.commit()
+        assert len(buffer) == 0
+        buffer.extend([b"x" * 1000] * 600)
+        buffer.commit()
+    assert len(told) == 1
+    with MemoryRegion(path) as region, pytest.raises(TypeError, match="max_size is the region's own"):
+        MemoryBuffer(region, max_size=1 << 20)
+    with pytest.raises(TypeError, match="unexpected keyword argument 'maxsize'"):
+        MemoryBuffer(path, maxsize=1 << 20)

@@ -7,7 +7,7 @@ from datetime import timedelta
 from operator import index as as_index
 from reprlib import Repr, recursive_repr
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, Self, SupportsIndex, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Literal, Self, SupportsIndex, TypeVar, Unpack, overload
 
 from ._core import sorting
 from ._core.catalog import MAIN
@@ -17,7 +17,7 @@ from .beyond_list import BeyondList
 from .blobify import Blobify, Bytes, describe, resolve
 from .errors import BlobifyError, StableMemoryError
 from .layout import is_name
-from .memory_region import MemoryRegion, Stats
+from .memory_region import MemoryRegion, RegionOptions, Stats
 
 if TYPE_CHECKING:
     from _typeshed import SupportsRichComparison, SupportsRichComparisonT
@@ -52,6 +52,8 @@ class MemoryBuffer(BeyondList[T]):
             and slice assignment drop the first ones, ``appendleft`` and ``extendleft`` the last;
             ``insert`` into a full list is an IndexError. Holds for this handle and is not stored; what is
             there already stays until the next addition.
+        region_options: ``max_size``, ``on_low_space``, ``low_space``, ``fit``, as for MemoryRegion; not with
+            one that is open already.
 
     Raises:
         FileNotFoundError, FileExistsError, IsADirectoryError, PermissionError: as ``open`` does.
@@ -85,6 +87,7 @@ class MemoryBuffer(BeyondList[T]):
         checksums: bool = True,
         timeout: float = 0.0,
         maxlen: int | None = None,
+        **region_options: Unpack[RegionOptions],
     ) -> None: ...
 
     @overload
@@ -101,6 +104,7 @@ class MemoryBuffer(BeyondList[T]):
         checksums: bool = True,
         timeout: float = 0.0,
         maxlen: int | None = None,
+        **region_options: Unpack[RegionOptions],
     ) -> None: ...
 
     @overload
@@ -117,6 +121,7 @@ class MemoryBuffer(BeyondList[T]):
         checksums: bool = True,
         timeout: float = 0.0,
         maxlen: int | None = None,
+        **region_options: Unpack[RegionOptions],
     ) -> None: ...
 
     def __init__(
@@ -132,6 +137,7 @@ class MemoryBuffer(BeyondList[T]):
         checksums: bool = True,
         timeout: float = 0.0,
         maxlen: int | None = None,
+        **region_options: Unpack[RegionOptions],
     ) -> None:
         if not is_name(name):
             shown = _REPR.repr(name)
@@ -140,12 +146,15 @@ class MemoryBuffer(BeyondList[T]):
                 f"name it, or leave name= out"
             )
         self._maxlen = _most(maxlen)
+        for option in region_options.keys() - RegionOptions.__annotations__.keys():
+            raise TypeError(f"MemoryBuffer() got an unexpected keyword argument {option!r}")
         self._owner = not isinstance(source, MemoryRegion)
         self._detached = False
         if isinstance(source, MemoryRegion):
             given = {"mode": mode, "autocommit": autocommit, "commit_every": commit_every, "sync": sync}
             given |= {"checksums": checksums, "timeout": timeout}
             foreign = [option for option, value in given.items() if value != _DEFAULTS[option]]
+            foreign += region_options
             if foreign:
                 raise TypeError(
                     f"{foreign[0]} is the region's own, which is open already: give it to MemoryRegion"
@@ -160,6 +169,7 @@ class MemoryBuffer(BeyondList[T]):
                 sync=sync,
                 checksums=checksums,
                 timeout=timeout,
+                **region_options,
             )
         else:
             raise TypeError(

@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self, TypedDict
 
 from ._core.heap import Heap
 from ._core.opening import open_store
@@ -76,6 +76,15 @@ class Stats:
     held_bytes: int
     written_bytes: int
     written_runs: int
+
+
+class RegionOptions(TypedDict, total=False):
+    """How a region uses its room; MemoryRegion says what each means."""
+
+    fit: Literal["first", "best"]
+    max_size: int | None
+    on_low_space: "Callable[[Stats], object] | None"
+    low_space: float
 
 
 class MemoryRegion(RawBlocks):
