@@ -49,6 +49,23 @@ def test_an_iterator_ends_with_a_list_that_is_detached():
             next(walk)
 
 
+@pytest.mark.parametrize(
+    "call",
+    ["commit", "rollback", "transaction", "snapshot", "refresh", "compact", "verify", "stats", "__enter__"],
+)
+def test_a_list_that_is_closed_has_no_say_in_its_region(call):
+    with MemoryRegion() as region:
+        values = region.buffer("main")
+        region.commit()
+        other = region.buffer("other")
+        values.close()
+        other.append("not committed by others")
+        with pytest.raises(RegionClosedError, match="the list 'main' is closed"):
+            getattr(values, call)()
+        assert other[:] == ["not committed by others"]
+        region.rollback()
+
+
 def test_no_closing_within_a_block(path):
     values = MemoryBuffer(path)
     with values.transaction():

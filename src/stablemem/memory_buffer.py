@@ -395,6 +395,12 @@ class MemoryBuffer(BeyondList[T]):
 
     # -- state, of the whole region ------------------------------------------------------------------
 
+    def _live_region(self) -> MemoryRegion:
+        """Return the region, in which this list has no say once it is closed."""
+        if not self._region.closed:
+            len(self)  # raises if only this list is closed; the region says itself that it is
+        return self._region
+
     def commit(self, sync: bool | None = None) -> None:
         """Make all changes since the last commit one atomic step, over all lists of the region.
 
@@ -404,11 +410,11 @@ class MemoryBuffer(BeyondList[T]):
         Raises:
             OSError: the disk failed or is full; the changes were rolled back.
         """
-        self._region.commit(sync)
+        self._live_region().commit(sync)
 
     def rollback(self) -> None:
         """Forget all changes since the last commit."""
-        self._region.rollback()
+        self._live_region().rollback()
 
     def transaction(self) -> AbstractContextManager[None]:
         """Return a context that commits at its end, and rolls back if an exception leaves it.
@@ -420,11 +426,11 @@ class MemoryBuffer(BeyondList[T]):
         >>> numbers
         MemoryBuffer([10, 2, 3, 4])
         """
-        return self._region.transaction()
+        return self._live_region().transaction()
 
     def snapshot(self) -> "MemoryBuffer[T]":
         """Return a read-only list that stays at the last commit, whatever is written meanwhile."""
-        region = self._region.snapshot()
+        region = self._live_region().snapshot()
         try:
             other: MemoryBuffer[T] = MemoryBuffer.__new__(MemoryBuffer)
             other._owner, other._detached, other._region = True, False, region
@@ -437,21 +443,21 @@ class MemoryBuffer(BeyondList[T]):
 
     def refresh(self) -> bool:
         """Move a read-only list to the newest commit; return whether there was one."""
-        return self._region.refresh()
+        return self._live_region().refresh()
 
     def compact(
         self, *, max_bytes: int | None = None, progress: Callable[[int, int], object] | None = None
     ) -> int:
         """Make the whole region's file as short as it can be; see MemoryRegion.compact."""
-        return self._region.compact(max_bytes=max_bytes, progress=progress)
+        return self._live_region().compact(max_bytes=max_bytes, progress=progress)
 
     def verify(self) -> Report:
         """Prove that the last commit of the whole region is sound; see MemoryRegion.verify."""
-        return self._region.verify()
+        return self._live_region().verify()
 
     def stats(self) -> Stats:
         """Return what is where in the region."""
-        return self._region.stats()
+        return self._live_region().stats()
 
     def close(self) -> None:
         """Commit, synced, and let go of the file. A list on a given region only detaches from it."""
@@ -461,7 +467,7 @@ class MemoryBuffer(BeyondList[T]):
         self.detach()
 
     def __enter__(self) -> Self:
-        self._region.__enter__()
+        self._live_region().__enter__()
         return self
 
     def __exit__(
