@@ -18,6 +18,8 @@ def test_a_closed_region_gives_no_list(path):
     with pytest.raises(RegionClosedError, match=r"list\.smem is closed: open it again"):
         region.buffer("new")
     with pytest.raises(RegionClosedError, match="is closed"):
+        region.names()
+    with pytest.raises(RegionClosedError, match="is closed"):
         MemoryBuffer(region)
 
 

@@ -213,6 +213,7 @@ class MemoryRegion(RawBlocks):
 
     def names(self) -> list[str]:
         """Return the names of the lists, sorted."""
+        self._store.require_open()
         return sorted(self._store.entries)
 
     def buffer(self, name: str, blobify: Blobify[Any] | type | str | None = None) -> "MemoryBuffer[Any]":
