@@ -3,11 +3,12 @@
 import itertools
 import os
 import random
+from contextlib import suppress
 from unittest.mock import patch
 
 import pytest
 
-from stablemem import MemoryBuffer, MemoryRegion, StableMemoryError
+from stablemem import MemoryBuffer, MemoryRegion, RegionFullError, StableMemoryError
 from stablemem._core import commits, compaction, holes
 from stablemem._core.device import RecordingDevice
 from stablemem._core.opening import open_store
@@ -336,6 +337,7 @@ def test_compact_beside_readers(path):
     for reader in readers:
         assert list(reader) == plain
         reader.close()
+    settle(buffer)
     stats = buffer.stats()
     assert stats.oldest_snapshot == old.region.transaction_number
     assert stats.held_bytes > 2 * MIB
@@ -525,3 +527,173 @@ def test_what_the_last_commit_wrote_is_what_reached_the_device():
 
 def test_cut_constants_are_as_documented():
     assert (commits.TAIL_LEAST, holes.HOLE_LEAST) == (MIB, MIB)
+
+
+# -- what a reviewer found -----------------------------------------------------------------------------
+
+
+def test_a_growth_that_fails_is_not_counted_on(tmp_path):
+    """After it, the file is as long as the region is said to be."""
+    device = RecordingDevice()
+    region = MemoryRegion._of(open_store(None, "w", device=device), "a")
+    region.buffer("main").append("kept")
+    region.commit()
+    device.fail_at, device.fail_with = len(device.events), 27
+    with pytest.raises(OSError, match="File too large"):
+        region.allocate(16 * MIB)
+    device.fail_at = None
+    block = region.allocate(MIB)
+    region.commit()
+    assert device.size() >= block + MIB
+    assert region._store.slot.length <= device.size()
+    region.verify()
+    region.close()
+
+
+def test_nothing_is_cut_under_a_reader_of_a_commit_that_was_taken_back(path):
+    with MemoryRegion(path) as region:
+        buffer = region.buffer("main", "bytes")
+        buffer.append(b"first")
+        region.commit()
+        device, spies = region._store.region.device, []
+
+        sound = device.sync
+
+        def fail():
+            spy = MemoryRegion(path, "r")
+            if spy.transaction_number > region.transaction_number:
+                # The slot is written, and its sync is what fails.
+                spies.append(spy)
+                raise device.error(5, "syncing")
+            spy.close()
+            sound()
+
+        buffer.extend([b"x" * 1000] * 8000)
+        with patch.object(device, "sync", fail), pytest.raises(OSError, match="Input/output"):
+            region.commit()
+        (spy,) = spies
+        assert spy.transaction_number > region.transaction_number
+        reach = spy._store.slot.length
+        assert reach > 8_000_000
+    with MemoryRegion(path) as region:
+        for number in range(6):
+            region.buffer("main", "bytes").append(bytes([number]))
+            region.commit()
+        region.compact()
+        assert os.path.getsize(path) >= reach
+    assert os.path.getsize(path) >= reach
+    spy.close()
+
+
+def test_compacting_beside_a_snapshot_again_and_again_adds_nothing(path):
+    buffer, plain = filled(path)
+    old = buffer.snapshot()
+    del buffer[::2], plain[::2]
+    buffer.commit()
+    buffer.compact()
+    size, number = os.path.getsize(path), buffer.region.transaction_number
+    for _ in range(4):
+        assert buffer.compact() == 0
+    assert (os.path.getsize(path), buffer.region.transaction_number) == (size, number)
+    assert buffer.stats().reclaimable_bytes == 0
+    old.close()
+    assert buffer.stats().reclaimable_bytes > MIB
+    buffer.close()
+
+
+@pytest.mark.parametrize("gains", [True, False])
+def test_compacting_ends_with_compacting(path, gains):
+    buffer, _ = filled(path)
+    if gains:
+        del buffer[:2000]
+        assert buffer.compact() > MIB
+    else:
+        assert buffer.compact() < MIB
+    buffer.append(b"x")
+    assert not buffer.region._store.space.packing
+    buffer.close()
+
+
+def test_the_tail_is_cut_while_a_reader_is_about_to_map_it(path):
+    with MemoryRegion(path) as region:
+        buffer = region.buffer("main", "bytes")
+        buffer.append(b"x" * 100)
+        region.commit()
+        buffer.extend([b"y" * 4000] * 200)
+        region.commit()
+        del buffer[1:]
+        region.commit()
+        region.compact()
+        with open(path, "ab") as file:
+            file.write(bytes(50_000))
+        snapshot = region.snapshot()
+        device = snapshot._store.region.device
+        sound = device.map
+
+        def late(size):
+            os.truncate(path, region._store.region.length)
+            return sound(size)
+
+        with patch.object(device, "map", late):
+            assert list(snapshot.buffer("main", "bytes")) == [b"x" * 100]
+        snapshot.close()
+
+
+def test_a_list_that_is_dropped_meanwhile(path):
+    with MemoryRegion(path) as region:
+        for name in ("x", "a", "b"):
+            region.buffer(name, "bytes").extend([b"v" * 1500] * 2000)
+        region.commit()
+        region.buffer("x").clear()
+        dropped = []
+
+        def drop(done, total):
+            if not dropped:
+                dropped.append(region.drop("b"))
+
+        with patch.object(compaction, "STEP", 100_000):
+            region.compact(progress=drop)
+        assert dropped
+        assert region.names() == ["a", "x"]
+        assert list(region.buffer("a")) == [b"v" * 1500] * 2000
+
+
+def test_a_library_without_the_call_for_holes(path):
+    with MemoryRegion(path) as region:
+        middle = region.add_blob(os.urandom(2 * MIB))
+        region.add_blob(b"the end")
+        region.commit()
+        region.deallocate(middle, 2 * MIB)
+        region.commit()
+        with patch("stablemem._core.device._punch_hole", side_effect=AttributeError("fallocate")) as punch:
+            region.compact()
+        assert punch.called
+
+
+def test_compacting_where_there_is_hardly_room(path):
+    rng = random.Random(1)
+    region = MemoryRegion(path, max_size=1 << 22)
+    buffer = region.buffer("main", "bytes")
+    plain = []
+    with suppress(RegionFullError):
+        while True:
+            more = [rng.randbytes(rng.randrange(9, rng.choice([20, 400, 5000]))) for _ in range(30)]
+            buffer.extend(more)
+            region.commit()
+            plain += more
+    for number in sorted(rng.sample(range(len(plain)), int(len(plain) * 0.4)), reverse=True):
+        del buffer[number], plain[number]
+    region.commit()
+    assert region.compact() > MIB
+    assert list(buffer) == plain
+    region.close()
+
+
+def test_what_stats_promises_counts_what_waits_for_two_commits(path):
+    buffer, _ = filled(path)
+    del buffer[100:]
+    buffer.commit()
+    told = buffer.stats().reclaimable_bytes
+    assert told > 2 * MIB
+    assert abs(buffer.compact() - told) < told / 4
+    buffer.close()

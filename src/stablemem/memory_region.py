@@ -49,8 +49,8 @@ class Stats:
         free_blocks: number of free blocks.
         largest_free: bytes of the largest free block.
         fragmentation: share of the free bytes that are not in the largest free block, from 0 to 1.
-        reclaimable_bytes: by how much ``compact()`` could make the file shorter, about: what no snapshot
-            holds, if values fit into the holes there are.
+        reclaimable_bytes: by how much ``compact()`` could make the file shorter, about, beside the snapshots
+            that are open, if values fit into the holes there are.
         oldest_snapshot: number of the oldest commit that a snapshot, here or in another process, is open on;
             None without one.
         held_bytes: bytes in limbo that would be free but for snapshots.
@@ -349,6 +349,9 @@ class MemoryRegion(RawBlocks):
         if self._store.writable and not report.faults:
             with self._store.latch.held():
                 report.faults += verify_writer(self._store)
+                newest = self._store.slot.transaction
+                if report.transaction < newest:
+                    report.faults.append(f"who opens it now sees commit {report.transaction}, not {newest}")
         return report
 
     @contextmanager
@@ -378,7 +381,7 @@ class MemoryRegion(RawBlocks):
             oldest = store.oldest_snapshot()
             held = 0 if oldest is None else space.held_bytes(oldest, store.header.floor)
             raw = sum(size for _, size in space.allocated_blocks(RAW_PAGE))
-            packed = min(space.packed_end()[0], length)
+            reclaimable = store.reclaimable()
         free = sum(size for _, size in blocks)
         largest = max((size for _, size in blocks), default=0)
         file_bytes = store.region.device.size()
@@ -396,7 +399,7 @@ class MemoryRegion(RawBlocks):
             free_blocks=len(blocks),
             largest_free=largest,
             fragmentation=1 - largest / free if free else 0.0,
-            reclaimable_bytes=max(0, file_bytes - packed),
+            reclaimable_bytes=reclaimable,
             oldest_snapshot=oldest,
             held_bytes=held,
             written_bytes=store.wrote[0],

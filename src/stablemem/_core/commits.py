@@ -16,6 +16,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 
 from ..errors import (
+    CorruptRegionError,
     RegionClosedError,
     StableMemoryError,
 )
@@ -120,6 +121,11 @@ class Commits(Transactions):
             pager.place_page(address, page)
         pager.end_nodes()
         extents = self._digested() if sync else ()
+        if plan.length > self.region.device.size():
+            found = f"{self.region.device.size()}"
+            raise CorruptRegionError(
+                0, f"a file of {plan.length} bytes, as this handle left it", found, self.path
+            )
         slot = Slot(
             file_id=self.slot.file_id,
             transaction=transaction,
@@ -154,14 +160,18 @@ class Commits(Transactions):
             pager.changes = 0
             pager.ready = False
             pager.transaction = transaction + 1
-        written = self.region.device.written
-        self.wrote = written[0] - self._before[0], written[1] - self._before[1]
+        self._count_written(self._before)
         self._commit_alarm.cancel()
         if sync:
             self._sync_alarm.cancel()
             self._give_back(self.holes.committed(given))
         elif self.region.device.durable:
             self._sync_alarm.set(UNSYNCED_SECONDS)
+
+    def _count_written(self, before: tuple[int, int]) -> None:
+        """Note what a commit has written, given what had been written before it."""
+        written = self.region.device.written
+        self.wrote = written[0] - before[0], written[1] - before[1]
 
     def _give_back(self, look: bool) -> None:
         """Give the disk back what a synced commit leaves free: a long tail, and what was free for long.
@@ -257,6 +267,7 @@ class Commits(Transactions):
         allocated was free before either commit.
         """
         assert self._log is not None
+        before = self.region.device.written
         self._sync("the data of a commit could not be synced")
         slot = replace(self.slot, synced=True, boot=bytes(16))
         with self._publishing():
@@ -264,6 +275,7 @@ class Commits(Transactions):
             self._log.unsynced_from = None
             self.slot = slot
             self.patches.synced()
+        self._count_written(before)
         self._sync_alarm.cancel()
 
     def _publish(self, slot: Slot) -> None:

@@ -16,7 +16,10 @@ from collections.abc import Callable
 from ..errors import StableMemoryError
 from ..layout import MAX_ADDRESS, REGION_PAGE
 from .commits import Commits
+from .device import Device
 from .freespace import FreeSpace
+from .packing import packed_end
+from .readers import oldest_reader
 from .relocation import relocate
 
 __all__ = ["Compaction"]
@@ -37,7 +40,18 @@ Progress = Callable[[int, int], object]
 
 
 class Compaction(Commits):
-    """An open region that can be made smaller."""
+    """An open region that can be made smaller.
+
+    Attributes:
+        packed: the commit at which a compaction had nothing left to move.
+    """
+
+    def __init__(
+        self, device: Device, *, writable: bool, checksums: bool = True, boot: bytes | None = None
+    ) -> None:
+        self.packed = 0
+        self._packing = self._done = False
+        super().__init__(device, writable=writable, checksums=checksums, boot=boot)
 
     def compact(self, max_bytes: int = MAX_ADDRESS, progress: Progress | None = None) -> int:
         """Move what lies at the end into the holes before it, cut the file, punch out what stays free.
@@ -62,20 +76,57 @@ class Compaction(Commits):
             if self._savepoints:
                 raise StableMemoryError("the transaction block commits at its end: compact behind it")
             before: int = self.region.device.size()
+            self._done = False
             self.commit(True)
+            with self.latch.held():
+                self._ready_space()
             self._drain()
-            if self._gain() >= GAIN_LEAST:
+            if self.reclaimable() >= GAIN_LEAST:
                 try:
+                    self._pack(True)
                     self._renew_log()
                     self._move_all(max_bytes, progress)
+                    self._renew_log()
                     self._settle()
                 finally:
-                    if self._space is not None:
-                        self._space.packing = False
+                    self._pack(False)
+            self.rollback()
             self._cut_tail()
             self._punch()
             self._punch()
             return max(0, before - self.region.device.size())
+
+    def reclaimable(self) -> int:
+        """Return by how many bytes compaction could make the file shorter, about."""
+        if self.packed == self.slot.transaction:
+            return 0
+        oldest = self.oldest_snapshot() if self.writable else None
+        pinned = self._reach_of(oldest) if oldest is not None and oldest < self.slot.transaction else 0
+        end = max(packed_end(self.space, oldest)[0], pinned)
+        return max(0, self.region.device.size() - end)
+
+    def oldest_snapshot(self) -> int | None:
+        """Return the oldest commit that a snapshot is open on, this one included, or None."""
+        # A lock does not show through the description that holds it.
+        device = self.region.device.reopen()
+        try:
+            return oldest_reader(device, self.slot.transaction + 1)
+        finally:
+            device.close()
+
+    def _pack(self, packing: bool) -> None:
+        """Let what is written from now on go as low as it fits, or no longer."""
+        self._packing = packing
+        if self._space is not None:
+            self._space.packing = packing
+
+    def _ready_space(self) -> FreeSpace:
+        """Return the free space in a transaction that has begun; the caller is inside the latch."""
+        if not self.pager.ready:
+            self.begin()
+        assert self._space is not None
+        self._space.packing = self._packing
+        return self._space
 
     def _renew_log(self) -> None:
         """Commit the whole space map anew, so that no old page of it lies at the end; release limbo."""
@@ -87,38 +138,29 @@ class Compaction(Commits):
     def _drain(self) -> None:
         """Commit until what was freed is free, as far as no snapshot holds it: two synced commits later."""
         for _ in range(3):
-            if not self._ready_space().limbo:
+            oldest = self.oldest_snapshot()
+            limbo = [each for each in self.space.limbo if oldest is None or each.transaction <= oldest]
+            if sum(each.blocks.total for each in limbo) < GAIN_LEAST:
                 return
             self._restate(False)
-
-    def _ready_space(self) -> FreeSpace:
-        """Return the free space in a transaction that has begun, limbo released as far as may be."""
-        with self.latch.held():
-            if not self.pager.ready:
-                self.begin()
-        assert self._space is not None
-        return self._space
-
-    def _gain(self) -> int:
-        """Return by how many bytes the region could end before it does."""
-        space = self._ready_space()
-        return max(self.region.device.size(), space.used_end()) - space.packed_end()[0]
 
     def _move_all(self, max_bytes: int, progress: Progress | None) -> None:
         """Walk over the lists until it gains nothing more."""
         moved = 0
         for number in range(PASSES):
-            space = self._ready_space()
-            cut, above = space.packed_end()
-            end = space.used_end()
+            with self.latch.held():
+                space = self._ready_space()
+                cut, above = packed_end(space, self.oldest_snapshot())
+                end = space.used_end()
             if end - cut < max(GAIN_LEAST, end >> 6):
-                return
+                break
             total = moved + above
             step = 0
             before = moved
             for name in sorted(self.entries):
                 position = 0
-                while position < self.index(name).length:
+                # What is called between the steps may change the lists, and drop one.
+                while name in self.entries and position < self.index(name).length:
                     # What found no hole below the cut moves down to it, once there is room above.
                     position, size = self._move_leaf(name, position, cut, number == 0)
                     step += size
@@ -131,19 +173,17 @@ class Compaction(Commits):
                         if moved >= max_bytes:
                             return
             if moved == before and number > 0:
-                return
+                break
             self._renew_log()
             if progress is not None:
                 progress(moved, max(moved, total))
+        self._done = True
 
     def _move_leaf(self, name: str, position: int, cut: int, below_cut: bool) -> tuple[int, int]:
         """Move a leaf, and what is in it; return the position behind it, and the bytes moved."""
         with self.latch.held():
             try:
-                if not self.pager.ready:
-                    self.begin()
-                assert self._space is not None
-                self._space.packing = True
+                self._ready_space()
                 behind, size = relocate(self.index(name), position, cut, below_cut)
             except BaseException as error:
                 self.failed(error)
@@ -151,24 +191,23 @@ class Compaction(Commits):
         return behind, size
 
     def _settle(self) -> None:
-        """Commit until nothing old is left at the end: log pages, limbo, and the slots that reach there."""
-        self._renew_log()
+        """Commit until no slot is left that reaches behind what is used now."""
         for _ in range(SETTLING):
             self._restate(False)
             if len({slot.length for slot in self.header.valid}) == 1:
-                return
+                break
+        if self._done:
+            self.packed = self.slot.transaction
 
     def _restate(self, whole: bool) -> None:
         """Commit, changed or not, with the whole space map in the log if so told."""
         with self.latch.held():
             try:
-                if not self.pager.ready:
-                    self.begin()
-                assert self._space is not None
+                self._ready_space()
                 assert self._log is not None
-                self._space.packing = True
                 self._log.whole = whole
-                self._catalog_changed = True
+                # The catalog may lie at the end as well.
+                self._catalog_changed = self._catalog_changed or self._packing
                 self._commit(True)
             except BaseException as error:
                 self.failed(error)

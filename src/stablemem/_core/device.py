@@ -163,7 +163,7 @@ class Device:
 
     def punch(self, address: int, size: int) -> None:
         """Give the disk space of a range back; it reads as zeros. A hint: not every file system can."""
-        with suppress(OSError):
+        with suppress(OSError, AttributeError):
             _punch_hole(self.descriptor, address, size)
 
     def allocated(self) -> int:
@@ -249,8 +249,8 @@ def _punch_hole(descriptor: int, address: int, size: int) -> None:
 
     library = ctypes.CDLL(None, use_errno=True)
     offset = ctypes.c_int64
-    library.fallocate64.argtypes = (ctypes.c_int, ctypes.c_int, offset, offset)
-    if library.fallocate64(descriptor, _KEEP_SIZE | _PUNCH_HOLE, address, size):
+    library.fallocate.argtypes = (ctypes.c_int, ctypes.c_int, offset, offset)
+    if library.fallocate(descriptor, _KEEP_SIZE | _PUNCH_HOLE, address, size):
         number = ctypes.get_errno()
         raise OSError(number, os.strerror(number))
 

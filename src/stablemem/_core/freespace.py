@@ -26,11 +26,10 @@ Invariants: the free trees, the pool, limbo and everything allocated tile ``[0, 
 multiple of region pages; a kind tree holds no whole region page; the layers' sets are disjoint.
 """
 
-from array import array
 from collections.abc import Callable
 
 from ..errors import BlockError, RegionFullError
-from ..layout import BLOB_PAGE, KIND_NAMES, KINDS, MAX_ADDRESS, NODE_PAGE
+from ..layout import KIND_NAMES, KINDS, MAX_ADDRESS, NODE_PAGE
 from .freetree import FreeTree
 
 try:
@@ -185,9 +184,8 @@ class FreeSpace:
         address = tree.lowest(size)
         page = self._pool.lowest(pages)
         if page >= 0 and (address < 0 or page < address):
-            if page + size > cut:
+            if page + size > cut or not self._may_take(kind, pages):
                 return 0
-            self._reserve(kind, pages)
             self._pool.remove(page, pages)
             self._give_kind(kind, page, pages)
             tree.insert(page, pages)
@@ -409,9 +407,13 @@ class FreeSpace:
 
     def _reserve(self, kind: int, size: int) -> None:
         """Raise if taking pages for a kind leaves too few for nodes and log to delete with."""
-        left = self._pool.total + max(self.most - self.end, 0)
-        if kind != NODE_PAGE and left < size + min(RESERVE, self.most >> 2):
+        if not self._may_take(kind, size):
             self._no_room(size)
+
+    def _may_take(self, kind: int, size: int) -> bool:
+        """Return whether pages of so many bytes for a kind leave enough for nodes and log."""
+        left = self._pool.total + max(self.most - self.end, 0)
+        return kind == NODE_PAGE or left >= size + min(RESERVE, self.most >> 2)
 
     def _no_room(self, more: int) -> None:
         raise RegionFullError(
@@ -592,39 +594,6 @@ class FreeSpace:
         """Return the runs of region pages of no kind, of ``least`` bytes or more."""
         return [(address, size) for address, size in self._pool.blocks() if size >= least]
 
-    def packed_end(self) -> tuple[int, int]:
-        """Return where the region could end if nodes and blobs moved into the holes below: an estimate.
-
-        Raw blocks stay. An eighth of the holes is taken to be of no use, since not everything fits.
-        O(blocks + region pages).
-
-        Returns:
-            The address from which on all could move, a multiple of region pages, or where the last raw page
-            ends if that is higher; and the bytes in nodes and blobs above.
-        """
-        idle = array("Q", [0]) * (self.end // REGION_PAGE)
-        held = array("Q", [0]) * len(idle)
-        for kind in (NODE_PAGE, BLOB_PAGE):
-            _spread(self._trees[kind].blocks(), idle)
-        for tree in self._gone():
-            _spread(tree.blocks(), held)
-        held[0] += HEADER_SIZE
-        need = have = least = 0
-        for page, kind in enumerate(self._kinds):
-            if kind == RAW_PAGE:
-                least = page + 1
-            elif kind:
-                need += REGION_PAGE - min(REGION_PAGE, idle[page] + held[page])
-        least = max(least, 1 + (self.areas[BLOB_PAGE].count > 0))
-        for page, kind in enumerate(self._kinds):
-            # Not by kind: pages that blobs leave are free for nodes, and the other way round.
-            if page >= least and need <= have - (have >> 3):
-                return page * REGION_PAGE, need
-            if kind != RAW_PAGE:
-                have += idle[page] if kind else REGION_PAGE
-                need -= REGION_PAGE - min(REGION_PAGE, idle[page] + held[page]) if kind else 0
-        return self.end, 0
-
     def largest_free(self) -> int:
         """Return the size of the largest free block."""
         return max([tree.largest() for tree in [self._pool, *self._trees]])
@@ -712,14 +681,3 @@ class FreeSpace:
         if self._trees[0].count:
             faults.append("the tree of no kind is not empty")
         return faults
-
-
-def _spread(blocks: list[tuple[int, int]], pages: "array[int]") -> None:
-    """Add the bytes of blocks to those of the region pages that they lie in."""
-    for address, size in blocks:
-        place, stop = address, address + size
-        while place < stop:
-            page = place // REGION_PAGE
-            step = min(stop, (page + 1) * REGION_PAGE) - place
-            pages[page] += step
-            place += step

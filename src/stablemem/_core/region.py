@@ -116,13 +116,19 @@ class Region:
         """Map the file as long as it is now."""
         if self._device.closed:
             raise RegionClosedError(f"{self._device.path or 'the region'} is closed")
-        size = self._device.size()
         self._release()
         self.mapped = 0
         self._map = None
-        if size == 0:
+        while (size := self._device.size()) > 0:
+            try:
+                fresh = self._map_device.map(size)
+                break
+            except ValueError:
+                # The writer has cut the tail in between.
+                if size <= self._device.size():
+                    raise
+        else:
             return
-        fresh = self._map_device.map(size)
         self._map = fresh
         if cython.compiled:
             PyObject_GetBuffer(fresh, cython.address(self._buffer), PyBUF_SIMPLE)
@@ -190,8 +196,9 @@ class Region:
         """Let the region reach to ``end`` at least; what was never written reads as zeros."""
         if end > self.length:
             # By whole pages, so that not every small block costs a call.
-            self.length = (end + REGION_PAGE - 1) // REGION_PAGE * REGION_PAGE
-            self._device.truncate(self.length)
+            length = (end + REGION_PAGE - 1) // REGION_PAGE * REGION_PAGE
+            self._device.truncate(length)
+            self.length = length
         self.limit = max(self.limit, end)
 
     def _grow(self, end: int, size: int) -> None:

@@ -63,7 +63,7 @@ class State:
         raw_written: whether the transaction wrote into raw blocks, which it may write again, or free.
         holes: which free pages were given back to the disk, or may be.
         wrote: bytes and runs that the last commit of this handle wrote, its slot included.
-        lengths: (transaction, length) of the newest commits, as far as this handle knows them.
+        lengths: (transaction, length) of the newest commits that this handle has made.
         indexes: the lists opened so far, by name.
 
     Raises:

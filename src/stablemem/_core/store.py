@@ -25,7 +25,7 @@ from .header import (
     Header,
     newest_number,
 )
-from .readers import acquire_newest, look, oldest_reader
+from .readers import acquire_newest, look
 from .region import Region
 
 __all__ = ["Store"]
@@ -56,15 +56,6 @@ class Store(Compaction):
         """Return a read-only store on the newest commit, with a descriptor and a map of its own."""
         self.require_open()
         return Store(self.region.device.reopen(), writable=False, checksums=self.checksums, boot=self.boot)
-
-    def oldest_snapshot(self) -> int | None:
-        """Return the oldest commit that a snapshot is open on, this one included, or None."""
-        # A lock does not show through the description that holds it.
-        device = self.region.device.reopen()
-        try:
-            return oldest_reader(device, self.slot.transaction + 1)
-        finally:
-            device.close()
 
     def refresh(self) -> bool:
         """Move a snapshot to the newest commit; return whether there was a newer one.

@@ -16,7 +16,7 @@ from ..errors import (
     RegionFullError,
     StableMemoryError,
 )
-from ..layout import NODE_SIZE
+from ..layout import MAX_ADDRESS, NODE_SIZE
 from . import holes
 from .catalog import Entry, Patch, Root
 from .device import Device
@@ -77,7 +77,6 @@ class Transactions(State):
             self.holes = Holes()
             self.holes.look(space.idle_pages(holes.HOLE_LEAST))
             self.lengths.clear()
-            self.lengths.append((self.slot.transaction, self.slot.length))
             if self.best_fit:
                 space.fit_best()
             # Last: with it the handle counts as recovered.
@@ -209,14 +208,21 @@ class Transactions(State):
         reach = max(slot.length for slot in self.header.valid)
         if size <= reach + least:
             return
-        oldest = oldest_reader(device, self.slot.transaction)
-        if oldest is not None:
-            if oldest < self.lengths[0][0]:
-                return  # how far that one reaches is not known
-            reach = max(reach, *[length for number, length in self.lengths if number >= oldest])
+        reach = max(reach, self._reach_of(oldest_reader(device, self.slot.transaction)))
         reach = -(-reach // NODE_SIZE) * NODE_SIZE
         if size > reach + least:
             self.region.truncate(reach)
+
+    def _reach_of(self, oldest: int | None) -> int:
+        """Return how far snapshots from a commit on reach, at the most; 0 without one.
+
+        Of commits before this handle's own that is not known, nor of one that was taken back.
+        """
+        if oldest is None:
+            return 0
+        if not self.lengths or oldest < self.lengths[0][0]:
+            return MAX_ADDRESS
+        return max(length for number, length in self.lengths if number >= oldest)
 
     # -- transaction blocks ----------------------------------------------------------------------------
 
