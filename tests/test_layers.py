@@ -17,7 +17,7 @@ LAYERS = [
     {"errors", "layout", "_core", "_core._cython"},
     {"_core.words", "_core.checksum"},
     {"_core.device", "_core.region", "_core.node", "_core.freenode", "_core.sizetree", "_core.freetree"},
-    {"_core.freespace", "_core.holes", "_core.packing"},
+    {"_core.layers", "_core.freespace", "_core.packing", "_core.holes"},
     {"_core.pager"},
     {"_core.repair", "_core.index"},
     {"_core.header", "_core.readers", "_core.catalog", "_core.spacemap"},

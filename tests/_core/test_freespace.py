@@ -4,6 +4,8 @@ import pytest
 
 from stablemem import BlockError, RegionFullError
 from stablemem._core.freespace import LIMBO_GENERATIONS, FreeSpace
+from stablemem._core.freetree import FreeTree
+from stablemem._core.layers import MOST_OWNERS
 from stablemem.layout import BLOB_PAGE, HEADER_SIZE, NODE_PAGE, NODE_SIZE, RAW_PAGE, REGION_PAGE
 from support import chosen_seed, scaled
 
@@ -234,9 +236,164 @@ def test_freeing_a_run_of_which_the_transaction_allocated_a_part():
     assert new == old + 100
     assert space.free_allocated(RAW_PAGE, old + 50, 100) == ""
     assert space.layers[-1].freed.blocks() == [(old + 50, 50)]
-    assert space.layers[-1].fresh.blocks() == [(new + 50, 50)]
+    assert space.fresh_blocks() == [(new + 50, 50)]
     assert space.free_allocated(RAW_PAGE, old, 60) != ""
     sound(space)
+
+
+def test_what_is_fresh_is_known_by_its_region_page():
+    """In pages of its own a layer has whatever is not free; elsewhere, what it allocated."""
+    space = FreeSpace()
+    old = space.allocate(RAW_PAGE, REGION_PAGE - 50)
+    space.commit(5)
+    across = space.allocate(RAW_PAGE, REGION_PAGE + 100)
+    assert across == old + REGION_PAGE - 50
+    assert space.fresh_blocks() == [(across, REGION_PAGE + 100)]
+    assert space.layers[-1].blocks.blocks() == [(across, 50)]
+    assert space.layers[-1].pages.blocks() == [(across + 50, 2 * REGION_PAGE)]
+    assert space.free_allocated(RAW_PAGE, across + 20, 100) == ""
+    assert space.fresh_blocks() == [(across, 20), (across + 120, REGION_PAGE - 20)]
+    assert space.fresh_blocks(across + 10, across + 130) == [(across + 10, 10), (across + 120, 10)]
+    assert space.fresh_parts(across - 10, 40) == [
+        (across - 10, 10, False), (across, 20, True), (across + 20, 10, False),
+    ]  # fmt: skip
+    for address, size in ((across, 20), (across + 120, REGION_PAGE - 20), (across + 120, 1)):
+        assert space.is_fresh(address, size)
+    for address, size in ((across, 21), (across - 1, 2), (across + 119, 2), (across + 10, 120), (old, 10)):
+        assert not space.is_fresh(address, size)
+    sound(space)
+    space.undo()
+    assert space.fresh_blocks() == []
+    assert space.used_end() == across
+    sound(space)
+
+
+def test_pages_of_a_layer_are_not_fresh_for_the_one_above():
+    space = FreeSpace()
+    outer = space.allocate(RAW_PAGE, 100)
+    space.push()
+    assert space.fresh_blocks() == []
+    inner = space.allocate(RAW_PAGE, 100)
+    more = space.allocate(RAW_PAGE, 2 * REGION_PAGE)
+    assert space.fresh_blocks() == [(inner, 100 + 2 * REGION_PAGE)]
+    assert more == inner + 100
+    assert space.free_allocated(RAW_PAGE, outer, 150) == ""
+    assert not space.is_unused(inner + 50, 1)
+    assert space.is_unused(outer, 150)
+    assert space.allocate(RAW_PAGE, 50) == inner, "what the savepoint freed of its own"
+    assert space.layers[-1].freed.blocks() == [(outer, 100)]
+    sound(space)
+    space.pop()
+    assert space.fresh_blocks() == [(inner, 100 + 2 * REGION_PAGE)]
+    assert space.allocate(RAW_PAGE, 100) == outer
+    sound(space)
+
+
+def test_a_page_given_back_and_taken_by_a_savepoint():
+    space = FreeSpace()
+    space.allocate(RAW_PAGE, 100)
+    page = space.allocate(BLOB_PAGE, REGION_PAGE)
+    last = space.allocate(BLOB_PAGE, 100)
+    space.free(page, REGION_PAGE)
+    space.push()
+    assert space.allocate(NODE_PAGE, REGION_PAGE) == page
+    assert space.fresh_blocks() == [(page, REGION_PAGE)]
+    sound(space)
+    space.undo()
+    space.layers.pop()
+    assert space.kind_at(page) == 0
+    assert not space.is_fresh(page, 1)
+    assert space.is_fresh(last, 100)
+    sound(space)
+    space.push()
+    space.allocate(NODE_PAGE, REGION_PAGE)
+    space.pop()
+    assert space.is_fresh(page, REGION_PAGE)
+    space.free(page, REGION_PAGE)
+    sound(space)
+
+
+def test_more_savepoints_than_have_pages_of_their_own():
+    space = FreeSpace()
+    blocks = []
+    for _ in range(MOST_OWNERS + 3):
+        blocks.append(space.allocate(RAW_PAGE, REGION_PAGE))
+        space.push()
+    blocks.append(space.allocate(RAW_PAGE, REGION_PAGE))
+    assert space.fresh_blocks() == [(blocks[-1], REGION_PAGE)]
+    assert not space.layers[-1].pages.count
+    sound(space)
+    space.undo()
+    space.layers.pop()
+    assert space.kind_at(blocks[-1]) == 0
+    while len(space.layers) > 1:
+        space.pop()
+    assert space.fresh_blocks() == [(blocks[0], (MOST_OWNERS + 3) * REGION_PAGE)]
+    sound(space)
+    space.commit(5)
+    assert space.fresh_blocks() == []
+    sound(space)
+
+
+@pytest.mark.parametrize("size", [100, REGION_PAGE + 100])
+def test_freeing_twice_in_pages_of_its_own(size):
+    space = FreeSpace()
+    space.allocate(RAW_PAGE, 50)
+    block = space.allocate(RAW_PAGE, size)
+    space.allocate(RAW_PAGE, 50)
+    space.free(block + 40, 20)
+    for address, length in ((block + 40, 20), (block + 30, 11), (block + 59, 2), (block, 100)):
+        fault = f"block ({address}, {length}) is not all allocated: ({block + 40}, 20) is free"
+        assert space.free_allocated(RAW_PAGE, address, length) == fault
+        with pytest.raises(BlockError):
+            space.free(address, length)
+        sound(space)
+    with pytest.raises(BlockError):
+        space.free(block, size)
+    sound(space)
+    assert space.fresh_blocks() == [(block - 50, 90), (block + 60, size - 60 + 50)]
+    assert space.layers[-1].freed.blocks() == []
+
+
+def test_a_refused_growth_changes_nothing():
+    space = FreeSpace()
+    space.allocate(RAW_PAGE, 10)
+    space.add_pages(1)
+    space.most = space.end
+    before = space.free_blocks()
+    with pytest.raises(RegionFullError):
+        space.allocate(NODE_PAGE, 2 * REGION_PAGE)
+    assert space.free_blocks() == before
+    sound(space)
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda space, own, old: space.layers[0].pages.remove(own, REGION_PAGE),
+        lambda space, own, old: space.layers[0].pages.insert(old, REGION_PAGE),
+        lambda space, own, old: space.layers[0].pages.insert(1 << 40, REGION_PAGE),
+        lambda space, own, old: space.layers[1].pages.insert(own, REGION_PAGE),
+        lambda space, own, old: space.layers[0].blocks.insert(own, 10),
+        lambda space, own, old: space.layers[0].freed.insert(own, 10),
+        lambda space, own, old: space.limbo[0].blocks.insert(own, 10),
+        lambda space, own, old: space.given.remove(own, REGION_PAGE),
+        lambda space, own, old: space.layers.reverse(),
+    ],
+)  # fmt: skip
+def test_check_finds_what_would_make_the_wrong_bytes_fresh(spoil):
+    space = FreeSpace()
+    old = space.allocate(RAW_PAGE, REGION_PAGE)
+    gone = space.allocate(BLOB_PAGE, 10)
+    space.allocate(BLOB_PAGE, 10)
+    space.commit(5)
+    space.free(gone, 10)
+    space.commit(6)
+    own = space.allocate(RAW_PAGE, REGION_PAGE)
+    space.push()
+    sound(space)
+    spoil(space, own, old)
+    assert space.check() != []
 
 
 def test_generations_are_bounded():
@@ -296,6 +453,7 @@ def test_random_work(best):
         if best:
             space.fit_best()
         held, kept, layers = {}, {}, []
+        fresh = [set()]
         transaction = 1
         for step in range(300):
             what = rng.random()
@@ -313,21 +471,27 @@ def test_random_work(best):
                 for other, other_size in held.items():
                     assert address + size <= other or other + other_size <= address
                 held[address] = size
+                fresh[-1].add(address)
             elif what < 0.8 and held:
                 address = rng.choice(list(held))
                 space.free(address, held.pop(address))
+                fresh[-1].discard(address)
             elif what < 0.86:
                 space.push()
                 layers.append(dict(held))
+                fresh.append(set())
             elif what < 0.92 and layers:
                 if rng.random() < 0.5:
                     space.pop()
                     layers.pop()
+                    fresh[-2:] = [(fresh[-1] | fresh[-2]) & held.keys()]
                 else:
                     space.undo()
                     space.layers.pop()
                     held = layers.pop()
+                    fresh.pop()
             elif not layers:
+                fresh = [set()]
                 if rng.random() < 0.6:
                     space.commit(transaction)
                     kept = dict(held)
@@ -338,6 +502,10 @@ def test_random_work(best):
                     held = dict(kept)
             if step % 10 == 0:
                 assert space.check() == [], f"seed {SEED}, step {step}"
+            expected = FreeTree()
+            for address in fresh[-1]:
+                expected.insert(address, held[address])
+            assert space.fresh_blocks() == expected.blocks(), f"seed {SEED}, step {step}"
         free = sum(size for _, size in space.free_blocks()) + space.limbo_bytes
         waiting = sum(layer.freed.total for layer in space.layers)
         assert free + waiting + sum(held.values()) + HEADER_SIZE == space.end, f"seed {SEED}"

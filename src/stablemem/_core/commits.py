@@ -217,13 +217,11 @@ class Commits(Transactions):
         What it has freed may be written to by the next transaction, under a digest that this one needs.
         """
         assert self._space is not None
-        fresh = self._space.layers[-1].fresh
         written = FreeTree()
         for address, size in self.region.written:
-            for begin, length in fresh.blocks(address, address + size):
-                low, high = max(address, begin), min(address + size, begin + length)
-                written.discard(low, high)
-                written.insert(low, high - low)
+            for begin, length in self._space.fresh_blocks(address, address + size):
+                written.discard(begin, begin + length)
+                written.insert(begin, length)
         return written.blocks()
 
     def _write_catalog(self, now: Catalog) -> tuple[int, int, int]:

@@ -41,8 +41,11 @@ cdef class FreeNode:
     @cython.locals(spot=Py_ssize_t)
     cdef Py_ssize_t first_fit(self, unsigned long long size) noexcept
 
-    @cython.locals(spot=Py_ssize_t, best=cython.ulonglong, value=cython.ulonglong)
-    cdef unsigned long long top(self, unsigned long long bound) noexcept
+    @cython.locals(
+        spot=Py_ssize_t, first=cython.ulonglong, second=cython.ulonglong, third=cython.ulonglong,
+        fourth=cython.ulonglong,
+    )
+    cdef unsigned long long top(self) noexcept
 
     @cython.locals(rest=Py_ssize_t)
     cdef int put(

@@ -113,17 +113,24 @@ class FreeNode:
                     return spot
         return -1
 
-    def top(self, bound: int) -> int:
-        """Give the largest value, 0 if empty; no value is larger than ``bound``, where the scan may end."""
+    def top(self) -> int:
+        """Give the largest value, 0 if empty."""
         if cython.compiled:
-            best = 0
-            for spot in range(self.count):
-                value = self.values[spot]
-                if value > best:
-                    best = value
-                    if value >= bound:
-                        break
-            return best
+            # Four at a time, each pair by a choice and not a jump: which is larger, nobody can predict.
+            first = second = third = fourth = 0
+            spot = 0
+            while spot + 4 <= self.count:
+                first = self.values[spot] if self.values[spot] > first else first
+                second = self.values[spot + 1] if self.values[spot + 1] > second else second
+                third = self.values[spot + 2] if self.values[spot + 2] > third else third
+                fourth = self.values[spot + 3] if self.values[spot + 3] > fourth else fourth
+                spot += 4
+            while spot < self.count:
+                first = self.values[spot] if self.values[spot] > first else first
+                spot += 1
+            first = second if second > first else first
+            third = fourth if fourth > third else third
+            return third if third > first else first
         else:
             return max(self.values, default=0)
 

@@ -12,18 +12,23 @@ A region page that is wholly free has no kind and lies in the pool; a free block
 in the tree of the page's kind. So nodes are 4 KiB aligned for nothing, and a small value never lands
 among raw blocks. Neighbours of one kind merge; a page whose last byte is freed goes back to the pool.
 
-Transactions are layers. A layer knows what it allocated (``fresh``) and what it freed of older things
-(``freed``). A block is reusable at once only if the innermost layer allocated it; everything else waits:
+Transactions are layers (layers.py). What a layer allocated is *fresh*, and it knows what it freed of older
+things (``freed``). A block is reusable at once only if the innermost layer allocated it; all else waits:
 
     commit            fresh stays allocated; freed becomes limbo of this transaction
     rollback          fresh becomes free; freed stays allocated
     savepoint ends    its fresh joins the layer below; its freed is freed there
 
+Fresh is what is not free in the pages that the layer itself took, and what it allocated elsewhere. Pages
+are taken when they are wholly free, so nothing older can be in them, and nothing in them was freed and waits.
+
 Limbo holds what committed transactions freed, oldest first, each with the number of the transaction
 that freed it: reusable once no slot in use and no snapshot is older than that.
 
 Invariants: the free trees, the pool, limbo and everything allocated tile ``[0, end)``; a pool block is a
-multiple of region pages; a kind tree holds no whole region page; the layers' sets are disjoint.
+multiple of region pages; a kind tree holds no whole region page; the layers' sets are disjoint; a region
+page has the number of the layer whose ``pages`` it is in, if any; neither limbo nor what that layer or an
+older one freed or allocated elsewhere is in it.
 """
 
 from collections.abc import Callable
@@ -31,6 +36,7 @@ from collections.abc import Callable
 from ..errors import BlockError, RegionFullError
 from ..layout import KIND_NAMES, KINDS, MAX_ADDRESS, NODE_PAGE
 from .freetree import FreeTree
+from .layers import MOST_OWNERS, Layer, Limbo, owner_faults, without
 
 try:
     import cython
@@ -39,33 +45,13 @@ except ModuleNotFoundError:
 if not cython.compiled:
     from ..layout import HEADER_SIZE, RAW_PAGE, REGION_PAGE
 
-__all__ = ["FreeSpace", "Layer", "Limbo"]
+__all__ = ["FreeSpace"]
 
 RESERVE = 1 << 20
 """Bytes below ``most`` that only nodes and log may grow into; a quarter of it if that is less."""
 
 LIMBO_GENERATIONS = 64
 """Distinct transaction numbers kept in limbo; beyond, neighbours share the younger number."""
-
-
-class Layer:
-    """What one transaction, or one savepoint within it, allocated and freed."""
-
-    __slots__ = ("freed", "fresh")
-
-    def __init__(self) -> None:
-        self.fresh = FreeTree()
-        self.freed = FreeTree()
-
-
-class Limbo:
-    """Blocks freed by one committed transaction that something older may still reach."""
-
-    __slots__ = ("blocks", "transaction")
-
-    def __init__(self, transaction: int, blocks: FreeTree) -> None:
-        self.transaction = transaction
-        self.blocks = blocks
 
 
 class FreeSpace:
@@ -91,8 +77,8 @@ class FreeSpace:
     """
 
     __slots__ = (
-        "_kinds", "_pool", "_trees", "areas", "best", "end", "given", "grown", "layers", "limbo", "most",
-        "packing",
+        "_kinds", "_owners", "_pool", "_trees", "areas", "best", "end", "given", "grown", "layers", "limbo",
+        "most", "packing",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -103,11 +89,13 @@ class FreeSpace:
         self._pool = FreeTree()
         self._trees = [FreeTree() for _ in KIND_NAMES]
         self.areas = [FreeTree() for _ in KIND_NAMES]
-        self.layers = [Layer()]
+        self.layers = [Layer(1)]
         self.limbo: list[Limbo] = []
         self.given = FreeTree()
         # Region page 0 has its kind from the start: the header takes the first 12 KiB of it.
         self._kinds = bytearray([NODE_PAGE])
+        # The number of the layer that took a region page, 0 for none.
+        self._owners = bytearray(1)
         self.areas[NODE_PAGE].insert(0, REGION_PAGE)
         self._trees[NODE_PAGE].insert(HEADER_SIZE, REGION_PAGE - HEADER_SIZE)
         self.end = REGION_PAGE
@@ -133,8 +121,7 @@ class FreeSpace:
             self._extend(kind, size)
             address = tree.allocate_block(size)
             self._trim(kind, address + size)
-        layer = self.layers[-1]
-        layer.fresh.insert_block(address, size)
+        self._note_fresh(address, size)
         return address
 
     def take_run(self, kind: int, wanted: int, least: int) -> tuple[int, int]:
@@ -173,8 +160,7 @@ class FreeSpace:
         tree.remove(begin, size)
         if extended:
             self._trim(kind, begin + size)
-        layer = self.layers[-1]
-        layer.fresh.insert(begin, size)
+        self._note_fresh(begin, size)
         return begin, size
 
     def allocate_below(self, kind: int, size: int, cut: int) -> int:
@@ -195,8 +181,7 @@ class FreeSpace:
             return 0
         tree.remove(address, size)
         self._trim(kind, address + size)
-        layer = self.layers[-1]
-        layer.fresh.insert(address, size)
+        self._note_fresh(address, size)
         return address
 
     def _lengthen(self, kind: int, address: int, most: int) -> int:
@@ -208,9 +193,18 @@ class FreeSpace:
         size: int = min(block[1], most)
         if size:
             tree.remove(address, size)
-            layer = self.layers[-1]
-            layer.fresh.insert(address, size)
+            self._note_fresh(address, size)
         return size
+
+    def _note_fresh(self, address: int, size: int) -> int:
+        """Note that the innermost layer allocated a range: for one in a page of its own, nothing."""
+        layer = self.layers[-1]
+        page = address // REGION_PAGE
+        if (address + size - 1) // REGION_PAGE > page:
+            layer.add(address, size)
+        elif self._owners[page] != layer.number:
+            layer.blocks.insert_block(address, size)
+        return 0
 
     def _trim(self, kind: int, address: int) -> None:
         """Give whole region pages at an address back that a neighbour's free bytes made unneeded."""
@@ -236,36 +230,51 @@ class FreeSpace:
             tree_tail = self._trees[kind].last()
             if tail is not None and tail[0] + tail[1] == self.end:
                 address = tail[0]
+                self._grow_to(address + pages * REGION_PAGE)
                 self._pool.remove(tail[0], tail[1])
             else:
                 address = self.end
                 if tree_tail is not None and tree_tail[0] + tree_tail[1] == self.end:
                     pages = (size - tree_tail[1] + REGION_PAGE - 1) // REGION_PAGE
-            self._grow_to(address + pages * REGION_PAGE)
+                self._grow_to(address + pages * REGION_PAGE)
         self._give_kind(kind, address, pages * REGION_PAGE)
         self._trees[kind].insert(address, pages * REGION_PAGE)
 
     def _give_kind(self, kind: int, address: int, size: int) -> None:
-        """Write down that these region pages are of a kind now."""
+        """Write down that these region pages, wholly free so far, are of a kind now and the layer's own."""
         first = address // REGION_PAGE
         self._kinds[first : first + size // REGION_PAGE] = bytes([kind]) * (size // REGION_PAGE)
+        layer = self.layers[-1]
+        if layer.number <= MOST_OWNERS:
+            layer.pages.insert(address, size)
+            self._set_owner(layer.number, address, size)
         for other in KINDS:
             self.areas[other].discard(address, address + size)
         self.areas[kind].insert(address, size)
         self.given.discard(address, address + size)
         self.given.insert(address, size)
 
+    def _set_owner(self, number: int, address: int, size: int) -> None:
+        """Write down which layer took these region pages."""
+        first = address // REGION_PAGE
+        self._owners[first : first + size // REGION_PAGE] = bytes([number]) * (size // REGION_PAGE)
+
     # -- freeing -------------------------------------------------------------------------------------
 
     def free(self, address: int, size: int) -> None:
         """Free a block: at once if the innermost layer allocated it, else when its layer ends."""
+        if size == 0 or size > self.end or address > self.end - size:
+            raise BlockError(f"block ({address}, {size}) is not in the region of {self.end} bytes")
         layer = self.layers[-1]
-        if layer.fresh.covers_block(address, size):
-            layer.fresh.remove_block(address, size)
+        page = address // REGION_PAGE
+        if self._owners[page] == layer.number and (address + size - 1) // REGION_PAGE == page:
             self.reuse(address, size)
+        elif self.is_fresh(address, size):
+            layer.remove(address, size)
+            self.reuse(address, size)
+        elif layer.owns_part(address, size):
+            raise BlockError(f"block ({address}, {size}) is not all allocated by whoever frees it")
         else:
-            if size > self.end or address > self.end - size:
-                raise BlockError(f"block ({address}, {size}) is not in the region of {self.end} bytes")
             layer.freed.insert_block(address, size)
 
     def free_allocated(self, kind: int, address: int, size: int) -> str:
@@ -277,18 +286,26 @@ class FreeSpace:
             return self.fault_of(kind, address, size)
         first = address // REGION_PAGE
         stop = (address + size - 1) // REGION_PAGE + 1
+        layer = self.layers[-1]
         if stop - first == 1:
             if self._kinds[first] != kind:
                 return self.fault_of(kind, address, size)
+            if self._owners[first] == layer.number:
+                # Whatever is not free there is fresh: to find it free is all that can be wrong.
+                return "" if self._merge_within(address, size) else self.fault_of(kind, address, size)
         else:
             tree = self.areas[kind]
             if not tree.covers_block(first * REGION_PAGE, (stop - first) * REGION_PAGE):
                 return self.fault_of(kind, address, size)
-        layer = self.layers[-1]
-        # Searches wait for memory; that of the second set comes while the first is searched.
+        # Searches wait for memory; that of the later sets comes while the first ones are searched.
         tree = self._trees[kind]
         tree.expect(address)
-        taken = layer.fresh.take_block(address, size)
+        for each in self.limbo:
+            each.blocks.expect(address)
+        layer.freed.expect(address)
+        taken = -1
+        if stop - first == 1 or not layer.owns_part(address, size):
+            taken = layer.blocks.take_block(address, size)
         if taken > 0:
             self.reuse(address, size)
             return ""
@@ -327,12 +344,11 @@ class FreeSpace:
                 if self._kinds[page] != kind:
                     found = KIND_NAMES[self._kinds[page]]
                     return f"block ({address}, {size}) is not {KIND_NAMES[kind]}: page {page} is {found}"
-        layer = self.layers[-1]
-        if layer.fresh.covers_block(address, size):
-            return ""
         tree = self._trees[kind]
         if tree.overlaps_block(address, size):
             return self._already_free(tree, address, size)
+        if self._owners[address // REGION_PAGE] == len(self.layers) and stop - first == REGION_PAGE:
+            return ""
         for tree in self._gone():
             if tree.overlaps_block(address, size):
                 return self._already_free(tree, address, size)
@@ -391,8 +407,7 @@ class FreeSpace:
             self._give_kind(kind, behind, size)
             tree.insert(behind, size)
         tree.remove(address, more)
-        layer = self.layers[-1]
-        layer.fresh.insert(address, more)
+        self._note_fresh(address, more)
         return True
 
     def _grow_to(self, end: int) -> None:
@@ -403,6 +418,7 @@ class FreeSpace:
             self._no_room(end - self.end)
         self.grown = True
         self._kinds.extend(bytes((end - self.end) // REGION_PAGE))
+        self._owners.extend(bytes((end - self.end) // REGION_PAGE))
         self.end = end
 
     def _reserve(self, kind: int, size: int) -> None:
@@ -444,60 +460,105 @@ class FreeSpace:
             self._reuse_within(last * REGION_PAGE, stop - last * REGION_PAGE)
 
     def _reuse_within(self, address: int, size: int) -> None:
-        """Put a part of one region page into the tree of its kind."""
+        """Put a part of one region page into the tree of its kind; raise if some of it is free already."""
+        if not self._merge_within(address, size):
+            self._trees[self._kinds[address // REGION_PAGE]].insert(address, size)
+
+    def _merge_within(self, address: int, size: int) -> bool:
+        """Do ``_reuse_within``; or, if some of it is free already, nothing, and return false."""
         page = address // REGION_PAGE
-        kind = self._kinds[page]
-        tree = self._trees[kind]
-        merged = tree.insert_block(address, size)
-        if merged < REGION_PAGE:
-            return
-        begin = page * REGION_PAGE
-        if tree.covers_block(begin, REGION_PAGE):
-            tree.remove_block(begin, REGION_PAGE)
-            self._reuse_pages(begin, REGION_PAGE)
+        tree = self._trees[self._kinds[page]]
+        merged = tree.merge_block(address, size)
+        if merged >= REGION_PAGE:
+            begin = page * REGION_PAGE
+            if tree.covers_block(begin, REGION_PAGE):
+                tree.remove_block(begin, REGION_PAGE)
+                self._reuse_pages(begin, REGION_PAGE)
+        return merged > 0
 
     def _reuse_pages(self, address: int, size: int) -> None:
-        """Put whole region pages into the pool; they lose their kind."""
+        """Put whole region pages into the pool; they lose their kind, and are no layer's any more."""
         self._pool.insert(address, size)
         first = address // REGION_PAGE
         self._kinds[first : first + size // REGION_PAGE] = bytes(size // REGION_PAGE)
         for kind in KINDS:
             self.areas[kind].discard(address, address + size)
+        if self._owners.count(0, first, first + size // REGION_PAGE) < size // REGION_PAGE:
+            self._set_owner(0, address, size)
+            for layer in self.layers:
+                layer.pages.discard(address, address + size)
 
     # -- transactions --------------------------------------------------------------------------------
 
     def push(self) -> None:
         """Open a savepoint."""
-        self.layers.append(Layer())
+        self.layers.append(Layer(len(self.layers) + 1))
 
     def pop(self) -> None:
         """End a savepoint, keeping what it did."""
         layer = self.layers.pop()
         below = self.layers[-1]
-        for address, size in layer.fresh.blocks():
-            below.fresh.insert(address, size)
+        for address, size in layer.blocks.blocks():
+            below.add(address, size)
+        for address, size in layer.pages.blocks():
+            below.pages.insert(address, size)
+            self._set_owner(below.number, address, size)
         for address, size in layer.freed.blocks():
             self.free_range(address, size)
+
+    def is_fresh(self, address: int, size: int) -> bool:
+        """Return whether the innermost layer allocated all of a range, and has not freed it."""
+        layer = self.layers[-1]
+        if layer.owns_part(address, size):
+            return self.fresh_blocks(address, address + size) == [(address, size)]
+        return layer.blocks.covers_block(address, size)
+
+    def fresh_blocks(self, start: int = 0, stop: int = MAX_ADDRESS) -> list[tuple[int, int]]:
+        """Return what the innermost layer allocated, as maximal blocks cut to ``[start, stop)``.
+
+        That is what is not free in pages of its own, and what it allocated elsewhere. O(log n) for each run
+        of its pages there, and each block that is free in it, or fresh elsewhere.
+        """
+        layer = self.layers[-1]
+        parts = []
+        for address, size in layer.pages.blocks(start, stop):
+            low, high = max(address, start), min(address + size, stop)
+            free = [block for tree in self._trees for block in tree.blocks(low, high)]
+            free.sort()
+            parts += without([(low, high)], free)
+        for address, size in layer.blocks.blocks(start, stop):
+            parts.append((max(address, start), min(address + size, stop)))
+        parts.sort()
+        found: list[tuple[int, int]] = []
+        begin = end = 0
+        for low, high in parts:
+            if low > end:
+                if end > begin:
+                    found.append((begin, end - begin))
+                begin = low
+            end = high
+        if end > begin:
+            found.append((begin, end - begin))
+        return found
 
     def fresh_parts(self, address: int, size: int) -> list[tuple[int, int, bool]]:
         """Return a range cut into parts (address, size, whether the innermost layer allocated it)."""
         parts = []
         place, stop = address, address + size
-        for begin, length in self.layers[-1].fresh.blocks(address, stop):
-            low, high = max(begin, address), min(begin + length, stop)
-            if place < low:
-                parts.append((place, low - place, False))
-            parts.append((low, high - low, True))
-            place = high
+        for begin, length in self.fresh_blocks(address, stop):
+            if place < begin:
+                parts.append((place, begin - place, False))
+            parts.append((begin, length, True))
+            place = begin + length
         if place < stop:
             parts.append((place, stop - place, False))
         return parts
 
     def free_range(self, address: int, size: int) -> None:
         """Free a run that may lie partly in what the innermost layer allocated."""
-        layer = self.layers[-1]
-        if layer.fresh.covers_block(address, size):
-            self.free(address, size)
+        page = address // REGION_PAGE
+        if self._owners[page] == len(self.layers) and (address + size - 1) // REGION_PAGE == page:
+            self.reuse(address, size)
             return
         for begin, part, _ in self.fresh_parts(address, size):
             self.free(begin, part)
@@ -505,16 +566,23 @@ class FreeSpace:
     def undo(self) -> None:
         """Undo the innermost layer: what it allocated is free again, what it freed is not."""
         layer = self.layers[-1]
-        for address, size in layer.fresh.blocks():
+        for address, size in layer.pages.blocks():
+            for tree in self._trees:
+                tree.discard(address, address + size)
+            self._reuse_pages(address, size)
+        for address, size in layer.blocks.blocks():
             self.reuse(address, size)
-        self.layers[-1] = Layer()
+        self.layers[-1] = Layer(layer.number)
         if len(self.layers) == 1:
             self.given = FreeTree()
 
     def commit(self, transaction: int) -> None:
         """End the transaction: what it freed of older states goes into limbo."""
         layer = self.layers[-1]
-        layer.fresh.clear()
+        for address, size in layer.pages.blocks():
+            self._set_owner(0, address, size)
+        layer.pages.clear()
+        layer.blocks.clear()
         if layer.freed.count:
             self.limbo.append(Limbo(transaction, layer.freed))
             layer.freed = FreeTree()
@@ -614,7 +682,7 @@ class FreeSpace:
         self._pool = FreeTree()
         self._trees = [FreeTree() for _ in KIND_NAMES]
         self.areas = areas
-        self.layers = [Layer()]
+        self.layers = [Layer(1)]
         self.given = FreeTree()
         self.limbo = limbo
         pages = max(1, (end + REGION_PAGE - 1) // REGION_PAGE)
@@ -622,6 +690,7 @@ class FreeSpace:
         if any(sum(tree.last() or ()) > self.end for tree in areas):
             raise BlockError("a region page lies behind the end")
         self._kinds = bytearray(pages)
+        self._owners = bytearray(pages)
         for kind in KINDS:
             for address, size in areas[kind].blocks():
                 first = address // REGION_PAGE
@@ -648,7 +717,7 @@ class FreeSpace:
         named = [("pool", self._pool), *zip(KIND_NAMES, self._trees, strict=True)]
         named += [(f"limbo {each.transaction}", each.blocks) for each in self.limbo]
         named += [("freed", layer.freed) for layer in self.layers]
-        named += [("fresh", layer.fresh) for layer in self.layers]
+        named += [(f"blocks of layer {layer.number}", layer.blocks) for layer in self.layers]
         for name, tree in named:
             faults += [f"{name}: {fault}" for fault in tree.check()]
             if name == "freed":
@@ -663,6 +732,7 @@ class FreeSpace:
                 faults.append(f"pool: block ({address}, {size}) is not of whole region pages")
             if any(self._kinds[address // REGION_PAGE : (address + size) // REGION_PAGE]):
                 faults.append(f"pool: block ({address}, {size}) has a kind")
+        faults += owner_faults(self.layers, self.limbo, self.given, self._kinds, self._owners)
         for kind in KINDS:
             for address, size in self._trees[kind].blocks():
                 first, last = -(-address // REGION_PAGE), (address + size) // REGION_PAGE

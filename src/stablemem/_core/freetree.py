@@ -275,7 +275,7 @@ class FreeTree:
         >>> FreeTree().largest()
         0
         """
-        return self.root.top(LIMIT)
+        return self.root.top()
 
     def last(self) -> tuple[int, int] | None:
         """Give the block with the highest address, or None.
@@ -448,6 +448,8 @@ class FreeTree:
             self._step(depth, node)
             self.spots[depth] = spot
             node = kid_of(node, spot)
+            if cython.compiled:
+                prefetch(cython.address(node.count), CAP * 16 + 32)
         spot = node.first_fit(size)
         if spot < 0:
             return -1
@@ -708,7 +710,7 @@ class FreeTree:
             if new >= known:
                 top = new
             elif old == known:
-                top = node.top(known)
+                top = node.top()
             else:
                 top = known
             key = node.keys[0]
@@ -755,17 +757,17 @@ class FreeTree:
             if depth == 0:
                 self.root = FreeNode(True)
                 self.root.below = node.below + fresh.below
-                self.root.put(0, node.keys[0], node.top(LIMIT), node)
-                self.root.put(1, fresh.keys[0], fresh.top(LIMIT), fresh)
+                self.root.put(0, node.keys[0], node.top(), node)
+                self.root.put(1, fresh.keys[0], fresh.top(), fresh)
                 self.height += 1
                 return 0
             depth -= 1
             parent = self._at(depth)
             spot = self.spots[depth]
             parent.keys[spot] = node.keys[0]
-            parent.values[spot] = node.top(LIMIT)
+            parent.values[spot] = node.top()
             key = fresh.keys[0]
-            value = fresh.top(LIMIT)
+            value = fresh.top()
             kid = fresh
             weight = fresh.below
             node = parent
@@ -792,7 +794,7 @@ class FreeTree:
             spot = self.spots[depth]
             if node.count >= CAP // 2 or (node.count > 0 and parent.count == 1):
                 parent.keys[spot] = node.keys[0]
-                parent.values[spot] = node.top(LIMIT)
+                parent.values[spot] = node.top()
             elif node.count == 0:
                 parent.cut(spot)
             else:
@@ -809,9 +811,9 @@ class FreeTree:
                     else:
                         right.move_head(half - left.count, left)
                     parent.keys[spot + 1] = right.keys[0]
-                    parent.values[spot + 1] = right.top(LIMIT)
+                    parent.values[spot + 1] = right.top()
                 parent.keys[spot] = left.keys[0]
-                parent.values[spot] = left.top(LIMIT)
+                parent.values[spot] = left.top()
         while self.height > 0 and self.root.count == 1:
             self.root = kid_of(self.root, 0)
             self.height -= 1
@@ -871,7 +873,7 @@ class FreeTree:
             kid = kid_of(node, spot)
             if kid.count and kid.keys[0] != node.keys[spot]:
                 faults.append(f"{where} says {node.keys[spot]} for a child that begins at {kid.keys[0]}")
-            if kid.top(LIMIT) != node.values[spot]:
+            if kid.top() != node.values[spot]:
                 faults.append(f"{where} says {node.values[spot]} for a child whose largest is another")
             self._inspect(kid, level - 1, spine and spot == node.count - 1, faults, found)
         return 0

@@ -37,9 +37,10 @@ from typing import NamedTuple
 from ..errors import BlockError, CorruptRegionError
 from ..layout import KINDS, MAX_ADDRESS, NODE_PAGE, NODE_SIZE, REGION_PAGE
 from .checksum import page_checksum
-from .freespace import FreeSpace, Limbo
+from .freespace import FreeSpace
 from .freetree import FreeTree
 from .header import Slot
+from .layers import Limbo
 from .region import Region
 
 __all__ = ["Chain", "SpaceMap", "read_chain", "replay", "written_since"]
@@ -138,7 +139,7 @@ class SpaceMap:
         Whole commits only: an entry may need what an earlier page of its commit says.
         """
         layer = self.space.layers[-1]
-        most = max(DROP_LEAST, layer.fresh.count + layer.freed.count)
+        most = max(DROP_LEAST, len(self.space.fresh_blocks()) + layer.freed.count)
         if self.space.packing:
             most = len(self.chain.pages)
         keep_from = self.keep_from
@@ -208,7 +209,7 @@ class SpaceMap:
             for kind in KINDS:
                 blocks = self.space.areas[kind].blocks(address, min(address + size, length))
                 clip(words, tag(KIND, kind), blocks, address, min(address + size, length))
-        clip(words, tag(ALLOCATED), layer.fresh.blocks(), 0, MAX_ADDRESS)
+        clip(words, tag(ALLOCATED), self.space.fresh_blocks(), 0, MAX_ADDRESS)
         if layer.freed.count:
             words += (tag(FREED_BY) | transaction, 0)
             clip(words, tag(LIMBO), layer.freed.blocks(), 0, MAX_ADDRESS)

@@ -160,8 +160,8 @@ def verify_writer(store: Store) -> list[str]:
     if store.writer_space is None:
         return faults
     faults += store.writer_space.check()
-    layer = store.writer_space.layers[-1]
-    if len(store.writer_space.layers) == 1 and not layer.fresh.count and not layer.freed.count:
+    layers = store.writer_space.layers
+    if len(layers) == 1 and not store.writer_space.fresh_blocks() and not layers[0].freed.count:
         ours, theirs = FreeTree(), FreeTree()
         read, _ = replay(store.region, store.slot)
         for space, union in ((store.writer_space, ours), (read, theirs)):

@@ -1,0 +1,24 @@
+cimport cython
+
+from stablemem._core.freetree cimport FreeTree
+from stablemem._core.words cimport REGION_PAGE, u64
+
+@cython.final
+cdef class Layer:
+    cdef readonly Py_ssize_t number
+    cdef readonly FreeTree pages
+    cdef readonly FreeTree blocks
+    cdef public FreeTree freed
+
+    cdef bint owns_part(self, u64 address, u64 size) except -1
+    @cython.locals(low=u64, high=u64)
+    cdef object add(self, u64 address, u64 size)
+    cdef object remove(self, u64 address, u64 size)
+
+@cython.final
+cdef class Limbo:
+    cdef readonly u64 transaction
+    cdef readonly FreeTree blocks
+
+@cython.locals(turn=Py_ssize_t, begin=u64, end=u64, place=u64, address=u64, size=u64)
+cpdef list without(list ranges, list holes)
