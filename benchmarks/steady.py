@@ -179,16 +179,16 @@ class _Counting(MemoryDevice):
     """Memory that counts what is written to it, and is synced as if it were a disk.
 
     Attributes:
-        written: bytes.
+        all: bytes written.
         zeros: those of them that were written in runs of nothing but zeros.
     """
 
     durable = True
-    written = zeros = 0
+    all = zeros = 0
 
     def write_run(self, address: int, pieces: Sequence[Buffer]) -> None:
         size = sum(map(len, pieces))
-        self.written += size
+        self.all += size
         self.zeros += size * (not any(map(any, pieces)))
         super().write_run(address, pieces)
 
@@ -231,9 +231,9 @@ def _small_commits(free: int, commits: int) -> Commits:
     written, zeros = [], []
     for place in chance.sample(range(0, count, 2), commits):
         region.deallocate(addresses[place], sizes[place])
-        device.written = device.zeros = 0
+        device.all = device.zeros = 0
         region.commit()
-        written.append(device.written)
+        written.append(device.all)
         zeros.append(device.zeros)
     region.close()
     return Commits(blocks, held, written, zeros)
