@@ -39,6 +39,11 @@ class Scale:
     small_commits: int = 200
     churn_seeds: int = 3
     churn_share: int = 1
+    buffer_calls: int = 10_000
+    large_values: tuple[int, ...] = (1_000_000, 10_000_000)
+    queue_pairs: int = 200_000
+    queue_turns: int = 1_500_000
+    queue_commits: int = 300
 
 
 QUICK = Scale(
@@ -61,6 +66,11 @@ QUICK = Scale(
     small_commits=50,
     churn_seeds=1,
     churn_share=10,
+    buffer_calls=1_000,
+    large_values=(20_000, 100_000),
+    queue_pairs=20_000,
+    queue_turns=20_000,
+    queue_commits=20,
 )
 
 

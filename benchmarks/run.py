@@ -2,10 +2,11 @@
 
     python benchmarks/run.py [--only PART]... [--quick] [--values N] [--rounds R] [--json FILE] [--folder DIR]
 
-Parts: lists, opening, memory, modes, counts, blocks, fragmentation. The report begins with what is to be
-reached. Medians are compared within one run only. The files take up to 1.2 GiB at a time, in DIR or where
-temporary files go. `counts` and `blocks` count instructions if valgrind is there; `fragmentation` has malloc
-in it if there is a C compiler, and jemalloc if that is installed (Debian: libjemalloc2).
+Parts: lists, buffer, opening, memory, modes, counts, blocks, fragmentation. The report begins with what is to
+be reached. Medians are compared within one run only. The files take up to 1.2 GiB at a time, `buffer` up to
+1.6, in DIR or where temporary files go. `buffer`, `counts` and `blocks` count instructions if valgrind is
+there; `fragmentation` has malloc in it if there is a C compiler, and jemalloc if that is installed (Debian:
+libjemalloc2).
 """
 
 import argparse
@@ -18,6 +19,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 import blocks
+import buffer
 import counts
 import fragmentation
 import lists
@@ -31,6 +33,7 @@ import stablemem
 
 PARTS = {
     "lists": lists.run,
+    "buffer": buffer.run,
     "opening": opening.run,
     "memory": memory.run,
     "modes": modes.run,

@@ -1,0 +1,431 @@
+"""MemoryBuffer beside list: the original's table; and, in large.py, many values, in fifo.py, a queue.
+
+The rows are those of the original's own benchmark, as its stored source has them: `add` fills an empty list,
+`put` and `remove` take positions in an order drawn at random, `remove` and `removeLast` empty the list. Each
+loop of ours ends with an unsynced commit. From every time, and from every count of instructions, that of the
+same loop without the calls is subtracted; so it is from both sides of every ratio.
+"""
+
+import os
+import random
+import shutil
+import sys
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import fifo
+import large
+from counts import CALLGRIND, collected
+from report import Aim, Samples, Scale, Section, median, note, number, python, ratio, say, table
+from steady import HEAP, busy, heap_bytes
+
+import stablemem
+from stablemem import MemoryBuffer
+
+OURS, THEIRS = "MemoryBuffer", "list"
+WHO = (THEIRS, OURS)
+
+ADD, GET = "add", "get"
+PUT_SAME, PUT_LARGER, PUT_SMALLER = "put, same size", "put, larger", "put, smaller"
+REMOVE, INSERT, REMOVE_LAST = "remove", "insert", "removeLast"
+REVERSE, SORT, SORT_BLOBS, SHUFFLE = "reverse", "sort by value", "sort by blob", "shuffle"
+
+SEED_CALLS = 10_000
+SEED_INSTRUCTIONS = {
+    ADD: (7_506_635, 37_471_730),
+    GET: (2_442_253, 22_743_302),
+    PUT_SAME: (2_803_133, 26_629_193),
+    PUT_LARGER: (3_143_921, 89_478_142),
+    REMOVE: (10_855_068_046, 1_438_465_552),
+    INSERT: (9_555_436_925, 1_374_513_438),
+    REMOVE_LAST: (5_543_704, 377_115_486),
+}
+SEED_HEAP = {
+    ADD: (154_740, 687_984),
+    GET: (9_008, 762_888),
+    PUT_SAME: (9_008, 687_936),
+    PUT_LARGER: (9_008, 1_711_632),
+    REMOVE: (57_716, 3_441_436),
+    INSERT: (154_896, 2_305_752),
+    REMOVE_LAST: (57_700, 6_300_332),
+}
+"""What the post tells, for all of its 10,000 calls: of Buffer, and of MemoryBuffer."""
+
+FEW = 100
+"""Calls of the shorter of two runs whose instructions are compared."""
+
+LARGEST = 1_000_000
+"""Values are drawn from below it; the larger ones that replace them are so many thousand times as large."""
+
+
+class Ordered:
+    """Nat as eight bytes, the greatest first: blobs that compare as their values do."""
+
+    name = "benchmarks.Ordered"
+    order_preserving = True
+
+    def to_blob(self, value: int, /) -> bytes:
+        return value.to_bytes(8, "big")
+
+    def from_blob(self, blob: bytes, /) -> int:
+        return int.from_bytes(blob, "big")
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a loop goes over.
+
+    Attributes:
+        order: all positions, in an order drawn at random.
+        values: to begin with.
+        others: of the same size, one for each.
+        larger, smaller: one for each.
+    """
+
+    order: list[int]
+    values: list[int]
+    others: list[int]
+    larger: list[int]
+    smaller: list[int]
+
+
+def _draw(count: int) -> Work:
+    """Return the same for every process: values that Msgpack writes in the same number of bytes, mostly 5."""
+    chance = random.Random(1)
+    order = list(range(count))
+    chance.shuffle(order)
+    values = [chance.randrange(LARGEST) for _ in range(count)]
+    others = [chance.randrange(1 << 16, LARGEST) if value >> 16 else value ^ 1 for value in values]
+    larger = [value * 10_000 for value in values]
+    return Work(order, values, others, larger, [value.bit_length() for value in values])
+
+
+# -- the loops -----------------------------------------------------------------------------------------
+# Each takes the list and how many of its calls to make. A twin does the same without the call.
+
+Loop = Callable[[Any, Work, int], object]
+
+
+def _add(it: Any, work: Work, times: int) -> None:
+    add = it.append
+    for value in work.values[:times]:
+        add(value)
+
+
+def _get(it: Any, _: Work, times: int) -> None:
+    for position in range(times):
+        it[position]
+
+
+def _put_same(it: Any, work: Work, times: int) -> None:
+    values = work.others
+    for position in work.order[:times]:
+        it[position] = values[position]
+
+
+def _put_larger(it: Any, work: Work, times: int) -> None:
+    values = work.larger
+    for position in work.order[:times]:
+        it[position] = values[position]
+
+
+def _put_smaller(it: Any, work: Work, times: int) -> None:
+    values = work.smaller
+    for position in work.order[:times]:
+        it[position] = values[position]
+
+
+def _remove(it: Any, work: Work, times: int) -> None:
+    remove = it.pop
+    count = len(work.order)
+    for gone, position in enumerate(work.order[:times], 1):
+        remove(position if position < count - gone else -1)
+
+
+def _insert(it: Any, work: Work, times: int) -> None:
+    insert = it.insert
+    for length, position in enumerate(work.order[:times]):
+        insert(position if position < length else length, position)
+
+
+def _remove_last(it: Any, _: Work, times: int) -> None:
+    remove = it.pop
+    for _turn in range(times):
+        remove()
+
+
+def _no_add(_it: Any, work: Work, times: int) -> None:
+    for _value in work.values[:times]:
+        pass
+
+
+def _no_get(_it: Any, _: Work, times: int) -> None:
+    for _position in range(times):
+        pass
+
+
+def _no_put(_it: Any, work: Work, times: int) -> None:
+    values = work.others
+    for position in work.order[:times]:
+        values[position]
+
+
+def _no_remove(_it: Any, work: Work, times: int) -> None:
+    count = len(work.order)
+    for gone, position in enumerate(work.order[:times], 1):
+        position if position < count - gone else -1
+
+
+def _no_insert(_it: Any, work: Work, times: int) -> None:
+    for length, position in enumerate(work.order[:times]):
+        position if position < length else length  # noqa: B018
+
+
+def _reverse(it: Any, _: Work, times: int) -> None:
+    if times:
+        it.reverse()
+
+
+def _sort(it: Any, _: Work, times: int) -> None:
+    if times:
+        it.sort()
+
+
+def _sort_blobs(it: Any, _: Work, times: int) -> None:
+    if times and type(it) is list:
+        it.sort()
+    elif times:
+        it.sort(by_blob=True)
+
+
+def _shuffle(it: Any, _: Work, times: int) -> None:
+    chance = random.Random(2)
+    if times and type(it) is list:
+        chance.shuffle(it)
+    elif times:
+        it.shuffle(chance)
+
+
+def _nothing(_it: Any, _: Work, times: int) -> None:
+    pass
+
+
+ROWS: dict[str, tuple[Loop, Loop]] = {
+    ADD: (_add, _no_add),
+    GET: (_get, _no_get),
+    PUT_SAME: (_put_same, _no_put),
+    PUT_LARGER: (_put_larger, _no_put),
+    PUT_SMALLER: (_put_smaller, _no_put),
+    REMOVE: (_remove, _no_remove),
+    INSERT: (_insert, _no_insert),
+    REMOVE_LAST: (_remove_last, _no_get),
+    REVERSE: (_reverse, _nothing),
+    SORT: (_sort, _nothing),
+    SORT_BLOBS: (_sort_blobs, _nothing),
+    SHUFFLE: (_shuffle, _nothing),
+}
+WHOLE = {REVERSE, SORT, SORT_BLOBS, SHUFFLE}
+"""Rows of one call; their figures are for each value of the list."""
+
+EMPTY = {ADD, INSERT}
+"""Rows that begin with an empty list."""
+
+
+def _prepare(who: str, row: str, work: Work, folder: Path) -> Any:
+    """Return the list as a row finds it."""
+    values = work.larger if row == PUT_SMALLER else work.values
+    if row in EMPTY:
+        values = []
+    if who == THEIRS:
+        return list(values)
+    it: Any = MemoryBuffer(
+        folder / f"{time.monotonic_ns()}.smem", blobify=Ordered() if row == SORT_BLOBS else None, sync=False
+    )
+    it.extend(values)
+    it.commit()
+    return it
+
+
+def _finish(who: str, it: Any, loop: Loop, work: Work, times: int) -> None:
+    """Do what is measured."""
+    loop(it, work, times)
+    if who == OURS:
+        it.commit()
+
+
+def _times(scale: Scale, samples: Samples, folder: Path) -> None:
+    count = scale.buffer_calls
+    work = _draw(count)
+    for turn in range(scale.block_rounds):
+        say(f"buffer: round {turn + 1} of {scale.block_rounds}, {count:,} calls")
+        for row, (loop, without) in ROWS.items():
+            for who in WHO if turn % 2 else reversed(WHO):
+                it = _prepare(who, row, work, folder)
+                nanoseconds = busy(_finish, who, it, loop, work, count) - busy(without, it, work, count)
+                note(samples, f"{row}, ns", who, nanoseconds / count)
+                if who == OURS:
+                    it.close()
+
+
+def _counts(scale: Scale, samples: Samples, folder: Path) -> str:
+    """Count bytes of heap, and instructions; return why not, if not."""
+    count = scale.buffer_calls
+    say(f"buffer: heap of {len(WHO) * len(ROWS)} processes")
+    for row in ROWS:
+        for who in WHO:
+            arguments = [__file__, "heap", who, row, str(count), str(count), folder]
+            told = python(arguments, before=HEAP).stdout
+            # Plus 0: nothing is nothing, not -0.0.
+            note(samples, f"{row}, heap", who, round(int(told) / count, 1) + 0.0)
+    if shutil.which("valgrind") is None:
+        return "Instructions were not counted: valgrind is not installed here."
+    if not stablemem.COMPILED:
+        return "Instructions were not counted: this is the interpreted form."
+    counted = [row for row in ROWS if not scale.count_operations or row in {ADD, GET}]
+    wanted = [(who, row, times) for who in WHO for row in counted for times in _two(row, count)]
+    # A twin of the loop asks nothing of the list: one of them is enough.
+    wanted += [("none", row, times) for row in counted if row not in WHOLE for times in _two(row, count)]
+    say(f"buffer: {len(wanted)} processes under callgrind")
+    bytecode = folder / "bytecode"
+
+    def collect(one: tuple[str, str, int]) -> int:
+        who, row, times = one
+        arguments = [__file__, "count", who, row, str(count), str(times), folder]
+        return collected(python(arguments, before=CALLGRIND, bytecode=bytecode).stderr)
+
+    # The first start compiles the sources.
+    python([__file__, "count", OURS, ADD, str(count), "1", folder], bytecode=bytecode)
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        found = dict(zip(wanted, pool.map(collect, wanted), strict=True))
+
+    def each(who: str, row: str) -> float:
+        few, many = _two(row, count)
+        return (found[who, row, many] - found[who, row, few]) / (count if row in WHOLE else many - few)
+
+    for row in counted:
+        loop = 0.0 if row in WHOLE else each("none", row)
+        for who in WHO:
+            note(samples, f"{row}, instructions", who, each(who, row) - loop)
+    return ""
+
+
+def _two(row: str, count: int) -> tuple[int, int]:
+    """Return how many calls a row makes in each of the two runs that are compared."""
+    return (0, 1) if row in WHOLE else (FEW, count)
+
+
+# -- the report ----------------------------------------------------------------------------------------
+
+
+def _aims(samples: Samples) -> list[Aim]:
+    aims = []
+    for row in ROWS:
+        bound = _seed_ratio(SEED_INSTRUCTIONS, row)
+        ours = ratio(samples, f"{row}, instructions", OURS, THEIRS)
+        known = "" if bound else " (the post has no figure)"
+        aims.append(Aim(f"{row}: MemoryBuffer / list, instructions{known}", ours, bound and round(bound, 3)))
+    for row, (bare, theirs) in SEED_HEAP.items():
+        ours, plain = (median(samples, f"{row}, heap", who) for who in (OURS, THEIRS))
+        if ours is not None and plain is not None and plain > 0:
+            aims.append(Aim(f"{row}: MemoryBuffer / list, heap", ours / plain, round(theirs / bare, 2)))
+        else:
+            # A list that takes nothing, or gives back: no ratio. So the original's own bytes are the bound.
+            aims.append(Aim(f"{row}: heap, where list takes none", ours, round(theirs / SEED_CALLS, 1), "B"))
+    return aims
+
+
+def _seed_ratio(told: dict[str, tuple[int, int]], row: str) -> float | None:
+    """Return MemoryBuffer / Buffer in the post."""
+    return told[row][1] / told[row][0] if row in told else None
+
+
+def _text(scale: Scale, samples: Samples, missing: str) -> str:
+    def rows() -> Sequence[Sequence[str]]:
+        made = []
+        for row in ROWS:
+            cells = [row]
+            for what, digits in (("ns", 0), ("instructions", 0), ("heap", 1)):
+                cells += [number(median(samples, f"{row}, {what}", who), digits) for who in WHO]
+                if what != "heap":
+                    cells.append(number(ratio(samples, f"{row}, {what}", OURS, THEIRS), 2))
+            made.append([*cells, number(_seed_ratio(SEED_INSTRUCTIONS, row), 2) or "no figure"])
+        return made
+
+    theirs = [
+        [row, *(number(one / SEED_CALLS) for one in counted), number(_seed_ratio(SEED_INSTRUCTIONS, row), 2)]
+        + [number(one / SEED_CALLS, 1) for one in SEED_HEAP[row]]
+        + [number(_seed_ratio(SEED_HEAP, row), 1)]
+        for row, counted in SEED_INSTRUCTIONS.items()
+    ]
+    return (
+        f"{scale.buffer_calls:,} integers, Blobify `msgpack` (`sort by blob`: eight bytes, the greatest "
+        f"first, as a class of the benchmark's own writes them in Python), in a file; one unsynced commit "
+        f"at the end of each row is in our figures. Medians of {scale.block_rounds} rounds of the thread's "
+        "own time; `reverse`, `sort` and `shuffle` for each value. `larger` leaves the pointer for a block "
+        "of its own, `smaller` gives that back. Heap is what malloc says is in use more than before the row; "
+        f"the integers themselves were there before. {missing}\n\n"
+        + table(
+            [
+                "an operation",
+                *("list, ns", "MemoryBuffer, ns", "ratio"),
+                *("list, instructions", "MemoryBuffer, instructions", "ratio", "in the post"),
+                *("list, heap bytes", "MemoryBuffer, heap bytes"),
+            ],
+            ([*row[:7], row[9], *row[7:9]] for row in rows()),
+        )
+        + f"\n\nThe post's figures, divided by its {SEED_CALLS:,} calls; it has none for the other rows:\n\n"
+        + table(
+            [
+                "the post, an operation",
+                *("Buffer, instructions", "MemoryBuffer, instructions", "ratio"),
+                *("Buffer, heap bytes", "MemoryBuffer, heap bytes", "ratio"),
+            ],
+            theirs,
+        )
+        + "\n\nWhat may be compared, and what not: the two ratios have different denominators. Motoko's "
+        "Buffer is WebAssembly, 250 to 750 instructions a call, and 100 or more for each value that `remove` "
+        "or `insert` shifts. `list` is C, some 20 to 150 instructions a call, and shifts several values with "
+        "one. So a ratio here says how far MemoryBuffer is from the fastest that Python has, and a ratio "
+        "there how far the original was from something slower. The post's heap is another collector's, with "
+        "garbage in it; ours is what remains."
+    )
+
+
+def run(scale: Scale, folder: Path | None) -> Section:
+    """Measure, and return the tables."""
+    samples: Samples = {}
+    with TemporaryDirectory(dir=folder) as place:
+        _times(scale, samples, Path(place))
+        missing = _counts(scale, samples, Path(place))
+    parts = [Section("", _text(scale, samples, missing), samples, _aims(samples))]
+    parts += [large.run(scale, folder), fifo.run(scale, folder)]
+    return Section(
+        "MemoryBuffer beside list",
+        "\n\n".join(part.text for part in parts),
+        {name: part.samples for name, part in zip(("table", "large", "fifo"), parts, strict=True)},
+        [aim for part in parts for aim in part.aims],
+    )
+
+
+def _child(what: str, who: str, row: str, count: int, times: int, folder: Path) -> None:
+    """Do in this process what is counted of it."""
+    work = _draw(count)
+    loop, without = ROWS[row]
+    if who == "none":
+        without(None, work, times)
+        os._exit(0)
+    it = _prepare(who, row, work, folder)
+    before = heap_bytes() if what == "heap" else 0
+    _finish(who, it, loop, work, times)
+    if what == "heap":
+        print(heap_bytes() - before, flush=True)
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    _child(*sys.argv[1:4], int(sys.argv[4]), int(sys.argv[5]), Path(sys.argv[6]))
