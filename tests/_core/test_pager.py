@@ -7,7 +7,7 @@ from stablemem._core import pager as module
 from stablemem._core.checksum import crc32c
 from stablemem._core.device import MemoryDevice
 from stablemem._core.freespace import FreeSpace
-from stablemem._core.pager import BLOB_BUDGET, NODE_BUDGET, Pager
+from stablemem._core.pager import BLOB_BUDGET, NODE_BUDGET, NUMBER_BUDGET, Pager
 from stablemem._core.region import Region
 from support.recorded import Recorder, region_on
 
@@ -69,6 +69,20 @@ def test_budgets():
             assert number < 100
         assert number == -(-BLOB_BUDGET // size)
         assert values[-1] == bytes(size)
+
+
+def test_a_queue_in_one_transaction_goes_out_early():
+    with MemoryBuffer(blobify="bytes") as values:
+        pager = values._store.pager
+        values.append(b"the first one")
+        passed = 1
+        while pager.pending_bytes:
+            assert passed < NUMBER_BUDGET
+            values.extend([b"123456789"] * 100_000)
+            passed += 100_000
+            del values[1:]
+        assert passed >= NUMBER_BUDGET
+        assert values[:] == [b"the first one"]
 
 
 def test_many_dirty_nodes_go_out_early():

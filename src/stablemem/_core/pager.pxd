@@ -14,6 +14,7 @@ from stablemem._core.words cimport (
 cdef enum:
     _BLOB_BUDGET = 4194304
     _NODE_BUDGET = 8192
+    _NUMBER_BUDGET = 524288
 
 @cython.final
 cdef class Pager:

@@ -45,10 +45,13 @@ if not cython.compiled:
     )
     from .words import get64, high32, low32, mark, put64, unmark
 
-__all__ = ["BLOB_BUDGET", "NODE_BUDGET", "Pager"]
+__all__ = ["BLOB_BUDGET", "NODE_BUDGET", "NUMBER_BUDGET", "Pager"]
 
 BLOB_BUDGET = 4 << 20
 """Bytes of pending blobs that cause an early write-out."""
+
+NUMBER_BUDGET = 1 << 19
+"""Pending blobs, freed ones included, that do so too: a queue frees its blobs, but not their numbers."""
 
 NODE_BUDGET = 8192
 """Dirty nodes (32 MiB) that cause an early write-out: random inserts gain from a large one."""
@@ -61,6 +64,7 @@ VERIFIED_LIMIT = 64 << 20
 
 if not cython.compiled:
     _BLOB_BUDGET = BLOB_BUDGET
+    _NUMBER_BUDGET = NUMBER_BUDGET
     _NODE_BUDGET = NODE_BUDGET
 
 
@@ -267,7 +271,11 @@ class Pager:
 
     def is_full(self) -> bool:
         """Return whether an early write-out is due."""
-        return self.pending_bytes >= _BLOB_BUDGET or self.dirty_nodes >= _NODE_BUDGET
+        return (
+            self.pending_bytes >= _BLOB_BUDGET
+            or self.dirty_nodes >= _NODE_BUDGET
+            or len(self._pending) >= _NUMBER_BUDGET
+        )
 
     def is_due(self) -> bool:
         """Return whether an early write-out, a commit by number of changes, or a look at the room is due."""
