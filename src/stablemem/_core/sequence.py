@@ -38,13 +38,9 @@ class ListCore(Moving):
 
     def __getitem__(self, item: Any) -> Any:
         """Return the value at an index, or a list of the values in a slice. O(log n + size)."""
-        if type(item) is int:
-            blob, position = self._read(item, "list index out of range")
-            return self._decode(blob, position)
-        if isinstance(item, slice):
+        if type(item) is not int and isinstance(item, slice):
             return self._get_slice(item)
-        blob, position = self._read(item, "list index out of range")
-        return self._decode(blob, position)
+        return self._value(self._position(item))
 
     def get(self, index: Any, default: Any = None) -> Any:
         """Return the value at an index, or ``default`` if it is out of range. O(log n + size).

@@ -1,4 +1,5 @@
 cimport cython
+from cpython.long cimport PyLong_AsLongLongAndOverflow
 from libc.string cimport memcpy
 
 from stablemem._core.calls cimport Calls
@@ -22,6 +23,8 @@ cdef class Values(Calls):
     cpdef tuple _range(self, start, stop)
     @cython.locals(position=cython.longlong, length=cython.longlong)
     cdef tuple _read(self, item, str message)
+    @cython.locals(length=cython.longlong)
+    cdef object _value(self, long long position)
     cdef long long _begin_change_at(self, long long position) except -1
     @cython.locals(size=Py_ssize_t)
     cdef u64 _word0(self, bytes blob) except? 0

@@ -112,6 +112,13 @@ class Values(Calls):
 
     def _position(self, item: Any) -> int:
         """Return a list index as a position, counted from the end if negative; unchecked."""
+        if cython.compiled and type(item) is int:
+            # Without Python integers; what overflows is told below.
+            overflow = cython.declare(cython.int, 0)
+            number = cython.declare(cython.longlong)
+            number = PyLong_AsLongLongAndOverflow(item, cython.address(overflow))
+            if not overflow and (number >> 61 == 0 or number >> 61 == -1):
+                return number
         try:
             position = as_index(item)
         except TypeError:
@@ -146,6 +153,20 @@ class Values(Calls):
             return self._blob(position), position
         finally:
             self._latch.leave()
+
+    def _value(self, position: int) -> Any:
+        """Return the value at a position, possibly from the end."""
+        self._enter()
+        try:
+            length = self._index.length
+            if position < 0:
+                position += length
+            if not 0 <= position < length:
+                raise IndexError("list index out of range")
+            blob = self._blob(position)
+        finally:
+            self._latch.leave()
+        return self._decode(blob, position)
 
     def _begin_change_at(self, position: int) -> int:
         """Begin a change of the value at a position, possibly from the end; return it from the start."""
