@@ -97,8 +97,10 @@ def _files(scale: Scale, samples: Samples, folder: Path) -> None:
                     queue.commit()
                     # Unsynced commits pile up what they free until that is 64 MiB; synced ones take long.
                     turns = values[: scale.queue_commits * every] if sync else values
+                    # A freed block comes back two commits later: a transaction is a fifth of the pairs.
+                    among = every or len(values) // 5
                     for turn in (1, 2):
-                        _pairs(queue, ends, turns, every, queue.commit)
+                        _pairs(queue, ends, turns, among, queue.commit)
                         note(samples, f"{name}: {ends}, {which}", f"{turn}", path.stat().st_size)
                     queue.close()
 
@@ -131,9 +133,10 @@ def run(scale: Scale, folder: Path | None) -> Section:
             ["ns a pair", *names],
             ([row, *(number(median(times, row, name)) for name in names)] for row in times),
         )
-        + f"\n\nThe file, {STANDING[0]:,} values waiting, after k pairs and a commit, and after as "
-        f"many again; k is {scale.queue_turns:,}, with synced commits as many as make {scale.queue_commits}. "
-        "Unsynced commits give nothing back until 64 MiB have gathered; then one of them is synced:\n\n"
+        + f"\n\nThe file, {STANDING[0]:,} values waiting, after k pairs and a commit, and after as many "
+        f"again; k is {scale.queue_turns:,} (`one transaction`: five of a fifth each), with synced commits as "
+        f"many as make {scale.queue_commits:,} of them. Unsynced commits give nothing back until 64 MiB have "
+        "gathered; then one of them is synced:\n\n"
         + table(["KiB", "after k pairs", "after 2 k", "ratio"], rows)
     )
     return Section("", text, {"times": times, "files": files}, aims)

@@ -43,7 +43,7 @@ class Scale:
     large_values: tuple[int, ...] = (1_000_000, 10_000_000)
     queue_pairs: int = 200_000
     queue_turns: int = 1_500_000
-    queue_commits: int = 300
+    queue_commits: int = 1_000
 
 
 QUICK = Scale(
