@@ -134,9 +134,9 @@ def run(scale: Scale, folder: Path | None) -> Section:
             ([row, *(number(median(times, row, name)) for name in names)] for row in times),
         )
         + f"\n\nThe file, {STANDING[0]:,} values waiting, after k pairs and a commit, and after as many "
-        f"again; k is {scale.queue_turns:,} (`one transaction`: five of a fifth each), with synced commits as "
-        f"many as make {scale.queue_commits:,} of them. Unsynced commits give nothing back until 64 MiB have "
-        "gathered; then one of them is synced:\n\n"
+        f"again; k is {scale.queue_turns:,} (`one transaction`: five of a fifth each), with synced commits "
+        f"as many as make {scale.queue_commits:,} of them. Unsynced commits give nothing back until 64 MiB "
+        "have gathered; then one of them is synced:\n\n"
         + table(["KiB", "after k pairs", "after 2 k", "ratio"], rows)
     )
     return Section("", text, {"times": times, "files": files}, aims)
