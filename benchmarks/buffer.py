@@ -305,6 +305,10 @@ def _counts(scale: Scale, samples: Samples, folder: Path) -> str:
 
     def each(who: str, row: str) -> float:
         few, many = _two(row, count)
+        if found[who, row, many] <= found[who, row, few]:
+            raise RuntimeError(
+                f"{row}: {many} calls took no more instructions than {few}; was a file changed?"
+            )
         return (found[who, row, many] - found[who, row, few]) / (count if row in WHOLE else many - few)
 
     for row in counted:
