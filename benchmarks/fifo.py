@@ -97,8 +97,8 @@ def _files(scale: Scale, samples: Samples, folder: Path) -> None:
                     queue.commit()
                     # Unsynced commits pile up what they free until that is 64 MiB; synced ones take long.
                     turns = values[: scale.queue_commits * every] if sync and every else values
-                    # A freed block comes back two commits later: a transaction is a fifth of the pairs.
-                    among = every or len(values) // 5
+                    # A freed block comes back two commits later: and it takes some to settle.
+                    among = every or len(values) // 10
                     for turn in (1, 2):
                         _pairs(queue, ends, turns, among, queue.commit)
                         note(samples, f"{name}: {ends}, {which}", f"{turn}", path.stat().st_size)
@@ -134,7 +134,7 @@ def run(scale: Scale, folder: Path | None) -> Section:
             ([row, *(number(median(times, row, name)) for name in names)] for row in times),
         )
         + f"\n\nThe file, {STANDING[0]:,} values waiting, after k pairs and a commit, and after as many "
-        f"again; k is {scale.queue_turns:,} (`one transaction`: five synced ones), with synced commits "
+        f"again; k is {scale.queue_turns:,} (`one transaction`: ten synced ones), with synced commits "
         f"as many as make {scale.queue_commits:,} of them. Unsynced commits give nothing back until 64 MiB "
         "have gathered; then one of them is synced:\n\n"
         + table(["KiB", "after k pairs", "after 2 k", "ratio"], rows)
