@@ -7,13 +7,11 @@ same loop without the calls is subtracted; so it is from both sides of every rat
 """
 
 import os
-import random
 import shutil
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -22,6 +20,24 @@ import fifo
 import large
 from counts import CALLGRIND, collected
 from report import Aim, Samples, Scale, Section, median, note, number, python, ratio, say, table
+from rows import (
+    ADD,
+    EMPTY,
+    GET,
+    INSERT,
+    PUT_LARGER,
+    PUT_SAME,
+    PUT_SMALLER,
+    REMOVE,
+    REMOVE_LAST,
+    ROWS,
+    SORT_BLOBS,
+    WHOLE,
+    Loop,
+    Ordered,
+    Work,
+    draw,
+)
 from steady import HEAP, busy, heap_bytes
 
 import stablemem
@@ -29,11 +45,6 @@ from stablemem import MemoryBuffer
 
 OURS, THEIRS = "MemoryBuffer", "list"
 WHO = (THEIRS, OURS)
-
-ADD, GET = "add", "get"
-PUT_SAME, PUT_LARGER, PUT_SMALLER = "put, same size", "put, larger", "put, smaller"
-REMOVE, INSERT, REMOVE_LAST = "remove", "insert", "removeLast"
-REVERSE, SORT, SORT_BLOBS, SHUFFLE = "reverse", "sort by value", "sort by blob", "shuffle"
 
 SEED_CALLS = 10_000
 SEED_INSTRUCTIONS = {
@@ -58,182 +69,6 @@ SEED_HEAP = {
 
 FEW = 100
 """Calls of the shorter of two runs whose instructions are compared."""
-
-LARGEST = 1_000_000
-"""Values are drawn from below it; the larger ones that replace them are so many thousand times as large."""
-
-
-class Ordered:
-    """Nat as eight bytes, the greatest first: blobs that compare as their values do."""
-
-    name = "benchmarks.Ordered"
-    order_preserving = True
-
-    def to_blob(self, value: int, /) -> bytes:
-        return value.to_bytes(8, "big")
-
-    def from_blob(self, blob: bytes, /) -> int:
-        return int.from_bytes(blob, "big")
-
-
-@dataclass(frozen=True)
-class Work:
-    """What a loop goes over.
-
-    Attributes:
-        order: all positions, in an order drawn at random.
-        values: to begin with.
-        others: of the same size, one for each.
-        larger, smaller: one for each.
-    """
-
-    order: list[int]
-    values: list[int]
-    others: list[int]
-    larger: list[int]
-    smaller: list[int]
-
-
-def _draw(count: int) -> Work:
-    """Return the same for every process: values that Msgpack writes in the same number of bytes, mostly 5."""
-    chance = random.Random(1)
-    order = list(range(count))
-    chance.shuffle(order)
-    values = [chance.randrange(LARGEST) for _ in range(count)]
-    others = [chance.randrange(1 << 16, LARGEST) if value >> 16 else value ^ 1 for value in values]
-    larger = [value * 10_000 for value in values]
-    return Work(order, values, others, larger, [value.bit_length() for value in values])
-
-
-# -- the loops -----------------------------------------------------------------------------------------
-# Each takes the list and how many of its calls to make. A twin does the same without the call.
-
-Loop = Callable[[Any, Work, int], object]
-
-
-def _add(it: Any, work: Work, times: int) -> None:
-    add = it.append
-    for value in work.values[:times]:
-        add(value)
-
-
-def _get(it: Any, _: Work, times: int) -> None:
-    for position in range(times):
-        it[position]
-
-
-def _put_same(it: Any, work: Work, times: int) -> None:
-    values = work.others
-    for position in work.order[:times]:
-        it[position] = values[position]
-
-
-def _put_larger(it: Any, work: Work, times: int) -> None:
-    values = work.larger
-    for position in work.order[:times]:
-        it[position] = values[position]
-
-
-def _put_smaller(it: Any, work: Work, times: int) -> None:
-    values = work.smaller
-    for position in work.order[:times]:
-        it[position] = values[position]
-
-
-def _remove(it: Any, work: Work, times: int) -> None:
-    remove = it.pop
-    count = len(work.order)
-    for gone, position in enumerate(work.order[:times], 1):
-        remove(position if position < count - gone else -1)
-
-
-def _insert(it: Any, work: Work, times: int) -> None:
-    insert = it.insert
-    for length, position in enumerate(work.order[:times]):
-        insert(position if position < length else length, position)
-
-
-def _remove_last(it: Any, _: Work, times: int) -> None:
-    remove = it.pop
-    for _turn in range(times):
-        remove()
-
-
-def _no_add(_it: Any, work: Work, times: int) -> None:
-    for _value in work.values[:times]:
-        pass
-
-
-def _no_get(_it: Any, _: Work, times: int) -> None:
-    for _position in range(times):
-        pass
-
-
-def _no_put(_it: Any, work: Work, times: int) -> None:
-    values = work.others
-    for position in work.order[:times]:
-        values[position]
-
-
-def _no_remove(_it: Any, work: Work, times: int) -> None:
-    count = len(work.order)
-    for gone, position in enumerate(work.order[:times], 1):
-        position if position < count - gone else -1
-
-
-def _no_insert(_it: Any, work: Work, times: int) -> None:
-    for length, position in enumerate(work.order[:times]):
-        position if position < length else length  # noqa: B018
-
-
-def _reverse(it: Any, _: Work, times: int) -> None:
-    if times:
-        it.reverse()
-
-
-def _sort(it: Any, _: Work, times: int) -> None:
-    if times:
-        it.sort()
-
-
-def _sort_blobs(it: Any, _: Work, times: int) -> None:
-    if times and type(it) is list:
-        it.sort()
-    elif times:
-        it.sort(by_blob=True)
-
-
-def _shuffle(it: Any, _: Work, times: int) -> None:
-    chance = random.Random(2)
-    if times and type(it) is list:
-        chance.shuffle(it)
-    elif times:
-        it.shuffle(chance)
-
-
-def _nothing(_it: Any, _: Work, times: int) -> None:
-    pass
-
-
-ROWS: dict[str, tuple[Loop, Loop]] = {
-    ADD: (_add, _no_add),
-    GET: (_get, _no_get),
-    PUT_SAME: (_put_same, _no_put),
-    PUT_LARGER: (_put_larger, _no_put),
-    PUT_SMALLER: (_put_smaller, _no_put),
-    REMOVE: (_remove, _no_remove),
-    INSERT: (_insert, _no_insert),
-    REMOVE_LAST: (_remove_last, _no_get),
-    REVERSE: (_reverse, _nothing),
-    SORT: (_sort, _nothing),
-    SORT_BLOBS: (_sort_blobs, _nothing),
-    SHUFFLE: (_shuffle, _nothing),
-}
-WHOLE = {REVERSE, SORT, SORT_BLOBS, SHUFFLE}
-"""Rows of one call; their figures are for each value of the list."""
-
-EMPTY = {ADD, INSERT}
-"""Rows that begin with an empty list."""
 
 
 def _prepare(who: str, row: str, work: Work, folder: Path) -> Any:
@@ -260,7 +95,7 @@ def _finish(who: str, it: Any, loop: Loop, work: Work, times: int) -> None:
 
 def _times(scale: Scale, samples: Samples, folder: Path) -> None:
     count = scale.buffer_calls
-    work = _draw(count)
+    work = draw(count)
     for turn in range(scale.block_rounds):
         say(f"buffer: round {turn + 1} of {scale.block_rounds}, {count:,} calls")
         for row, (loop, without) in ROWS.items():
@@ -418,7 +253,7 @@ def run(scale: Scale, folder: Path | None) -> Section:
 
 def _child(what: str, who: str, row: str, count: int, times: int, folder: Path) -> None:
     """Do in this process what is counted of it."""
-    work = _draw(count)
+    work = draw(count)
     loop, without = ROWS[row]
     if who == "none":
         without(None, work, times)

@@ -97,7 +97,7 @@ def _files(scale: Scale, samples: Samples, folder: Path) -> None:
                     queue.commit()
                     # Unsynced commits pile up what they free until that is 64 MiB; synced ones take long.
                     turns = values[: scale.queue_commits * every] if sync and every else values
-                    # A freed block comes back two commits later: and it takes some to settle.
+                    # A freed block comes back two commits later, so the file takes some to settle.
                     among = every or len(values) // 10
                     for turn in (1, 2):
                         _pairs(queue, ends, turns, among, queue.commit)
