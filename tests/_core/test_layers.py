@@ -6,19 +6,18 @@ from stablemem.layout import RAW_PAGE, REGION_PAGE
 
 
 @pytest.mark.parametrize(
-    ("ranges", "holes", "left"),
+    ("start", "stop", "holes", "left"),
     [
-        ([], [(0, 5)], []),
-        ([(0, 10)], [], [(0, 10)]),
-        ([(5, 10)], [(0, 5), (10, 3)], [(5, 10)]),
-        ([(5, 10)], [(0, 6), (9, 5)], [(6, 9)]),
-        ([(5, 10)], [(5, 5)], []),
-        ([(0, 10), (20, 30), (40, 50)], [(2, 3), (9, 32), (45, 1)], [(0, 2), (5, 9), (41, 45), (46, 50)]),
-        ([(0, 10), (10, 20)], [(8, 4)], [(0, 8), (12, 20)]),
+        (0, 10, [], [(0, 10)]),
+        (5, 10, [(0, 5), (10, 3)], [(5, 5)]),
+        (5, 10, [(0, 6), (9, 5)], [(6, 3)]),
+        (5, 10, [(5, 5)], []),
+        (5, 10, [(3, 20)], []),
+        (0, 20, [(2, 3), (9, 2), (15, 1)], [(0, 2), (5, 4), (11, 4), (16, 4)]),
     ],
 )
-def test_ranges_without_holes(ranges, holes, left):
-    assert without(ranges, holes) == left
+def test_a_range_without_holes(start, stop, holes, left):
+    assert without(start, stop, holes) == left
 
 
 def test_numbers_of_region_pages():

@@ -59,7 +59,7 @@ cdef class FreeSpace:
     cpdef object pop(self)
     @cython.locals(layer=Layer)
     cpdef bint is_fresh(self, u64 address, u64 size) except -1
-    @cython.locals(layer=Layer, begin=u64, end=u64, low=u64, high=u64)
+    @cython.locals(layer=Layer, tree=FreeTree, begin=u64, end=u64, low=u64, high=u64, address=u64, size=u64)
     cpdef list fresh_blocks(self, u64 start=*, u64 stop=*)
     @cython.locals(page=u64)
     cpdef object free_range(self, u64 address, u64 size)

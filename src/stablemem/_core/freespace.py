@@ -520,25 +520,29 @@ class FreeSpace:
         of its pages there, and each block that is free in it, or fresh elsewhere.
         """
         layer = self.layers[-1]
-        parts = []
+        parts: list[tuple[int, int]] = []
         for address, size in layer.pages.blocks(start, stop):
             low, high = max(address, start), min(address + size, stop)
-            free = [block for tree in self._trees for block in tree.blocks(low, high)]
+            free: list[tuple[int, int]] = []
+            for tree in self._trees:
+                if tree.count:
+                    free += tree.list_blocks(low, high, MAX_ADDRESS)
             free.sort()
-            parts += without([(low, high)], free)
+            parts += without(low, high, free)
         for address, size in layer.blocks.blocks(start, stop):
-            parts.append((max(address, start), min(address + size, stop)))
+            low = max(address, start)
+            parts.append((low, min(address + size, stop) - low))
         parts.sort()
         found: list[tuple[int, int]] = []
         begin = end = 0
-        for low, high in parts:
-            if low > end:
-                if end > begin:
-                    found.append((begin, end - begin))
-                begin = low
-            end = high
-        if end > begin:
-            found.append((begin, end - begin))
+        for block in parts:
+            address, size = block
+            if address == end and found:
+                found[-1] = (begin, address + size - begin)
+            else:
+                found.append(block)
+                begin = address
+            end = address + size
         return found
 
     def fresh_parts(self, address: int, size: int) -> list[tuple[int, int, bool]]:

@@ -11,7 +11,7 @@ cdef class Layer:
     cdef public FreeTree freed
 
     cdef bint owns_part(self, u64 address, u64 size) except -1
-    @cython.locals(low=u64, high=u64)
+    @cython.locals(begin=u64, part=u64)
     cdef object add(self, u64 address, u64 size)
     cdef object remove(self, u64 address, u64 size)
 
@@ -20,5 +20,5 @@ cdef class Limbo:
     cdef readonly u64 transaction
     cdef readonly FreeTree blocks
 
-@cython.locals(turn=Py_ssize_t, begin=u64, end=u64, place=u64, address=u64, size=u64)
-cpdef list without(list ranges, list holes)
+@cython.locals(address=u64, size=u64)
+cpdef list without(u64 start, u64 stop, list holes)

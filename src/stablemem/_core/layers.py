@@ -57,8 +57,8 @@ class Layer:
     def add(self, address: int, size: int) -> None:
         """Note that a range was allocated."""
         if self.owns_part(address, size):
-            for low, high in without([(address, address + size)], self.pages.blocks(address, address + size)):
-                self.blocks.insert(low, high - low)
+            for begin, part in without(address, address + size, self.pages.blocks(address, address + size)):
+                self.blocks.insert(begin, part)
         else:
             self.blocks.insert_block(address, size)
 
@@ -80,28 +80,21 @@ class Limbo:
         self.blocks = blocks
 
 
-def without(ranges: list[tuple[int, int]], holes: list[tuple[int, int]]) -> list[tuple[int, int]]:
-    """Return ranges (begin, end) without the bytes of blocks (address, size); all by address.
+def without(start: int, stop: int, holes: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Return what is left, as blocks, of the range ``[start, stop)`` without other blocks; all by address.
 
-    >>> without([(0, 10), (20, 30)], [(2, 3), (9, 12)])
-    [(0, 2), (5, 9), (21, 30)]
+    >>> without(0, 10, [(2, 3), (9, 12)])
+    [(0, 2), (5, 4)]
     """
     left = []
-    turn = 0
-    for begin, end in ranges:
-        place = begin
-        while turn < len(holes):
-            address, size = holes[turn]
-            if address >= end:
-                break
-            if address > place:
-                left.append((place, address))
-            place = max(place, address + size)
-            if place > end:
-                break
-            turn += 1
-        if place < end:
-            left.append((place, end))
+    for address, size in holes:
+        if address >= stop:
+            break
+        if start < address:
+            left.append((start, address - start))
+        start = max(start, address + size)
+    if start < stop:
+        left.append((start, stop - start))
     return left
 
 

@@ -139,7 +139,7 @@ class SpaceMap:
         Whole commits only: an entry may need what an earlier page of its commit says.
         """
         layer = self.space.layers[-1]
-        most = max(DROP_LEAST, len(self.space.fresh_blocks()) + layer.freed.count)
+        freed, most = layer.freed.count, DROP_LEAST
         if self.space.packing:
             most = len(self.chain.pages)
         keep_from = self.keep_from
@@ -148,6 +148,9 @@ class SpaceMap:
         for number, (sequence, address, transaction) in enumerate(self.chain.pages):
             if sequence >= keep_from:
                 break
+            if number == DROP_LEAST:
+                # Only now, as it costs as much as there is fresh; freed older pages are not.
+                most = max(most, len(self.space.fresh_blocks()) + freed)
             if number >= most and transaction != commit:
                 self._oldest = sequence
                 break
