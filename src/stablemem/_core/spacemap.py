@@ -225,14 +225,18 @@ class SpaceMap:
         budget = self._restated(own)
         # One block more than may be restated, to see where the next one begins.
         seen = budget + 1
+        sets = [(_LIMBO, each.transaction, each.blocks) for each in space.limbo]
+        sets.append((_LIMBO, transaction, space.layers[-1].freed))
+        sets += [(tag(KIND, kind), 0, space.areas[kind]) for kind in KINDS]
         parts = [(_FREE, 0, space.free_blocks(start, length, seen))]
-        for each in space.limbo:
-            parts.append((_LIMBO, each.transaction, each.blocks.blocks(start, length, seen)))
-        if space.layers[-1].freed.count:
-            parts.append((_LIMBO, transaction, space.layers[-1].freed.blocks(start, length, seen)))
-        for kind in KINDS:
-            if space.areas[kind].count:
-                parts.append((tag(KIND, kind), 0, space.areas[kind].blocks(start, length, seen)))
+        bound = length
+        for first, freed_by, tree in sets:
+            before = parts[-1][2]
+            if len(before) == seen:
+                # So many begin there or below that nothing behind is restated: it need not be listed.
+                bound = min(bound, before[-1][0])
+            if tree.count:
+                parts.append((first, freed_by, tree.blocks(start, bound, seen)))
         stop = length
         if sum([len(blocks) for _, _, blocks in parts]) > budget:
             # At most two blocks begin at one address or lie across the start: bytes of one state, and
