@@ -344,12 +344,12 @@ class MemoryRegion(RawBlocks):
         return report
 
     def _verify(self) -> Report:
+        newest = self._store.slot.transaction
         with self._snapshot_store() as store:
             report = verify(store)
         if self._store.writable and not report.faults:
             with self._store.latch.held():
                 report.faults += verify_writer(self._store)
-                newest = self._store.slot.transaction
                 if report.transaction < newest:
                     report.faults.append(f"who opens it now sees commit {report.transaction}, not {newest}")
         return report

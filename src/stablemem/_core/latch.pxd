@@ -23,7 +23,9 @@ cdef class Latch:
     cdef object _wait(self, unsigned long thread)
     cdef object _re_entered(self)
     cdef object _left_behind(self)
+    @cython.locals(thread=cython.ulong, before=cython.ulong)
     cpdef unsigned long own(self) except? 0
+    cdef object _await_calls(self, unsigned long thread)
     cpdef object disown(self, unsigned long before)
     cpdef Held held(self)
 

@@ -140,7 +140,24 @@ class Latch:
             raise
         before = self.owner
         self.owner = thread
+        if before == 0:
+            try:
+                self._await_calls(thread)
+            except BaseException:
+                self.disown(0)
+                raise
         return before
+
+    def _await_calls(self, thread: int) -> None:
+        """Wait until the call that another thread is inside has ended: it may be a change."""
+        if cython.compiled:
+            pause = 0.0
+            while self.busy and self.busy != thread:
+                time.sleep(pause)
+                pause = min(pause + 1e-5, 1e-3)
+        elif not self._inner._is_owned():  # type: ignore[attr-defined]
+            with self._inner:
+                pass
 
     def disown(self, before: int) -> None:
         """End a block that ``own`` began; in the child of a fork there is none to end."""

@@ -43,6 +43,25 @@ if not cython.compiled:
     _CHUNK_SIZE = CHUNK_SIZE
 
 
+class _Added:
+    """What an ``extend`` has added so far.
+
+    Attributes:
+        version: of the list behind it.
+        transaction: the last commit then.
+        number: values added since that commit.
+        some: whether any were added at all.
+    """
+
+    __slots__ = ("number", "some", "transaction", "version")
+
+    def __init__(self, version: int, transaction: int) -> None:
+        self.version = version
+        self.transaction = transaction
+        self.number = 0
+        self.some = False
+
+
 class Slices(Values):
     """What a list does to many values at once; its arguments are those of Values."""
 
@@ -282,22 +301,31 @@ class Slices(Values):
         """Add values, or blobs, at the end, so many at a time; none of them if the iterator fails."""
         with self._store.exclusive():
             before = len(self)
-            changes = self._pager.changes
-            number = self._store.slot.transaction
+            added = _Added(self._index.version, self._store.slot.transaction)
             try:
-                self._append_all(values, before, encode)
-            except BaseException:
-                # What the iterable has committed itself goes with the next commit.
-                committed = self._store.slot.transaction != number
-                if len(self) > before and (self._pager.ready or committed):
-                    with suppress(StableMemoryError):
-                        self._delete_slice(slice(before, None))
-                    if not committed:
-                        self._pager.changes = changes
+                self._append_all(values, before, encode, added)
+            except BaseException as error:
+                with suppress(StableMemoryError):
+                    self._take_back(before, added, error)
                 raise
         self._relieve()
 
-    def _append_all(self, values: Iterator[Any], before: int, encode: bool) -> None:
+    def _take_back(self, before: int, added: "_Added", error: BaseException) -> None:
+        """Delete what a failed ``extend`` has added so far, and count it no more."""
+        if added.some and self._index.version != added.version:
+            # By position it cannot be told from what the iterable has put there, or left there.
+            error.add_note("the iterable itself has changed the list: what was added before stays")
+            return
+        length = len(self)
+        if length > before and added.some:
+            # What the iterable has committed itself goes with the next commit.
+            committed = self._store.slot.transaction != added.transaction
+            changes = self._pager.changes
+            self._delete_slice(slice(before, None))
+            if not committed:
+                self._pager.changes = changes - added.number
+
+    def _append_all(self, values: Iterator[Any], before: int, encode: bool, added: "_Added") -> None:
         """Add values, or blobs, behind the first ``before``; what the list cannot keep of them goes."""
         blobs: list[bytes] = []
         size = 0
@@ -306,10 +334,10 @@ class Slices(Values):
             blobs.append(blob)
             size += len(blob)
             if len(blobs) >= _CHUNK or size > _CHUNK_SIZE:
-                self._append_blobs(blobs, before)
+                self._append_blobs(blobs, before, added)
                 blobs = []
                 size = 0
-        self._append_blobs(blobs, before)
+        self._append_blobs(blobs, before, added)
         if 0 <= self._most < len(self):
             self._begin_change()
             try:
@@ -319,10 +347,12 @@ class Slices(Values):
                 raise
             self._end_change()
 
-    def _append_blobs(self, blobs: list[bytes], before: int) -> None:
+    def _append_blobs(self, blobs: list[bytes], before: int, added: "_Added") -> None:
         """Add blobs at the end."""
         if not blobs:
             return
+        if self._pager.changes < added.number and self._store.slot.transaction == added.transaction:
+            raise StableMemoryError("the iterable rolled back what extend had added of it: extend again")
         self._begin_change()
         try:
             self._index.insert_run(self._index.length, self._entries(blobs))
@@ -333,6 +363,12 @@ class Slices(Values):
             self._fail(error)
             raise
         self._end_change()
+        if added.transaction != self._store.slot.transaction:
+            added.number = 0
+            added.transaction = self._store.slot.transaction
+        added.number += len(blobs)
+        added.some = True
+        added.version = self._index.version
 
     def _append_copies(self, value: Any, number: int) -> None:
         """Add a value at the end so many times; it is encoded once."""
