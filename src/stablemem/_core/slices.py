@@ -47,17 +47,18 @@ class _Added:
     """What an ``extend`` has added so far.
 
     Attributes:
+        first: the last commit when it began.
         version: of the list behind it.
         transaction: the last commit then.
         number: values added since that commit.
         some: whether any were added at all.
     """
 
-    __slots__ = ("number", "some", "transaction", "version")
+    __slots__ = ("first", "number", "some", "transaction", "version")
 
     def __init__(self, version: int, transaction: int) -> None:
         self.version = version
-        self.transaction = transaction
+        self.first = self.transaction = transaction
         self.number = 0
         self.some = False
 
@@ -319,7 +320,7 @@ class Slices(Values):
         length = len(self)
         if length > before and added.some:
             # What the iterable has committed itself goes with the next commit.
-            committed = self._store.slot.transaction != added.transaction
+            committed = self._store.slot.transaction != added.first
             changes = self._pager.changes
             self._delete_slice(slice(before, None))
             if not committed:
