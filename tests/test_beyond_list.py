@@ -419,3 +419,11 @@ def test_moving_costs_nodes_not_blobs(path):
         values.shuffle()
         values.commit()
         assert os.path.getsize(path) < size + (1 << 20)
+
+
+@pytest.mark.parametrize("index", [1.5, "x", None])
+def test_edit_wants_an_integer(index):
+    values = MemoryBuffer.from_iterable([1, 2])
+    with pytest.raises(TypeError), values.edit(index):
+        pass
+    values.close()

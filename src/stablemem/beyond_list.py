@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from itertools import islice
+from operator import index as as_index
 from typing import TYPE_CHECKING, Any, Protocol, SupportsIndex, TypeVar, overload
 
 from ._core.sequence import BufferIterator
@@ -133,7 +134,7 @@ class BeyondList(ListCalls[T]):
 
     @contextmanager
     def _edited(self, index: SupportsIndex) -> Iterator[T]:
-        at = index.__index__()
+        at = as_index(index)
         position = at + len(self) if at < 0 else at
         value = self[at]
         yield value
