@@ -381,7 +381,7 @@ class MemoryRegion(RawBlocks):
             oldest = store.oldest_snapshot()
             held = 0 if oldest is None else space.held_bytes(oldest, store.header.floor)
             raw = sum(size for _, size in space.allocated_blocks(RAW_PAGE))
-            reclaimable = store.reclaimable()
+            reclaimable = store.reclaimable(space, oldest)
         free = sum(size for _, size in blocks)
         largest = max((size for _, size in blocks), default=0)
         file_bytes = store.region.device.size()

@@ -81,11 +81,13 @@ class Compaction(Commits):
             with self.latch.held():
                 self._ready_space()
             self._drain()
-            if self.reclaimable() >= GAIN_LEAST:
+            if self.reclaimable(self.space, self.oldest_snapshot()) >= GAIN_LEAST:
                 try:
                     self._pack(True)
                     self._renew_log()
                     self._move_all(max_bytes, progress)
+                    # Also if it was renewed just now: what its old pages left lower down is free only since
+                    # then, and the log may be what holds the end.
                     self._renew_log()
                     self._settle()
                 finally:
@@ -96,13 +98,19 @@ class Compaction(Commits):
             self._punch()
             return max(0, before - self.region.device.size())
 
-    def reclaimable(self) -> int:
-        """Return by how many bytes compaction could make the file shorter, about."""
+    def reclaimable(self, space: FreeSpace, oldest: int | None) -> int:
+        """Return by how many bytes compaction could make the file shorter, about.
+
+        Args:
+            space: ``self.space``, which a reader reads from the log each time.
+            oldest: ``oldest_snapshot()``; of a reader's own region it does not count.
+        """
         if self.packed == self.slot.transaction:
             return 0
-        oldest = self.oldest_snapshot() if self.writable else None
+        if not self.writable:
+            oldest = None
         pinned = self._reach_of(oldest) if oldest is not None and oldest < self.slot.transaction else 0
-        end = max(packed_end(self.space, oldest)[0], pinned)
+        end = max(packed_end(space, oldest)[0], pinned)
         return max(0, self.region.device.size() - end)
 
     def oldest_snapshot(self) -> int | None:
