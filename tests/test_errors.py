@@ -292,7 +292,7 @@ class NeedsWidth(Own):
 
 MODES = "it may be 'r', 'r+', 'a', 'x' or 'w'"
 A_NAME = "the name of a list is a str of 1 to 65535 bytes"
-METHODS = "an object or class with to_blob and from_blob, or one of the names bytes, msgpack, text"
+METHODS = "an object or class with to_blob and from_blob, or one of the names bytes, int, msgpack, nat, text"
 OWN_NAME = "the name of a Blobify is a str of 1 to 65535 bytes in UTF-8"
 FILL = "to fill a list with values, use MemoryBuffer.from_iterable(values)"
 
@@ -337,11 +337,11 @@ ARGUMENTS = {
 }  # fmt: skip
 
 BLOBIFYS = {
-    "an unknown name": ("yaml", BlobifyError, "there are bytes, msgpack, text",
+    "an unknown name": ("yaml", BlobifyError, "there are bytes, int, msgpack, nat, text",
         "no built-in Blobify is called 'yaml'", "pass an object with to_blob and from_blob"),
-    "a name in capitals": ("Text", BlobifyError, "there are bytes, msgpack, text",
+    "a name in capitals": ("Text", BlobifyError, "there are bytes, int, msgpack, nat, text",
         "no built-in Blobify is called 'Text'", "pass an object with to_blob and from_blob"),
-    "pickle by name": ("pickle", BlobifyError, "there are bytes, msgpack, text",
+    "pickle by name": ("pickle", BlobifyError, "there are bytes, int, msgpack, nat, text",
         "no built-in Blobify is called 'pickle'", "pass an object with to_blob and from_blob"),
     "bytes for a name": (b"text", TypeError, METHODS, "bytes has no to_blob", "blobify= takes"),
     "any object": (object(), TypeError, METHODS, "object has no to_blob", "blobify= takes"),
@@ -369,13 +369,15 @@ WRITTEN = {
     "the default": ("text", "msgpack",
         "written with blobify 'text'", "not 'msgpack'", "leave blobify= out, or pass the one it was written"),
     "ones own, not passed": (Own, None,
-        "(there are bytes, msgpack, text)", "'tests.Own', which is not built in", "pass blobify= with the"),
+        "(there are bytes, int, msgpack, nat, text)",
+        "'tests.Own', which is not built in", "pass blobify= with the"),
     "ones own, another passed": (Own, "text",
         "written with blobify 'tests.Own'", "not 'text'", "pass the one it was written with"),
     "ones own, other options": (NeedsWidth(3), NeedsWidth(4),
         r"'tests.Own' with the options b'\x03'", r"not b'\x04'", "pass the one it was written with"),
     "a file that says pickle": (type("Pickle", (Own,), {"name": "pickle"}), None,
-        "(there are bytes, msgpack, text)", "'pickle', which is not built in", "pass blobify= with the"),
+        "(there are bytes, int, msgpack, nat, text)",
+        "'pickle', which is not built in", "pass blobify= with the"),
 }  # fmt: skip
 
 

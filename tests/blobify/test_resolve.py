@@ -88,7 +88,7 @@ class TestNewList:
 
     def test_an_unknown_name(self):
         message = refusal("yaml", None)
-        assert "no built-in Blobify is called 'yaml': there are bytes, msgpack, text" in message
+        assert "no built-in Blobify is called 'yaml': there are bytes, int, msgpack, nat, text" in message
         assert "pass an object with to_blob and from_blob" in message
 
 
@@ -143,7 +143,7 @@ class TestNoBlobify:
         with pytest.raises(TypeError) as caught:
             resolve(choice, None)
         kind = choice if isinstance(choice, type) else type(choice)
-        assert f"bytes, msgpack, text; {kind.__name__} has no to_blob" in str(caught.value)
+        assert f"bytes, int, msgpack, nat, text; {kind.__name__} has no to_blob" in str(caught.value)
 
     def test_with_one_method(self):
         half = type("Half", (), {"to_blob": lambda self, value: value})

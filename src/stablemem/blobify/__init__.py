@@ -1,12 +1,13 @@
 """Blobify: how values become blobs and blobs values, built in or one's own.
 
-``Msgpack`` (the default) takes plain data, ``Bytes`` bytes and ``Text`` text; ``Blobify`` is the protocol
-for one's own.
+``Msgpack`` (the default) takes plain data, ``Bytes`` bytes, ``Text`` text, ``Nat`` and ``Int`` integers;
+``Blobify`` is the protocol for one's own.
 """
 
+from stablemem.blobify.integers import Int, Nat
 from stablemem.blobify.msgpack import Msgpack
 from stablemem.blobify.plain import Bytes, Text
 from stablemem.blobify.protocol import Blobify
 from stablemem.blobify.registry import describe, resolve
 
-__all__ = ["Blobify", "Bytes", "Msgpack", "Text", "describe", "resolve"]
+__all__ = ["Blobify", "Bytes", "Int", "Msgpack", "Nat", "Text", "describe", "resolve"]

@@ -3,6 +3,7 @@
 from reprlib import repr as shortened
 from typing import Any
 
+from stablemem.blobify.integers import Int, Nat
 from stablemem.blobify.msgpack import Msgpack
 from stablemem.blobify.plain import Bytes, Text
 from stablemem.blobify.protocol import Blobify, BuiltIn
@@ -11,7 +12,7 @@ from stablemem.layout import is_name
 
 __all__ = ["BUILT_INS", "describe", "resolve"]
 
-BUILT_INS: dict[str, type[BuiltIn]] = {kind.name: kind for kind in (Bytes, Text, Msgpack)}
+BUILT_INS: dict[str, type[BuiltIn]] = {kind.name: kind for kind in (Bytes, Text, Msgpack, Nat, Int)}
 
 
 def describe(blobify: Blobify[Any]) -> tuple[str, bytes]:
