@@ -14,7 +14,7 @@ from ._core.catalog import MAIN
 from ._core.sequence import ListCore
 from ._core.verify import Report
 from .beyond_list import BeyondList
-from .blobify import Blobify, Bytes, describe, resolve
+from .blobify import Blobify, describe, resolve
 from .errors import BlobifyError, StableMemoryError
 from .layout import is_name
 from .memory_region import MemoryRegion, RegionOptions, Stats
@@ -202,7 +202,7 @@ class MemoryBuffer(BeyondList[T]):
                 f"{where} has no list {name!r}; it has {sorted(store.entries)}: open one of these, or make "
                 f"it with mode='a'"
             )
-        ListCore.__init__(self, store, name, chosen, type(chosen) is Bytes, self._maxlen)
+        ListCore.__init__(self, store, name, chosen, self._maxlen)
         self._choice = blobify
         self._region._attached(self)
 
@@ -216,7 +216,7 @@ class MemoryBuffer(BeyondList[T]):
                 self._detached = True
                 self.detach()
                 raise
-            self.recode(chosen, type(chosen) is Bytes)
+            self.recode(chosen)
 
     @classmethod
     def from_iterable(

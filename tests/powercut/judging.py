@@ -16,6 +16,7 @@ from typing import Any
 
 from xxhash import xxh3_64_intdigest
 
+from stablemem import blobify
 from stablemem._core.heap import Heap
 from stablemem._core.opening import open_store
 from stablemem._core.sequence import ListCore
@@ -62,7 +63,9 @@ def independent() -> tuple[Callable[..., Any], Callable[..., Any]] | None:
 def shown(store: Store) -> State:
     """Return what the lists of a store hold."""
     heap = Heap(store)
-    lists = [tuple(ListCore(store, name, None, True)[:]) if name in store.entries else () for name in NAMES]
+    lists = [
+        tuple(ListCore(store, name, blobify.Bytes())[:]) if name in store.entries else () for name in NAMES
+    ]
     return (*lists, tuple(heap.load(*block) for _, block in sorted(store.roots.items())))
 
 
@@ -155,7 +158,7 @@ class Judge:
         for number, name in enumerate(NAMES):
             if name not in store.entries:
                 store.add(name, "bytes", b"")
-            values = ListCore(store, name, None, True)
+            values = ListCore(store, name, blobify.Bytes())
             # Who lost a commit does the same again, and a little more, within one transaction.
             for value in again[number][len(found[number]) :]:
                 for target in (values, now[number]):
@@ -188,7 +191,7 @@ class Judge:
             raise Failure(f"not sound in memory: {faults[0]}")
         if rng.random() < 0.5:
             # Twice: now what the first one freed may be used.
-            values = ListCore(store, NAMES[0], None, True)
+            values = ListCore(store, NAMES[0], blobify.Bytes())
             for target in (values, now[0]):
                 target.append(large)
         mark(False)

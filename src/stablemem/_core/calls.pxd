@@ -7,8 +7,10 @@ cdef class Calls:
     cdef Latch _latch
     cdef str _closed
 
-    cdef object _enter(self)
-    cdef object _begin_change(self)
-    cdef object _end_change(self)
-    cdef object _relieve(self)
+    cdef int _enter(self) except -1
+    cdef int _begin_change(self) except -1
+    cdef int _enter_change(self) except -1
+    cdef int _begin(self) except -1
+    cdef int _end_change(self) except -1
+    cdef int _relieve(self) except -1
     cdef object _fail(self, error)

@@ -1,8 +1,9 @@
 # cython: annotation_typing=False
 """Calls: how a call enters a store, changes it and leaves; the base of everything that users call fast.
 
-_begin_change()        the latch, and the transaction if this is its first change
+_enter_change()        the latch
 check the arguments    on a fault: leave the latch, and raise; nothing has happened
+_begin()               the transaction, if this is its first change
 try: change            on an error: ``_fail``, which rolls the whole transaction back
 _end_change()          leave; write out early, or commit, if that is due
 """
@@ -41,9 +42,17 @@ class Calls:
 
     def _begin_change(self) -> None:
         """Enter the latch for a change and begin the transaction if this is its first."""
+        self._enter_change()
+        self._begin()
+
+    def _enter_change(self) -> None:
+        """Enter the latch for a change; ``_begin`` comes next, once its arguments are known to be right."""
         if self._closed:
             raise RegionClosedError(self._closed)
         self._latch.enter_change()
+
+    def _begin(self) -> None:
+        """Begin the transaction if this is its first change; leaves the latch if that fails."""
         if not self._pager.ready:
             try:
                 self._store.begin()

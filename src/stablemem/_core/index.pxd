@@ -24,7 +24,8 @@ cdef class Index:
     cdef u64 _near
     cdef u64 _near_from
     cdef u64 _near_to
-    cdef list _path
+    cdef Node _leaf
+    cdef dirty_t[16] _pages
     cdef int[16] _slots
 
     cdef void _touch(self) noexcept
@@ -34,29 +35,33 @@ cdef class Index:
     cdef u64 leaf_end(self) noexcept
     @cython.locals(page=page_t, end=u64)
     cpdef bytes entries(self, u64 start, u64 stop)
-    @cython.locals(node=Node, page=dirty_t, reference=u64, level=int, slot=int, expected=u64)
+    @cython.locals(node=Node, page=dirty_t, reference=u64, level=int, slot=int, expected=u64, below=u64)
     cdef Node _own_path(self, u64 position)
-    @cython.locals(node=Node, level=int)
-    cdef object _count(self, long long delta)
+    cdef Node owned_node(self, int level)
+    @cython.locals(level=int)
+    cdef int _count(self, long long delta) except -1
 
     @cython.locals(node=Node, slot=int)
     cpdef object replace(self, u64 position, u64 first, u64 second)
     @cython.locals(leaf=Node, slot=int, number=u64, place=u64, part=u64)
     cpdef object put_entries_at(self, u64 position, bytes entries)
-    @cython.locals(node=Node, slot=int, at_end=bint, parent=Node)
+    @cython.locals(node=Node, slot=int, at_end=bint)
     cpdef object insert(self, u64 position, u64 first, u64 second)
-    @cython.locals(right=Node, parent=Node, node=Node, kept=int, level=int)
+    @cython.locals(right=Node, kept=int, level=int)
     cdef object _split_leaf(self, Node left, int slot, u64 first, u64 second, bint at_end)
     @cython.locals(leaf=Node, slot=int, count=int, number=Py_ssize_t, kept=Py_ssize_t, at_end=bint)
     cpdef object insert_run(self, u64 position, bytes entries)
     @cython.locals(leaf=Node, place=Py_ssize_t, number=Py_ssize_t)
     cdef list _leaves(self, bytes entries, bint fill)
-    @cython.locals(node=Node, home=Node, children=list, slot=int, above=int)
+    @cython.locals(node=Node, home=Node, page=dirty_t, children=list, slot=int, above=int)
     cdef object _grow(self, list changed, list made, int level, long long delta)
-    @cython.locals(node=Node, above=int)
+    @cython.locals(above=int)
     cdef bint _at_right_edge(self, int level) except -1
-    @cython.locals(node=Node, slot=int, left=int)
     cpdef object delete(self, u64 position)
+    @cython.locals(node=Node)
+    cdef dirty_t owned(self, u64 position) except NULL
+    @cython.locals(node=Node, slot=int, left=int)
+    cdef int delete_owned(self, u64 position) except -1
     cpdef object delete_range(self, u64 start, u64 stop)
     @cython.locals(node=Node, child=Node, page=dirty_t, slot=int, first=u64, low=u64, high=u64, count=u64, address=u64, child_check=u64)
     cdef Node _delete_below(self, u64 reference, u64 check, int level, u64 start, u64 stop)

@@ -78,17 +78,18 @@ class Index:
     """
 
     __slots__ = (
-        "_at_end", "_near", "_near_from", "_near_to", "_path", "_slots", "height", "length", "pager",
-        "root", "root_check", "slot", "version",
+        "_at_end", "_leaf", "_near", "_near_from", "_near_to", "_pages", "_slots", "height", "length",
+        "pager", "root", "root_check", "slot", "version",
     )  # fmt: skip
 
     def __init__(self, pager: Pager, root: int = 0, check: int = 0, height: int = 0, length: int = 0) -> None:
         self.pager = pager
         self.version = 0
-        self._path = [Node(0, bytearray(), False)] * 16
+        self._leaf = Node(0, bytearray(), False)
         self._near = 0
         if not cython.compiled:
             self._slots = [0] * 16
+            self._pages = [self._leaf.page] * 16
         self.slot = 0
         self.restore((root, check, height, length))
 
@@ -184,30 +185,37 @@ class Index:
             page = node.page
             if level_of(page) != level or total_of(page) != expected:
                 bad_node(self.pager, 0, f"a node of level {level} with {expected} values", page)
-            self._path[level] = node
+            self._pages[level] = page
             if level == 0:
                 break
             slot = slot_of(page, position)
             if slot >= count_of(page):
                 bad_node(self.pager, 0, f"a node with value {position}", page)
             self._slots[level] = slot
-            expected = before(page, slot + 1) - before(page, slot)
-            position -= before(page, slot)
+            below = before(page, slot)
+            expected = before(page, slot + 1) - below
+            position -= below
             reference = child_of(page, slot)
             node = self.pager.own(reference, check_of(page, slot))
             if node.reference != reference:
                 set_child(page, slot, node.reference, 0)
             level -= 1
-        if position >= count_of(node.page):
+        if position >= expected:
             bad_node(self.pager, 0, f"a leaf with value {position}", node.page)
         self._slots[0] = position
+        self._leaf = node
         return node
+
+    def owned_node(self, level: int) -> Node:
+        """Return the node of the path at a level."""
+        if level == self.height - 1:
+            return self.pager.own(self.root, self.root_check)
+        return self.pager.own(child_of(self._pages[level + 1], self._slots[level + 1]), 0)
 
     def _count(self, delta: int) -> None:
         """Add to the counts above the leaf of the path, and to the length."""
         for level in range(1, self.height):
-            node = self._path[level]
-            add_count(node.page, self._slots[level], delta)
+            add_count(self._pages[level], self._slots[level], delta)
         self.length += delta
 
     # -- changing ------------------------------------------------------------------------------------
@@ -244,7 +252,7 @@ class Index:
         if self.height:
             at_end = position == self.length
             if at_end and self._at_end:
-                node = self._path[0]
+                node = self._leaf
                 slot = count_of(node.page)
             else:
                 node = self._own_path(position - 1 if position else 0)
@@ -257,8 +265,7 @@ class Index:
                 self._touch()
                 self._at_end = at_end
                 return
-            parent = self._path[1] if self.height > 1 else None
-            if parent is not None and count_of(parent.page) < INNER_CAPACITY:
+            if self.height > 1 and count_of(self._pages[1]) < INNER_CAPACITY:
                 self._split_leaf(node, slot, first, second, at_end)
                 return
         self.insert_run(position, _ENTRY.pack(first, second))
@@ -280,11 +287,11 @@ class Index:
             open_entries(right.page, slot - kept, 1)
             set_entry(right.page, slot - kept, first, second)
         left.pending = True
-        parent = self._path[1]
-        split_child(parent.page, self._slots[1], count_of(left.page), right.reference, count_of(right.page))
+        split_child(
+            self._pages[1], self._slots[1], count_of(left.page), right.reference, count_of(right.page)
+        )
         for level in range(2, self.height):
-            node = self._path[level]
-            add_count(node.page, self._slots[level], 1)
+            add_count(self._pages[level], self._slots[level], 1)
         self.length += 1
         self._touch()
 
@@ -337,16 +344,17 @@ class Index:
         """
         at_end = True
         for above in range(level + 1, self.height):
-            node = self._path[above]
+            page = self._pages[above]
             slot = self._slots[above]
             if not made:
-                add_count(node.page, slot, delta)
+                add_count(page, slot, delta)
                 continue
-            if len(made) == 1 and count_of(node.page) < INNER_CAPACITY:
-                split_child(node.page, slot, changed[0][2], made[0][0], made[0][2])
+            if len(made) == 1 and count_of(page) < INNER_CAPACITY:
+                split_child(page, slot, changed[0][2], made[0][0], made[0][2])
                 made = []
                 continue
-            children = children_of(node.page)
+            node = self.owned_node(above)
+            children = children_of(page)
             at_end = slot == len(children) - 1 and self._at_right_edge(above)
             children[slot : slot + 1] = changed + made
             pieces = cut(len(children), INNER_CAPACITY, at_end)
@@ -383,14 +391,24 @@ class Index:
     def _at_right_edge(self, level: int) -> bool:
         """Return whether the path's node of a level is the last of its level."""
         for above in range(level + 1, self.height):
-            node = self._path[above]
-            if self._slots[above] != count_of(node.page) - 1:
+            if self._slots[above] != count_of(self._pages[above]) - 1:
                 return False
         return True
 
     def delete(self, position: int) -> None:
         """Delete one entry and free its blob. O(log n)."""
+        self._own_path(position)
+        self.delete_owned(position)
+
+    def owned(self, position: int) -> Page:
+        """Own the leaf of a position for ``delete_owned``; the entry's number goes into ``slot``."""
         node = self._own_path(position)
+        self.slot = self._slots[0]
+        return node.page
+
+    def delete_owned(self, position: int) -> None:
+        """Delete the entry that ``owned`` was called for last, and free its blob."""
+        node = self._leaf
         slot = self._slots[0]
         self.pager.release(word0(node.page, slot), word1(node.page, slot))
         close_entries(node.page, slot, 1)

@@ -17,9 +17,9 @@ cdef class Latch:
     cdef bint _changing
 
     @cython.locals(thread=cython.ulong)
-    cpdef object enter(self)
-    cpdef object enter_change(self)
-    cpdef object leave(self)
+    cpdef int enter(self) except -1
+    cpdef int enter_change(self) except -1
+    cpdef void leave(self) noexcept
     cdef object _wait(self, unsigned long thread)
     cdef object _re_entered(self)
     cdef object _left_behind(self)

@@ -80,7 +80,7 @@ class Latch:
             self.enter()
             self._changing = True
             if not self.owner or self.owner == get_ident():
-                return
+                break
             self.leave()
 
     def leave(self) -> None:

@@ -1,6 +1,7 @@
 cimport cython
 from cpython.bytearray cimport PyByteArray_FromStringAndSize
 from cpython.bytes cimport PyBytes_FromStringAndSize
+from cpython.list cimport PyList_GET_ITEM
 
 from stablemem._core.freespace cimport FreeSpace
 from stablemem._core.node cimport (
@@ -38,7 +39,7 @@ cdef class Pager:
 
     @cython.locals(number=u64)
     cdef page_t page(self, u64 reference, u64 check) except NULL
-    @cython.locals(number=u64)
+    @cython.locals(number=u64, nodes=list, node=Node)
     cdef Node _dirty(self, u64 reference)
     @cython.locals(number=u64)
     cdef object _verify(self, u64 reference, u64 check)
@@ -57,8 +58,8 @@ cdef class Pager:
     cdef object drop(self, u64 reference)
     cdef u64 hold(self, bytes blob) except 0
     @cython.locals(size=u64)
-    cdef object release(self, u64 first, u64 second)
-    cdef object _free(self, u64 address, u64 size)
+    cdef int release(self, u64 first, u64 second) except -1
+    cdef int _free(self, u64 address, u64 size) except -1
     cpdef bint is_full(self)
     cpdef bint is_due(self)
     cpdef object rebase(self, Region region)

@@ -128,8 +128,12 @@ class Pager:
     def _dirty(self, reference: int) -> Node:
         """Return the dirty node of a reference."""
         number = unmark(reference)
-        if number < len(self._nodes):
-            node = self._nodes[number]
+        nodes = self._nodes
+        if number < len(nodes):
+            if cython.compiled:
+                node = cython.cast(Node, PyList_GET_ITEM(nodes, number))
+            else:
+                node = nodes[number]
             if node is not None:
                 return node
         raise CorruptRegionError(0, "the address of a node", hex(reference), self.region.path)

@@ -83,17 +83,17 @@ def _join(index: Index, front: Tree, back: Tree) -> None:
         index.restore((one.reference, 0, front[2], length))
         level = back[2] - 1
         index._own_path(length - 1)
-        home = index._path[level]
+        home = index.owned_node(level)
         changed = [(home.reference, 0, total_of(home.page))]
         index._grow(changed, [(two.reference, 0, more)], level, more)
     else:
         index.restore((two.reference, 0, back[2], more))
         level = front[2] - 1
         index._own_path(0)
-        home = index._path[level]
+        home = index.owned_node(level)
         made = [(home.reference, 0, total_of(home.page))]
         # The first child gets its new neighbour on the left: the two change places.
-        parent = index._path[level + 1]
+        parent = index.owned_node(level + 1)
         set_child(parent.page, 0, one.reference, 0)
         index._grow([(one.reference, 0, length)], made, level, length)
     index._own_path(length - 1)

@@ -2,14 +2,23 @@ cimport cython
 
 from stablemem._core.measure cimport measure
 from stablemem._core.moving cimport Moving
-from stablemem._core.node cimport word0
-from stablemem._core.words cimport INLINE_SIZE, page_t, u64
+from stablemem._core.node cimport word0, word1
+from stablemem._core.shortcuts cimport BYTES, MSGPACK
+from stablemem._core.words cimport INLINE_SIZE, dirty_t, low32, page_t, u64
+
+cdef str POP_EMPTY
+cdef str POP_RANGE
 
 cdef class ListCore(Moving):
+    @cython.locals(position=cython.longlong, length=cython.longlong)
+    cdef object _insert(self, long long position, value)
     @cython.locals(blobs=list, place=Py_ssize_t, version=u64, found=bytes)
     cpdef long long _match(self, long long position, long long stop, int step, bytes blob, value, bint exact) except? -2
-    @cython.locals(version=u64, blob=bytes, position=cython.longlong, length=cython.longlong)
     cdef object _pop(self, long long index)
+    @cython.locals(position=cython.longlong, changing=bint, leaf=dirty_t, slot=int, first=u64, second=u64)
+    cdef object _pop_known(self, long long index)
+    @cython.locals(version=u64, blob=bytes, position=cython.longlong)
+    cdef object _pop_decoded(self, long long index, bint alone)
 
 @cython.final
 cdef class BufferIterator:

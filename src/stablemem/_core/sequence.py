@@ -15,7 +15,6 @@ from collections.abc import Iterator
 from typing import Any
 
 from .moving import Moving
-from .values import small
 
 try:
     import cython
@@ -24,9 +23,13 @@ except ModuleNotFoundError:
 if not cython.compiled:
     from ..layout import INLINE_SIZE
     from .measure import measure
-    from .node import word0
+    from .node import word0, word1
+    from .shortcuts import BYTES, MSGPACK
+    from .words import low32
 
 __all__ = ["BufferIterator", "ListCore"]
+
+POP_EMPTY, POP_RANGE = "pop from empty list", "pop index out of range"
 
 
 class ListCore(Moving):
@@ -179,16 +182,20 @@ class ListCore(Moving):
         Raises:
             IndexError: with ``maxlen``, the list is full.
         """
-        position = small(index)
+        self._insert(self._small(index), value)
+
+    def _insert(self, position: int, value: Any) -> None:
+        """Insert a value before a position, which may count from the end, and is clamped."""
         blob = self._encode(value, -1)
-        self._begin_change()
+        self._enter_change()
         length = self._index.length
         if 0 <= self._most <= length:
             self._latch.leave()
             raise IndexError("list already at its maximum size")
+        self._begin()
         try:
             if position < 0:
-                position = max(0, position + length)
+                position = max(position + length, 0)
             position = min(position, length)
             self._index.insert(position, self._word0(blob), self._word1(blob))
             self._pager.changes += 1
@@ -204,7 +211,7 @@ class ListCore(Moving):
             return
         position = self._position(item)
         blob = self._encode(value, -1)
-        position = self._begin_change_at(position)
+        position = self._begin_change_at(position, "list assignment index out of range")
         try:
             self._index.replace(position, self._word0(blob), self._word1(blob))
             self._pager.changes += 1
@@ -219,7 +226,7 @@ class ListCore(Moving):
             self._delete_slice(item)
             return
         position = self._position(item)
-        position = self._begin_change_at(position)
+        position = self._begin_change_at(position, "list assignment index out of range")
         try:
             self._index.delete(position)
             self._pager.changes += 1
@@ -230,7 +237,7 @@ class ListCore(Moving):
 
     def pop(self, index: Any = -1) -> Any:
         """Delete the value at an index and return it. O(log n)."""
-        return self._pop(small(index))
+        return self._pop(self._small(index))
 
     def popleft(self) -> Any:
         """Delete the first value and return it. O(log n).
@@ -247,28 +254,70 @@ class ListCore(Moving):
         return self._pop(0)
 
     def _pop(self, index: int) -> Any:
-        """Delete the value at an index and return it.
+        """Delete the value at an index and return it."""
+        if self._form:
+            value = self._pop_known(index)
+            if value is not NotImplemented:
+                return value
+        return self._pop_decoded(index, False)
 
-        It is decoded before it is deleted; if another thread came in between, once more.
-        """
-        while True:
-            self._enter()
-            try:
-                length = self._index.length
-                if length == 0:
-                    raise IndexError("pop from empty list")
-                position = index + length if index < 0 else index
-                if not 0 <= position < length:
-                    raise IndexError("pop index out of range")
-                version = self._index.version
-                blob = self._blob(position)
-            finally:
+    def _pop_known(self, index: int) -> Any:
+        """Delete the value at an index and return it; NotImplemented if only its Blobify knows: it stays."""
+        position = self._begin_change_at(index, POP_RANGE if self._index.length else POP_EMPTY)
+        changing = True
+        try:
+            leaf = self._index.owned(position)
+            slot = self._index.slot
+            first = word0(leaf, slot)
+            second = word1(leaf, slot)
+            # What is wrong with the blob alone leaves the transaction as it is.
+            changing = False
+            if self._form > BYTES and low32(second) <= INLINE_SIZE:
+                value = self._inline(first, second)
+            elif self._form == MSGPACK:
+                # Likely a container, whose blob would be read for nothing.
+                value = NotImplemented
+            else:
+                value = self._known(self._pager.blob(first, second))
+            if value is NotImplemented:
                 self._latch.leave()
-            value = self._decode(blob, position)
-            self._begin_change()
-            if self._index.version == version:
-                break
+                return value
+            changing = True
+            self._index.delete_owned(position)
+            self._pager.changes += 1
+        except BaseException as error:
+            if changing:
+                self._fail(error)
+            else:
+                self._latch.leave()
+            raise
+        self._end_change()
+        return value
+
+    def _pop_decoded(self, index: int, alone: bool) -> Any:
+        """Delete the value at an index and return what its Blobify made of it before.
+
+        Args:
+            index: of the value.
+            alone: whether no other thread can have changed the list in between.
+
+        Raises:
+            RuntimeError: its Blobify changes the list.
+        """
+        # The version first: what changes while the blob is read makes it stale.
+        version = self._index.version
+        blob, position = self._read(index, POP_RANGE if self._index.length else POP_EMPTY)
+        value = self._decode(blob, position)
+        self._enter_change()
+        if self._index.version != version:
             self._latch.leave()
+            if alone:
+                raise RuntimeError("list changed during pop: its Blobify must not change it")
+            with self._store.exclusive():
+                value = self._pop_decoded(index, True)
+            self._relieve()
+            return value
+        self._begin()
         try:
             self._index.delete(position)
             self._pager.changes += 1

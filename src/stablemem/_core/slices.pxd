@@ -1,5 +1,6 @@
 cimport cython
 
+from stablemem._core.shortcuts cimport BYTES
 from stablemem._core.values cimport Values
 from stablemem._core.words cimport get64, put64
 

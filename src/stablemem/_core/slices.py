@@ -24,6 +24,7 @@ try:
 except ModuleNotFoundError:
     from . import _cython as cython
 if not cython.compiled:
+    from .shortcuts import BYTES
     from .words import get64, put64
 
 __all__ = ["CHUNK", "CHUNK_SIZE", "Slices"]
@@ -91,13 +92,14 @@ class Slices(Values):
 
     def _decode_all(self, blobs: list[bytes], positions: Iterable[int]) -> list[Any]:
         """Return the values of blobs."""
-        if self._plain:
+        if self._form == BYTES:
             return blobs
         from_blob = self._blobify.from_blob
         values: list[Any] = []
         try:
             for blob in blobs:
-                values.append(from_blob(blob))
+                value = self._known(blob)
+                values.append(from_blob(blob) if value is NotImplemented else value)
         except BlobifyError as error:
             if error.index is None:
                 error.index = list(positions)[len(values)]

@@ -5,27 +5,32 @@ from libc.string cimport memcpy
 from stablemem._core.calls cimport Calls
 from stablemem._core.index cimport Index
 from stablemem._core.node cimport word0, word1
-from stablemem._core.words cimport INLINE_SIZE, crc32c_at, page_t, put64, u64
+from stablemem._core.shortcuts cimport BYTES, blob_of, form_of, value_of, value_of_blob
+from stablemem._core.words cimport INLINE_SIZE, crc32c_at, low32, page_t, put64, u64
 
 cdef class Values(Calls):
     cdef readonly str _name
     cdef readonly object _blobify
-    cdef bint _plain
+    cdef int _form
     cdef readonly long long _most
     cdef Index _index
 
     cdef object _decode(self, bytes blob, long long position)
+    cdef object _known(self, bytes blob)
+    cdef object _inline(self, u64 first, u64 second)
     cdef bytes _encode(self, object value, long long position)
     cdef bytes _as_bytes(self, blob)
     cdef long long _position(self, item) except? -1
+    cdef long long _small(self, item) except? -1
     @cython.locals(leaf=page_t, slot=int)
     cdef bytes _blob(self, u64 position)
     cpdef tuple _range(self, start, stop)
     @cython.locals(position=cython.longlong, length=cython.longlong)
     cdef tuple _read(self, item, str message)
-    @cython.locals(length=cython.longlong)
+    @cython.locals(length=cython.longlong, leaf=page_t, slot=int, first=u64, second=u64)
     cdef object _value(self, long long position)
-    cdef long long _begin_change_at(self, long long position) except -1
+    @cython.locals(length=cython.longlong)
+    cdef long long _begin_change_at(self, long long position, str message) except -1
     @cython.locals(size=Py_ssize_t)
     cdef u64 _word0(self, bytes blob) except? 0
     @cython.locals(size=Py_ssize_t)

@@ -14,6 +14,7 @@ from ..errors import BlobifyError, RegionClosedError
 from ..layout import MAX_ADDRESS, MAX_BLOB
 from .calls import Calls
 from .checksum import crc32c
+from .shortcuts import blob_of, form_of, value_of_blob
 from .store import Store
 
 try:
@@ -23,7 +24,8 @@ except ModuleNotFoundError:
 if not cython.compiled:
     from ..layout import INLINE_SIZE
     from .node import word0, word1
-    from .words import put64
+    from .shortcuts import BYTES
+    from .words import low32, put64
 
 __all__ = ["READ_AHEAD", "Values", "ordinal", "resolved", "small"]
 
@@ -38,24 +40,23 @@ class Values(Calls):
         store: the open region.
         name: the list's name, which is in the store's catalog.
         blobify: makes blobs of values and values of blobs.
-        plain: True if blobs are the values, as with ``Bytes``: decoding is left out.
         most: how many values it keeps, the newest; -1 for any number.
     """
 
-    __slots__ = ("_blobify", "_index", "_most", "_name", "_plain")
+    __slots__ = ("_blobify", "_form", "_index", "_most", "_name")
 
-    def __init__(self, store: Store, name: str, blobify: Any, plain: bool, most: int = -1) -> None:
+    def __init__(self, store: Store, name: str, blobify: Any, most: int = -1) -> None:
         Calls.__init__(self, store)
         self._name = name
         self._blobify = blobify
-        self._plain = plain
+        self._form = form_of(blobify)
         self._most = most
         self._index = store.index(name)
 
-    def recode(self, blobify: Any, plain: bool) -> None:
+    def recode(self, blobify: Any) -> None:
         """Take another Blobify: the list was not there yet when this handle guessed."""
         self._blobify = blobify
-        self._plain = plain
+        self._form = form_of(blobify)
 
     def detach(self) -> None:
         """Refuse every further call, though the region may stay open."""
@@ -71,8 +72,9 @@ class Values(Calls):
 
     def _decode(self, blob: bytes, position: int) -> Any:
         """Return the value of a blob."""
-        if self._plain:
-            return blob
+        value = self._known(blob)
+        if value is not NotImplemented:
+            return value
         try:
             return self._blobify.from_blob(blob)
         except BlobifyError as error:
@@ -80,10 +82,32 @@ class Values(Calls):
                 error.index = position
             raise
 
+    def _known(self, blob: bytes) -> Any:
+        """Return the value of a blob if that takes no code of a Blobify, else NotImplemented."""
+        if self._form <= BYTES:
+            return blob if self._form else NotImplemented
+        return value_of_blob(self._form, blob)
+
+    def _inline(self, first: int, second: int) -> Any:
+        """Return what ``_known`` does for the blob that is in an entry, without making an object of it."""
+        if cython.compiled:
+            return value_of(
+                self._form,
+                cython.cast(page_t, cython.address(first)),
+                cython.cast(cython.Py_ssize_t, low32(second)),
+            )
+        else:
+            return self._known(self._pager.blob(first, second))
+
     def _encode(self, value: Any, position: int) -> bytes:
         """Return the blob of a value; ``position`` is where it is among those given, -1 if it is alone."""
-        if self._plain and type(value) is bytes and not len(value) >> 32:
-            return value
+        if self._form == BYTES:
+            if type(value) is bytes and not len(value) >> 32:
+                return value
+        elif self._form:
+            known = blob_of(self._form, value)
+            if known is not None:
+                return known
         try:
             blob = self._blobify.to_blob(value)
             if type(blob) is not bytes:
@@ -129,6 +153,16 @@ class Values(Calls):
             raise IndexError(f"cannot fit {type(item).__name__!r} into an index-sized integer")
         return position
 
+    def _small(self, item: Any) -> int:
+        """Return an argument that is an integer of 64 bits; other errors than those of an index."""
+        if cython.compiled and type(item) is int:
+            overflow = cython.declare(cython.int, 0)
+            number = cython.declare(cython.longlong)
+            number = PyLong_AsLongLongAndOverflow(item, cython.address(overflow))
+            if not overflow:
+                return number
+        return small(item)
+
     def _blob(self, position: int) -> bytes:
         """Return the blob at a position below the length; the caller is inside the latch."""
         leaf = self._index.leaf(position)
@@ -163,19 +197,33 @@ class Values(Calls):
                 position += length
             if not 0 <= position < length:
                 raise IndexError("list index out of range")
-            blob = self._blob(position)
+            leaf = self._index.leaf(position)
+            slot = self._index.slot
+            first = word0(leaf, slot)
+            second = word1(leaf, slot)
+            if self._form > BYTES and low32(second) <= INLINE_SIZE:
+                value = self._inline(first, second)
+                if value is not NotImplemented:
+                    return value
+            blob = self._pager.blob(first, second)
         finally:
             self._latch.leave()
         return self._decode(blob, position)
 
-    def _begin_change_at(self, position: int) -> int:
-        """Begin a change of the value at a position, possibly from the end; return it from the start."""
-        self._begin_change()
+    def _begin_change_at(self, position: int, message: str) -> int:
+        """Begin a change of the value at a position, possibly from the end; return it from the start.
+
+        Raises:
+            IndexError: there is no such value; nothing was begun.
+        """
+        self._enter_change()
+        length = self._index.length
         if position < 0:
-            position += self._index.length
-        if not 0 <= position < self._index.length:
+            position += length
+        if not 0 <= position < length:
             self._latch.leave()
-            raise IndexError("list assignment index out of range")
+            raise IndexError(message)
+        self._begin()
         return position
 
     def _word0(self, blob: bytes) -> int:

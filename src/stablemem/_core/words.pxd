@@ -93,6 +93,27 @@ cdef extern from *:
     """
     u32 crc32c_at "stablemem_crc32c" (page_t data, size_t size) nogil
 
+cdef extern from *:
+    """
+    #ifdef __GNUC__
+    #define stablemem_turned(word) __builtin_bswap64(word)
+    #define stablemem_bits(word) (64 - __builtin_clzll(word))
+    #else
+    static unsigned long long stablemem_turned(unsigned long long word) {
+        unsigned long long other = 0;
+        for (int byte = 0; byte < 8; byte++) other = other << 8 | (word >> 8 * byte & 255);
+        return other;
+    }
+    static int stablemem_bits(unsigned long long word) {
+        int bits = 0;
+        while (word) bits++, word >>= 1;
+        return bits;
+    }
+    #endif
+    """
+    u64 turned64 "stablemem_turned" (u64 word) nogil  # its bytes in the other order
+    int bits64 "stablemem_bits" (u64 word) nogil  # how many it has; not for 0
+
 cdef inline int get8(page_t page, Py_ssize_t offset) noexcept:
     return page[offset]
 

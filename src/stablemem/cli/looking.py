@@ -43,9 +43,9 @@ def _values(store: Store, name: str, raw: bool = False) -> ListCore:
         remedy = f"there is {there}; choose one with --name" if there else "`stablemem import` makes one"
         raise click.ClickException(f"{store.path} has no list {name!r}: {remedy}")
     if raw or entry.blobify not in BUILT_INS:
-        return ListCore(store, name, Bytes(), True)
+        return ListCore(store, name, Bytes())
     blobify = resolve(None, (entry.blobify, entry.options))
-    return ListCore(store, name, blobify, type(blobify) is Bytes)
+    return ListCore(store, name, blobify)
 
 
 def _text(value: Any, text: bool) -> str:
