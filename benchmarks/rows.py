@@ -11,20 +11,7 @@ REMOVE, INSERT, REMOVE_LAST = "remove", "insert", "removeLast"
 REVERSE, SORT, SORT_BLOBS, SHUFFLE = "reverse", "sort by value", "sort by blob", "shuffle"
 
 LARGEST = 1_000_000
-"""Values are drawn from below it; the larger ones that replace them are so many thousand times as large."""
-
-
-class Ordered:
-    """Nat as eight bytes, the greatest first: blobs that compare as their values do."""
-
-    name = "benchmarks.Ordered"
-    order_preserving = True
-
-    def to_blob(self, value: int, /) -> bytes:
-        return value.to_bytes(8, "big")
-
-    def from_blob(self, blob: bytes, /) -> int:
-        return int.from_bytes(blob, "big")
+"""Values are drawn from below it."""
 
 
 @dataclass(frozen=True)
@@ -46,13 +33,13 @@ class Work:
 
 
 def draw(count: int) -> Work:
-    """Return the same for every process: values that Msgpack writes in the same number of bytes, mostly 5."""
+    """Return the same for every process: values that Nat writes in 4 bytes, and larger ones of 9 bytes."""
     chance = random.Random(1)
     order = list(range(count))
     chance.shuffle(order)
-    values = [chance.randrange(LARGEST) for _ in range(count)]
-    others = [chance.randrange(1 << 16, LARGEST) if value >> 16 else value ^ 1 for value in values]
-    larger = [value * 10_000 for value in values]
+    values = [chance.randrange(1 << 16, LARGEST) for _ in range(count)]
+    others = [chance.randrange(1 << 16, LARGEST) for _ in values]
+    larger = [value << 40 for value in values]
     return Work(order, values, others, larger, [value.bit_length() for value in values])
 
 
