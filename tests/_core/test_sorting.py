@@ -357,6 +357,38 @@ def test_a_key_that_changes_another_list(way):
         sound(values)
 
 
+class Whole:
+    """A number that is true, whatever it is."""
+
+    def __init__(self, value):
+        self.value = value
+
+    def __index__(self):
+        if self.value is None:
+            raise LookupError
+        return self.value
+
+
+def refusal(call, **options):
+    """Return what a call raises, and says."""
+    try:
+        return call(**options)
+    except (TypeError, OverflowError, LookupError) as error:
+        return type(error), str(error)
+
+
+@pytest.mark.parametrize(
+    "reverse", ["x", "", None, 1.5, [], b"1", 1 << 40, -(1 << 40), 2, -1, 0, Whole(0), Whole(5), Whole(None)]
+)
+def test_reverse_is_what_list_takes(reverse):
+    model = ["b", "c", "a"]
+    with MemoryBuffer.from_iterable(model, blobify="text") as values:
+        for options in ({}, {"key": len}, {"by_blob": True}):
+            wanted = refusal(model.sort, key=options.get("key"), reverse=reverse)
+            assert refusal(values.sort, reverse=reverse, **options) == wanted
+            assert values[:] == model
+
+
 def test_no_room_for_temporary_files(monkeypatch, tmp_path):
     model = texts(100)
     with MemoryBuffer.from_iterable(model, blobify="text") as values:

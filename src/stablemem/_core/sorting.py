@@ -66,10 +66,21 @@ WRITTEN_BACK = 16 << 10
 
 def sort(core: ListCore, key: Callable[[Any], Any] | None, reverse: bool, by_blob: bool) -> None:
     """Sort a list; see MemoryBuffer.sort."""
-    work = Sorting(core, key, bool(reverse), _compares_blobs(core, key, by_blob))
+    work = Sorting(core, key, _is_reverse(reverse), _compares_blobs(core, key, by_blob))
     with core._store.exclusive():
         work.sort()
     core._relieve()
+
+
+def _is_reverse(reverse: Any) -> bool:
+    """Return what list.sort makes of its ``reverse``; what it takes depends on the version of Python.
+
+    >>> _is_reverse(-1), _is_reverse(False)
+    (True, False)
+    """
+    pair = [1, 2]
+    pair.sort(reverse=reverse)
+    return pair[0] == 2
 
 
 def _compares_blobs(core: ListCore, key: Callable[[Any], Any] | None, by_blob: bool) -> bool:
