@@ -1,5 +1,7 @@
 """maxlen and the calls at the left end, beside collections.deque."""
 
+import copy
+import operator
 from collections import deque
 
 import pytest
@@ -117,6 +119,40 @@ def test_it_holds_for_the_handle(path):
             assert snapshot.maxlen == 2
     with pytest.raises(AttributeError):
         values.maxlen = 5
+
+
+@pytest.mark.parametrize("how", [MemoryBuffer.copy, copy.copy, copy.deepcopy])
+def test_a_copy_of_a_longer_list_is_whole(path, how):
+    with MemoryBuffer(path) as values:
+        values.extend(range(600))
+    with MemoryBuffer(path, maxlen=3) as values, how(values) as other:
+        assert other == values
+        assert (len(other), other.maxlen) == (600, 3)
+        for each in (values, other):
+            each.append("new")
+            assert each == [598, 599, "new"]
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda each: each.extend([]),
+        lambda each: each.extend(each[:0]),
+        lambda each: each.extendleft([]),
+        lambda each: operator.iadd(each, ()),
+        lambda each: operator.imul(each, 1),
+        lambda each: operator.setitem(each, slice(5, 5), []),
+        lambda each: each.rotate(0),
+    ],
+)
+def test_no_addition_drops_nothing(path, call):
+    with MemoryBuffer(path) as values:
+        values.extend(range(9))
+    with MemoryBuffer(path, maxlen=3) as values:
+        call(values)
+        assert values == list(range(9))
+        values[2:4] = []
+        assert values == [0, 1, 4, 5, 6, 7, 8]
 
 
 @pytest.mark.parametrize(

@@ -145,7 +145,7 @@ class MemoryBuffer(BeyondList[T]):
                 f"the name of a list is a str of 1 to 65535 bytes in UTF-8, not {shown}: "
                 f"name it, or leave name= out"
             )
-        self._maxlen = _most(maxlen)
+        most = _most(maxlen)
         for option in region_options.keys() - RegionOptions.__annotations__.keys():
             raise TypeError(f"MemoryBuffer() got an unexpected keyword argument {option!r}")
         self._owner = not isinstance(source, MemoryRegion)
@@ -179,13 +179,13 @@ class MemoryBuffer(BeyondList[T]):
         try:
             # A commit in the background must not come between the catalog and what is made of it.
             with self._region._store.exclusive():
-                self._attach(name, blobify)
+                self._attach(name, blobify, most)
         except BaseException:
             if self._owner:
                 self._region._store.close(commit=False)
             raise
 
-    def _attach(self, name: str, blobify: Any, absent: bool = False) -> None:
+    def _attach(self, name: str, blobify: Any, most: int, absent: bool = False) -> None:
         """Find the list in the region's catalog, or add it."""
         store = self._region._store
         store.require_open()
@@ -202,7 +202,7 @@ class MemoryBuffer(BeyondList[T]):
                 f"{where} has no list {name!r}; it has {sorted(store.entries)}: open one of these, or make "
                 f"it with mode='a'"
             )
-        ListCore.__init__(self, store, name, chosen, self._maxlen)
+        ListCore.__init__(self, store, name, chosen, most)
         self._choice = blobify
         self._region._attached(self)
 
@@ -283,6 +283,8 @@ class MemoryBuffer(BeyondList[T]):
     def copy(self) -> "MemoryBuffer[T]":
         """Return a list in memory of the same values, Blobify and ``maxlen``. O(n); blobs are not decoded.
 
+        All values, also where they are more than ``maxlen``: they stay until the next addition, as here.
+
         >>> letters = MemoryBuffer.from_iterable("ab")
         >>> other = letters.copy(); other.append("c"); letters, other
         (MemoryBuffer(['a', 'b']), MemoryBuffer(['a', 'b', 'c']))
@@ -290,8 +292,10 @@ class MemoryBuffer(BeyondList[T]):
         (None, None)
         """
         with self._store.exclusive():
-            other: MemoryBuffer[T] = MemoryBuffer(blobify=self.blobify, maxlen=self.maxlen)
-            return other._made(lambda: other.extend(self))
+            other: MemoryBuffer[T] = MemoryBuffer(blobify=self.blobify)
+            other._made(lambda: other.extend(self))
+            other._most = self._most
+            return other
 
     __copy__ = copy
 
@@ -434,8 +438,7 @@ class MemoryBuffer(BeyondList[T]):
         try:
             other: MemoryBuffer[T] = MemoryBuffer.__new__(MemoryBuffer)
             other._owner, other._detached, other._region = True, False, region
-            other._maxlen = self._maxlen
-            other._attach(self.name, self.blobify, absent=True)
+            other._attach(self.name, self.blobify, self._most, absent=True)
         except BaseException:
             region.close()
             raise

@@ -200,7 +200,8 @@ class Slices(Values):
             if step == 1:
                 self._index.delete_range(start, max(start, stop))
                 self._index.insert_run(start, self._entries(blobs))
-                self._trim()
+                if blobs:
+                    self._trim()
             elif step > 0:
                 self._put_stride(start, step, blobs)
             elif selected:
@@ -341,7 +342,7 @@ class Slices(Values):
                 blobs = []
                 size = 0
         self._append_blobs(blobs, before, added)
-        if 0 <= self._most < len(self):
+        if added.some and 0 <= self._most < len(self):
             self._begin_change()
             try:
                 self._trim()

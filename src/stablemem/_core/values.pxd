@@ -12,7 +12,7 @@ cdef class Values(Calls):
     cdef readonly str _name
     cdef readonly object _blobify
     cdef int _form
-    cdef readonly long long _most
+    cdef public long long _most
     cdef Index _index
 
     cdef object _decode(self, bytes blob, long long position)
