@@ -1,15 +1,167 @@
 """What a handle that is closed, or is inside a transaction block, refuses to do."""
 
+import copy
+import operator
 import pickle
 
 import pytest
 
-from stablemem import BlobifyError, MemoryBuffer, MemoryRegion, RegionClosedError, StableMemoryError
+from stablemem import (
+    BlobifyError,
+    MemoryBuffer,
+    MemoryRegion,
+    ReadOnlyError,
+    RegionClosedError,
+    StableMemoryError,
+)
+
+READING = [
+    ("__getitem__", lambda values: values[0]),
+    ("__getitem__", lambda values: values[:0]),
+    ("__getitem__", lambda values: values[::-1]),
+    ("__len__", len),
+    ("__iter__", iter),
+    ("__reversed__", reversed),
+    ("__contains__", lambda values: 1 in values),
+    ("__contains__", lambda values: print in values),
+    ("__eq__", lambda values: values == []),
+    ("__eq__", lambda values: values == values),  # noqa: PLR0124 - a list is equal to itself, but closed
+    ("__ne__", lambda values: values != []),
+    ("__lt__", lambda values: values < []),
+    ("__le__", lambda values: values <= []),
+    ("__gt__", lambda values: values > []),
+    ("__ge__", lambda values: values >= []),
+    ("__add__", lambda values: operator.add(values, [])),
+    ("__radd__", lambda values: operator.add([], values)),
+    ("__mul__", lambda values: values * 0),
+    ("__rmul__", lambda values: 0 * values),
+    ("index", lambda values: values.index(1)),
+    ("index", lambda values: values.index(1, 5, 2)),
+    ("rindex", lambda values: values.rindex(1)),
+    ("count", lambda values: values.count(1)),
+    ("get", lambda values: values.get(0)),
+    ("get_many", lambda values: values.get_many([])),
+    ("__getitems__", lambda values: values.__getitems__([])),
+    ("to_list", MemoryBuffer.to_list),
+    ("items", lambda values: values.items(0, 0)),
+    ("blobs", lambda values: values.blobs(0, 0)),
+    ("pointers", lambda values: values.pointers(0, 0)),
+    ("blob_view", lambda values: values.blob_view(0)),
+    ("sizes", MemoryBuffer.sizes),
+    ("copy", MemoryBuffer.copy),
+    ("copy", copy.copy),
+    ("copy", copy.deepcopy),
+    ("commit", MemoryBuffer.commit),
+    ("rollback", MemoryBuffer.rollback),
+    ("snapshot", MemoryBuffer.snapshot),
+    ("refresh", MemoryBuffer.refresh),
+    ("verify", MemoryBuffer.verify),
+    ("stats", MemoryBuffer.stats),
+    ("__enter__", MemoryBuffer.__enter__),
+]
+"""Calls that a closed list refuses, by name."""
+
+CHANGING = [
+    ("__setitem__", lambda values: operator.setitem(values, 0, 1)),
+    ("__setitem__", lambda values: operator.setitem(values, slice(0, 0), [])),
+    ("__setitem__", lambda values: operator.setitem(values, slice(0, 0, 2), [])),
+    ("__setitem__", lambda values: operator.setitem(values, slice(0, 0, -1), [])),
+    ("__delitem__", lambda values: operator.delitem(values, 0)),
+    ("__delitem__", lambda values: operator.delitem(values, slice(0, 0))),
+    ("__delitem__", lambda values: operator.delitem(values, slice(0, 0, 2))),
+    ("__delitem__", lambda values: operator.delitem(values, slice(0, 0, -100))),
+    ("__iadd__", lambda values: operator.iadd(values, [])),
+    ("__iadd__", lambda values: operator.iadd(values, values)),
+    ("__imul__", lambda values: operator.imul(values, 0)),
+    ("__imul__", lambda values: operator.imul(values, 1)),
+    ("__imul__", lambda values: operator.imul(values, 2)),
+    ("append", lambda values: values.append(1)),
+    ("appendleft", lambda values: values.appendleft(1)),
+    ("insert", lambda values: values.insert(0, 1)),
+    ("extend", lambda values: values.extend([])),
+    ("extend", lambda values: values.extend(MemoryBuffer())),
+    ("extendleft", lambda values: values.extendleft([])),
+    ("extendleft", lambda values: values.extendleft(MemoryBuffer())),
+    ("pop", MemoryBuffer.pop),
+    ("popleft", MemoryBuffer.popleft),
+    ("remove", lambda values: values.remove(9)),
+    ("remove", lambda values: values.remove(print)),
+    ("clear", MemoryBuffer.clear),
+    ("reverse", MemoryBuffer.reverse),
+    ("rotate", lambda values: values.rotate(0)),
+    ("shuffle", MemoryBuffer.shuffle),
+    ("sort", MemoryBuffer.sort),
+    ("swap", lambda values: values.swap(0, 0)),
+    ("swap_remove", lambda values: values.swap_remove(0)),
+    ("edit", lambda values: values.edit(0).__enter__()),
+    ("transaction", lambda values: values.transaction().__enter__()),
+    ("compact", MemoryBuffer.compact),
+]
+"""Calls that a list which only reads refuses as well."""
+
+NO_CALLS = {"blobify", "closed", "maxlen", "mode", "name", "path", "region"}
+MAKING = {"from_iterable", "tabulate", "filled", "__class_getitem__"}
+INTERNAL = {"detach", "read_ahead", "recode", "version"}
 
 
 @pytest.fixture
 def path(tmp_path):
     return tmp_path / "list.smem"
+
+
+def closed_lists(path, content):
+    """Yield lists that are closed, each in its own way."""
+    writer = MemoryBuffer.from_iterable(content, path)
+    writer.close()
+    yield writer
+    reader = MemoryBuffer(path, "r")
+    reader.close()
+    yield reader
+    with MemoryRegion(path) as region:
+        detached = region.buffer("main")
+        detached.close()
+        yield detached
+        last = region.buffer("main")
+    yield last
+
+
+@pytest.mark.parametrize("content", [[], [1, 2, 3]])
+@pytest.mark.parametrize(("name", "call"), READING + CHANGING, ids=[name for name, _ in READING + CHANGING])
+def test_a_closed_list_refuses_every_call(path, name, call, content):
+    for values in closed_lists(path, content):
+        with pytest.raises(RegionClosedError):
+            call(values)
+
+
+@pytest.mark.parametrize("content", [[], [1, 2, 3]])
+@pytest.mark.parametrize(("name", "call"), CHANGING, ids=[name for name, _ in CHANGING])
+def test_a_list_that_only_reads_refuses_every_change(path, name, call, content):
+    with MemoryBuffer.from_iterable(content, path) as writer, writer.snapshot() as snapshot:
+        nothing_to_pop = not content and name in {"pop", "popleft"}
+        with pytest.raises(IndexError if nothing_to_pop else ReadOnlyError):
+            call(snapshot)
+        assert snapshot == content
+
+
+def test_every_call_is_among_these():
+    """A new call has to say what it does when the list is closed, or only reads."""
+    public = {name for name in dir(MemoryBuffer) if not name.startswith("_")}
+    of_list = set(dir(list)) - set(dir(object)) | {"__eq__", "__ne__", "__lt__", "__le__", "__gt__", "__ge__"}
+    known = {name for name, _ in READING + CHANGING}
+    assert (public | of_list) - known == NO_CALLS | MAKING | (INTERNAL & public) | {"close"}
+
+
+def test_what_a_closed_list_still_tells(path):
+    values = MemoryBuffer.from_iterable([1], path, maxlen=3)
+    values.close()
+    values.close()
+    assert values.closed
+    assert (values.path, values.name, values.maxlen) == (str(path), "main", 3)
+    assert values.blobify is not None
+    assert values.region.closed
+    assert repr(values) == f"<MemoryBuffer {path}: closed>"
+    with pickle.loads(pickle.dumps(values)) as again:
+        assert again == [1]
 
 
 def test_a_closed_region_gives_no_list(path):

@@ -135,6 +135,7 @@ class BeyondList(ListCalls[T]):
     @contextmanager
     def _edited(self, index: SupportsIndex) -> Iterator[T]:
         at = as_index(index)
+        self._require_writable()
         position = at + len(self) if at < 0 else at
         value = self[at]
         yield value

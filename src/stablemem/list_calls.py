@@ -189,6 +189,7 @@ class ListCalls(ListCore, MutableSequence[T]):
         >>> letters.close()
         """
         with self._store.exclusive():
+            self._require_writable()
             found = next(self._positions(value, 0, sys.maxsize), -1)
             if found < 0:
                 raise ValueError("list.remove(x): x not in list")

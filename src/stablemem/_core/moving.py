@@ -86,6 +86,7 @@ class Moving(Slices):
         >>> letters.close()
         """
         with self._store.exclusive():
+            self._require_writable()
             blob, position = self._read(index, "list index out of range")
             value = self._decode(blob, position)
             one, last = self._two(position, -1)

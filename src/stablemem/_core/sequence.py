@@ -92,6 +92,7 @@ class ListCore(Moving):
 
     def __iter__(self) -> Iterator[Any]:
         """Iterate by position. O(1) a step; holds a leaf's worth of blobs."""
+        len(self)
         return BufferIterator(self, 0, 1)
 
     def __reversed__(self) -> Iterator[Any]:

@@ -304,6 +304,7 @@ class Slices(Values):
     def _extend(self, values: Iterator[Any], encode: bool) -> None:
         """Add values, or blobs, at the end, so many at a time; none of them if the iterator fails."""
         with self._store.exclusive():
+            self._require_writable()
             before = len(self)
             added = _Added(self._index.version, self._store.slot.transaction)
             try:
@@ -390,6 +391,7 @@ class Slices(Values):
         MemoryBuffer(['c', 'b', 'a', 'x'])
         >>> letters.close()
         """
+        self._require_writable()
         if self._shares_blobs_with(values):
             blobs = list(values._blobs_between(0, len(values)))
         else:
@@ -423,6 +425,7 @@ class Slices(Values):
         number = ordinal(times)
         if not -(1 << 63) <= number < 1 << 63:
             raise OverflowError(f"cannot fit {type(times).__name__!r} into an index-sized integer")
+        self._require_writable()
         length = len(self)
         if number <= 0:
             self._delete_slice(slice(None))

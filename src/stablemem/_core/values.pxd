@@ -39,6 +39,7 @@ cdef class Values(Calls):
     cdef bytes _entries(self, list blobs)
     @cython.locals(leaf=page_t, slot=int, last=int, room=cython.longlong, length=cython.longlong, blob=bytes, found=list)
     cdef list read_ahead(self, long long position, int step)
+    cpdef object _require_writable(self)
     cdef u64 version(self) except? 0
 
 cpdef slice resolved(slice item)

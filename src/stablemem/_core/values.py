@@ -290,6 +290,12 @@ class Values(Calls):
             raise RegionClosedError(self._closed or self._latch.closed)
         return self._index.length
 
+    def _require_writable(self) -> None:
+        """Raise unless the list may be changed: for a call that may find nothing to change."""
+        if self._closed or self._latch.closed:
+            raise RegionClosedError(self._closed or self._latch.closed)
+        self._store.require_writable()
+
     def version(self) -> int:
         """Return a number that changes with every change to the list; raises once the list is closed."""
         if self._closed or self._latch.closed:
