@@ -345,6 +345,62 @@ def test_swap_remove_deletes_nothing_that_it_cannot_return():
         assert len(values) == 2
 
 
+class Restless:
+    """A Blobify that changes the list whenever it decodes a value, so many times."""
+
+    name = "tests.Restless"
+
+    def __init__(self, times):
+        self.times = times
+        self.decoded = 0
+        self.values = None
+
+    def to_blob(self, value):
+        return value
+
+    def from_blob(self, blob):
+        self.decoded += 1
+        assert self.decoded < 500, "it goes on for ever"
+        if self.times:
+            self.times -= 1
+            self.values.insert(0, b"more")
+        return blob
+
+
+def restless(times):
+    """Return a list of bytes, and its codec switched on."""
+    codec = Restless(times)
+    codec.values = MemoryBuffer(blobify=codec)
+    codec.values.extend([b"1", b"2", b"3"])
+    return codec.values
+
+
+def test_swap_remove_while_the_list_changes():
+    """What is returned is what was deleted, or nothing was."""
+    values = restless(1)
+    with pytest.raises(RuntimeError, match="list changed during swap_remove"):
+        values.swap_remove(0)
+    assert list(values.blobs()) == [b"more", b"1", b"2", b"3"]
+    assert values.swap_remove(1) == b"1"
+    assert list(values.blobs()) == [b"more", b"3", b"2"]
+    values.close()
+
+
+@pytest.mark.xfail(
+    raises=AssertionError, reason="_pop decodes anew after every change, also those of its own thread"
+)
+@pytest.mark.parametrize("pop", [MemoryBuffer.pop, MemoryBuffer.popleft, lambda values: values.pop(1)])
+def test_pop_while_its_own_thread_changes_the_list(pop):
+    """A Blobify that changes the list each time it decodes: an error, not a call that never ends."""
+    values = restless(1000)
+    try:
+        with pytest.raises(RuntimeError, match="list changed during pop"):
+            pop(values)
+        assert [blob for blob in values.blobs() if blob != b"more"] == [b"1", b"2", b"3"]
+    finally:
+        values.close()
+
+
 def test_shuffle_takes_every_order():
     """Chi-squared over the 24 orders of 4 values: 23 degrees of freedom, 1 in 10,000 is above 55."""
     with MemoryBuffer.from_iterable("abcd", blobify=Text) as values:

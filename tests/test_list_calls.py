@@ -169,7 +169,7 @@ def test_the_sought_value_passes_through_the_codec(values):
 
 
 class Refusing:
-    """A Blobify that refuses whatever is no int, each time another way."""
+    """A Blobify that refuses None, makes no bytes of text, and fails at whatever else is no int."""
 
     name = "tests.Refusing"
 
@@ -177,14 +177,69 @@ class Refusing:
         if value is None:
             raise BlobifyError("none of that")
         if isinstance(value, str):
-            raise KeyError(value)
+            return value
+        if isinstance(value, Exception):
+            raise value
         return value.to_bytes(9, "big")
 
     def from_blob(self, blob):
         return int.from_bytes(blob, "big")
 
 
-@pytest.mark.parametrize("strange", [None, "text", [1], object()])
+SEARCHES = [
+    lambda values, value: value in values,
+    lambda values, value: values.count(value),
+    lambda values, value: values.index(value),
+    lambda values, value: values.rindex(value),
+    lambda values, value: values.remove(value),
+]
+
+
+@pytest.mark.parametrize("search", SEARCHES)
+@pytest.mark.parametrize("kind", [TypeError, ValueError, OverflowError, KeyError, OSError, MemoryError])
+def test_what_else_a_codec_raises_is_raised(search, kind):
+    """Only BlobifyError says that the list cannot hold a value; the rest may be a fault of the codec."""
+    with made([1, 2], blobify=Refusing()) as values:
+        error = kind("a fault")
+        with pytest.raises(kind, match="a fault") as caught:
+            search(values, error)
+        assert caught.value is error
+        assert "let it raise BlobifyError for what it cannot store" in error.__notes__[0]
+        with pytest.raises(AttributeError, match="to_bytes"):
+            search(values, [1])
+        assert values == [1, 2]
+
+
+@pytest.mark.parametrize("search", SEARCHES)
+@pytest.mark.parametrize("kind", [BlobifyError, LookupError])
+def test_a_value_that_could_be_stored_but_not_read(search, kind):
+    class Unreadable(Refusing):
+        def from_blob(self, blob):
+            raise kind("not to be read")
+
+    values = MemoryBuffer(blobify=Unreadable())
+    values.extend([1, 2])
+    with pytest.raises(kind, match="not to be read"):
+        search(values, 1)
+    assert len(values) == 2
+    values.close()
+
+
+def test_a_codec_that_uses_a_closed_list():
+    names = MemoryBuffer.from_iterable("abc")
+
+    class ByName(Refusing):
+        def to_blob(self, value):
+            return b"%d" % names.index(value)
+
+    with MemoryBuffer(blobify=ByName()) as values:
+        values.append("b")
+        names.close()
+        with pytest.raises(RegionClosedError):
+            values.index("b")
+
+
+@pytest.mark.parametrize("strange", [None, "text"])
 def test_a_value_that_cannot_be_stored_is_not_there(strange):
     with made([1, 2], blobify=Refusing()) as values:
         assert strange not in values

@@ -102,15 +102,14 @@ class ListCalls(ListCore, MutableSequence[T]):
         """Yield the positions of a value, from one on, before another.
 
         What is compared is the value as it would come back from the list: a tuple is found as the list
-        that Msgpack makes of it. One that the Blobify cannot store is nowhere.
+        that Msgpack makes of it. One that the Blobify refuses, with BlobifyError, is nowhere.
         """
         len(self)
-        try:
-            blob = bytes(self._blobify.to_blob(value))
-            sought = self._blobify.from_blob(blob)
-        except Exception:  # noqa: BLE001 - whatever a Blobify raises for it: the list cannot hold it
+        blob = self._sought(value)
+        if blob is None:
             return
         exact = _equal_by_blob(self._blobify)
+        sought = None if exact else self._blobify.from_blob(blob)
         while True:
             found = self._match(start, stop, step, blob, sought, exact)
             if found < 0:

@@ -78,6 +78,7 @@ class Moving(Slices):
 
         Raises:
             IndexError: the index is out of range.
+            RuntimeError: decoding the value has changed the list; nothing was deleted.
 
         >>> from stablemem import MemoryBuffer
         >>> letters = MemoryBuffer.from_iterable("abcd")
@@ -87,8 +88,11 @@ class Moving(Slices):
         """
         with self._store.exclusive():
             self._require_writable()
+            version = self.version()
             blob, position = self._read(index, "list index out of range")
             value = self._decode(blob, position)
+            if self.version() != version:
+                raise RuntimeError("list changed during swap_remove")
             one, last = self._two(position, -1)
             try:
                 self._exchange(one, last)

@@ -19,6 +19,7 @@ cdef class Values(Calls):
     cdef object _known(self, bytes blob)
     cdef object _inline(self, u64 first, u64 second)
     cdef bytes _encode(self, object value, long long position)
+    cpdef bytes _sought(self, value)
     cdef bytes _as_bytes(self, blob)
     cdef long long _position(self, item) except? -1
     cdef long long _small(self, item) except? -1

@@ -123,6 +123,23 @@ class Values(Calls):
             raise
         return blob
 
+    def _sought(self, value: Any) -> bytes | None:
+        """Return the blob of a value that is searched for; None if the Blobify refuses it: it is not there.
+
+        Whatever but BlobifyError the Blobify raises may be a fault of its own, and is raised.
+        """
+        try:
+            return self._encode(value, -1)
+        except BlobifyError:
+            return None
+        except Exception as error:
+            kind = type(self._blobify).__name__
+            error.add_note(
+                f"raised by {kind}.to_blob for a value that is searched for: let it raise BlobifyError for "
+                f"what it cannot store, and the value is not in the list"
+            )
+            raise
+
     def _as_bytes(self, blob: Any) -> bytes:
         """Return what a Blobify made, which is not bytes, as bytes."""
         try:

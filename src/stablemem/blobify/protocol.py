@@ -39,7 +39,11 @@ class Blobify(Protocol[T]):
     """
 
     def to_blob(self, value: T, /) -> bytes | bytearray | memoryview:
-        """Return the blob of ``value``, or raise BlobifyError."""
+        """Return the blob of ``value``, or raise BlobifyError.
+
+        ``in``, ``index``, ``count`` and ``remove`` take BlobifyError to say that the value is not in the
+        list; whatever else is raised they raise.
+        """
         ...
 
     def from_blob(self, blob: bytes, /) -> T:
