@@ -3,12 +3,14 @@
 
 import contextlib
 import errno
+import operator
 import os
 import random
 
 import pytest
 
 from stablemem import COMPILED, RegionFullError, StableMemoryError
+from stablemem._core.device import MemoryDevice
 from support import LONG, chosen_seed, scaled
 from support.images import Disk, images
 from support.player import Player
@@ -416,6 +418,97 @@ def test_full_disk_lets_values_be_deleted():
     assert len(values) == 100
     region.verify()
     region.close()
+
+
+class FullDisk(MemoryDevice):
+    """A disk that is full once the file has so many bytes."""
+
+    most = 1 << 62
+
+    def write_run(self, address, pieces):
+        size = sum(map(len, pieces))
+        if address + size > self.most:
+            raise self.error(errno.ENOSPC, f"writing {size} bytes at address {address}")
+        super().write_run(address, pieces)
+
+    def truncate(self, size):
+        if size > max(self.most, self.size()):
+            raise self.error(errno.ENOSPC, f"setting the length to {size} bytes")
+        super().truncate(size)
+
+
+@pytest.fixture
+def full():
+    """Return a function: a region and its list of 20,000 values, on a disk with so much room left."""
+    regions = []
+
+    def made(room, commits=1, size=100):
+        device = FullDisk()
+        device.path = "full.smem"
+        region = region_on(device)
+        regions.append(region)
+        values = region.buffer("main", "bytes")
+        for first in range(0, 20_000, 20_000 // commits):
+            values.extend(b"%0*d" % (size, number) for number in range(first, first + 20_000 // commits))
+            region.commit()
+        device.most = device.size() + room
+        return region, values
+
+    yield made
+    for region in regions:
+        region._store.close(commit=False)
+
+
+def delete_one_by_one(values):
+    for position in range(len(values) // 2):
+        del values[position]
+
+
+@pytest.mark.parametrize("commits", [1, 20])
+@pytest.mark.parametrize(
+    "delete", [delete_one_by_one, lambda values: operator.delitem(values, slice(None, None, 2))]
+)
+def test_scattered_deletions_on_a_full_disk(full, delete, commits):
+    """They need room: the error says what to do, nothing is lost, and what it says goes through."""
+    region, values = full(1 << 18 if commits == 1 else 0, commits)
+    held = values[:]
+    for _ in range(2):
+        delete(values)
+        with pytest.raises(
+            RegionFullError, match="or delete values and commit, best in ranges from the end"
+        ) as caught:
+            region.commit()
+        assert "10000 uncommitted changes were rolled back" in caught.value.__notes__
+        assert values[:] == held
+        prove(region)
+    del values[-1000:]
+    region.commit()
+    assert values[:] == held[:-1000]
+    prove(region)
+
+
+@pytest.mark.parametrize("commits", [1, 20])
+@pytest.mark.parametrize("size", [8, 600])
+@pytest.mark.parametrize("step", [200, 7000])
+@pytest.mark.parametrize("front", [False, True])
+def test_ranges_can_be_deleted_on_a_full_disk(full, commits, size, step, front):
+    """As docs/durability.md says: a quarter of a MiB is enough, whatever the list."""
+    region, values = full(1 << 18, commits, size)
+    while values:
+        del values[slice(step) if front else slice(-step, None)]
+        region.commit()
+    prove(region)
+
+
+def test_thinning_on_a_full_disk(full):
+    """As docs/durability.md says: 64 bytes for each value, and what a commit touches, three times over."""
+    region, values = full(64 * 10_000 + 3 * 4096 * 1000 // 127)
+    held = values[:]
+    for stop in range(20_000, 0, -1000):
+        del values[stop - 1000 : stop : 2]
+        region.commit()
+    assert values[:] == held[1::2]
+    prove(region)
 
 
 def fail_to_sync():

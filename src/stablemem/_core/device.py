@@ -87,7 +87,7 @@ class Device:
         if number in {errno.ENOSPC, errno.EDQUOT}:
             return RegionFullError(
                 f"no space left on the disk while {during}; nothing committed was lost: "
-                f"free some space, or delete values and commit",
+                f"free some space, or delete values and commit, best in ranges from the end",
                 self.path,
             )
         remedy = f": {_REMEDIES[number]}" if number in _REMEDIES else ""

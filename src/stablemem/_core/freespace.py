@@ -434,7 +434,8 @@ class FreeSpace:
     def _no_room(self, more: int) -> None:
         raise RegionFullError(
             f"the region has {self.end} of at most {self.most} bytes (max_size), and {more} more are "
-            f"needed; nothing committed was lost: delete values and commit, or give it a larger max_size"
+            f"needed; nothing committed was lost: delete values and commit, best in ranges from the end, or "
+            f"give it a larger max_size"
         )
 
     def add_pages(self, pages: int) -> None:
