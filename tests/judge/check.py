@@ -89,8 +89,6 @@ def tile(slot: Slot, space: SpaceMap, ranges: dict[str, list[Range]], faults: Fa
                 k = stop
         if end > at:
             at, before = end, name
-    if at > slot.length:
-        faults.add("2.7: something is behind the length")
     ranges["raw"] = raw
 
 

@@ -307,7 +307,7 @@ def read_log(content: memoryview, slot: Slot, faults: Faults) -> SpaceMap:
     """Read and replay the log of a state."""
     space = SpaceMap()
     if not slot.newest:
-        space.kinds = [KIND_NODE]
+        space.kinds = [KIND_NODE] + [0] * (-(-slot.length // REGION_PAGE) - 1)
         if slot.length != HEADER:
             faults.add("2.3: a region without a log is longer than its header")
         return space

@@ -173,6 +173,12 @@ class State:
             found = f"{page_checksum(content):016x}"
             raise CorruptRegionError(address, f"a catalog of checksum {check:016x}", found, self.path)
         read = catalog.decode(content, address, slot.length, self.path)
+        for patch in read.patches:
+            if not 0 < patch.transaction <= slot.transaction:
+                found = f"{patch.transaction}"
+                raise CorruptRegionError(
+                    address, f"a patch of a transaction up to {slot.transaction}", found, self.path
+                )
         if MAIN in read.lists:
             read.lists[MAIN] = read.lists[MAIN].at(slot.main)
         elif slot.main[0]:
