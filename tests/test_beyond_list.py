@@ -386,9 +386,6 @@ def test_swap_remove_while_the_list_changes():
     values.close()
 
 
-@pytest.mark.xfail(
-    raises=AssertionError, reason="_pop decodes anew after every change, also those of its own thread"
-)
 @pytest.mark.parametrize("pop", [MemoryBuffer.pop, MemoryBuffer.popleft, lambda values: values.pop(1)])
 def test_pop_while_its_own_thread_changes_the_list(pop):
     """A Blobify that changes the list each time it decodes: an error, not a call that never ends."""

@@ -307,7 +307,11 @@ class ListCore(Moving):
         """
         # The version first: what changes while the blob is read makes it stale.
         version = self._index.version
-        blob, position = self._read(index, POP_RANGE if self._index.length else POP_EMPTY)
+        try:
+            blob, position = self._read(index, POP_RANGE if self._index.length else POP_EMPTY)
+        except IndexError:
+            self._require_writable()
+            raise
         value = self._decode(blob, position)
         self._enter_change()
         if self._index.version != version:

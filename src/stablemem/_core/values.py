@@ -231,6 +231,7 @@ class Values(Calls):
         """Begin a change of the value at a position, possibly from the end; return it from the start.
 
         Raises:
+            ReadOnlyError: the list may not be changed.
             IndexError: there is no such value; nothing was begun.
         """
         self._enter_change()
@@ -239,6 +240,7 @@ class Values(Calls):
             position += length
         if not 0 <= position < length:
             self._latch.leave()
+            self._require_writable()
             raise IndexError(message)
         self._begin()
         return position
