@@ -592,9 +592,7 @@ class FreeSpace:
             self.limbo.append(Limbo(transaction, layer.freed))
             layer.freed = FreeTree()
         if len(self.limbo) > LIMBO_GENERATIONS:
-            older = self.limbo.pop(0)
-            for address, size in older.blocks.blocks():
-                self.limbo[0].blocks.insert(address, size)
+            self.limbo[1].join(self.limbo.pop(0))
         self.given.clear()
 
     def release(self, floor: int, oldest_reader: Callable[[int], int | None]) -> None:

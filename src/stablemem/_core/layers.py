@@ -79,6 +79,15 @@ class Limbo:
         self.transaction = transaction
         self.blocks = blocks
 
+    def join(self, older: "Limbo") -> None:
+        """Take the blocks of an older transaction, as if this one had freed them. O(k log n), k of the fewer."""
+        fewer, more = older.blocks, self.blocks
+        if fewer.count > more.count:
+            fewer, more = more, fewer
+        for address, size in fewer.blocks():
+            more.insert(address, size)
+        self.blocks = more
+
 
 def without(start: int, stop: int, holes: list[tuple[int, int]]) -> list[tuple[int, int]]:
     """Return what is left, as blocks, of the range ``[start, stop)`` without other blocks; all by address.

@@ -228,20 +228,22 @@ class SpaceMap:
         sets = [(_LIMBO, each.transaction, each.blocks) for each in space.limbo]
         sets.append((_LIMBO, transaction, space.layers[-1].freed))
         sets += [(tag(KIND, kind), 0, space.areas[kind]) for kind in KINDS]
-        parts = [(_FREE, 0, space.free_blocks(start, length, seen))]
-        bound = length
-        for first, freed_by, tree in sets:
-            before = parts[-1][2]
-            if len(before) == seen:
-                # So many begin there or below that nothing behind is restated: it need not be listed.
-                bound = min(bound, before[-1][0])
-            if tree.count:
-                parts.append((first, freed_by, tree.blocks(start, bound, seen)))
+        free = space.free_blocks(start, length, seen)
+        parts = [(_FREE, 0, free)]
+        begins = [block[0] for block in free]
         stop = length
-        if sum([len(blocks) for _, _, blocks in parts]) > budget:
+        for first, freed_by, tree in sets:
+            if len(begins) == seen:
+                # Nothing that begins here or behind is restated: it need not be listed.
+                stop = min(stop, begins[budget])
+            blocks = tree.blocks(start, stop, seen) if tree.count else []
+            if blocks:
+                parts.append((first, freed_by, blocks))
+                begins = sorted(begins + [block[0] for block in blocks])[:seen]
+        if len(begins) == seen:
             # At most two blocks begin at one address or lie across the start: bytes of one state, and
             # region pages of one kind. So the cursor moves.
-            stop = min(length, sorted([block[0] for _, _, blocks in parts for block in blocks])[budget])
+            stop = min(stop, begins[budget])
         words = [tag(SWEEP) | start, stop - start]
         for first, freed_by, blocks in parts:
             if freed_by and blocks and blocks[0][0] < stop:
