@@ -25,21 +25,24 @@ cdef class Sorting:
     cdef Py_ssize_t estimate(self, Py_ssize_t size) except -1
     @cython.locals(room=cython.longlong, blob=bytes, keys=list)
     cdef list _keys(self, long long position)
+    @cython.locals(place=Py_ssize_t, number=Py_ssize_t, order=list)
     cdef list _order(self, list keys)
+    cdef bint before(self, key, other, bint earlier) except -1
     @cython.locals(core=ListCore)
     cdef object _permute(self, list order)
     @cython.locals(spool=Spool, merged=Spool)
     cdef Spool _merged(self, list keys, files)
     @cython.locals(position=cython.longlong, stop=cython.longlong, begin=cython.longlong, run=Run)
     cdef list _runs(self, list keys, Spool spool)
-    cdef object _spool(self, list order, long long start, Spool spool)
-    @cython.locals(core=ListCore, size=Py_ssize_t, at=Py_ssize_t, record=bytes)
-    cdef tuple _records(self, bytes entries, list order, Py_ssize_t place)
+    @cython.locals(place=Py_ssize_t, entries=bytes)
+    cdef object _spool(self, list order, list keys, long long start, Spool spool)
+    @cython.locals(core=ListCore, place=Py_ssize_t, number=Py_ssize_t, first=u64, second=u64, chosen=bytes, record=bytes, blobs=list, records=list)
+    cdef list _records(self, bytes entries, list order, list keys)
     @cython.locals(core=ListCore)
     cdef bytes entries(self, long long start, long long stop)
     @cython.locals(core=ListCore)
     cdef bytes blob(self, u64 first, u64 second)
-    @cython.locals(run=Run)
+    @cython.locals(run=Run, first=Run, keys=list, records=list, order=list)
     cdef object _merge(self, list runs, Spool spool, bint whole)
     @cython.locals(core=ListCore, position=cython.longlong, entries=bytes)
     cdef object _write_back(self, file)
@@ -52,14 +55,14 @@ cdef class Run:
     cdef readonly long long place
     cdef public long long end
     cdef public bint whole
-    cdef readonly bytes record
-    cdef object _key
     cdef list _keys
     cdef list _records
     cdef Py_ssize_t _at
 
-    cdef bint _before(self, Run other) except -1
-    cdef bint advance(self) except -1
+    cdef bint has_more(self) except -1
+    cdef object last(self)
+    @cython.locals(low=Py_ssize_t, middle=Py_ssize_t, stop=Py_ssize_t)
+    cdef object take(self, bound, Py_ssize_t number, list keys, list records)
     @cython.locals(work=Sorting, data=bytes, blob=bytes, record=bytes, at=Py_ssize_t, room=cython.longlong, first=u64, second=u64, size=u64, behind=Py_ssize_t, kept=bint, keys=list, records=list)
     cdef object _load(self)
     cdef bytes _read(self)
@@ -68,11 +71,8 @@ cdef class Run:
 cdef class Spool:
     cdef readonly object file
     cdef readonly long long size
-    cdef list _pieces
-    cdef Py_ssize_t _filled
 
-    cdef object write(self, records)
-    cdef object put(self, bytes record)
+    cdef object write(self, list records)
     cdef object flush(self)
 
 @cython.locals(made=bytearray, target=dirty_t, source=page_t, place=Py_ssize_t, number=Py_ssize_t)

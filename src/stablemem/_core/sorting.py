@@ -17,15 +17,16 @@ Invariants:
   next write-out: before there is a spool, all blobs are written out.
 * A run is sorted by list.sort, which is stable; runs are merged in order of position, and of equal values
   that of the earlier run comes first: so the whole is stable. Only ``<`` is asked, as list.sort does.
+* A merge has some records of each run in memory. Those up to the run's last that comes first of all are
+  before all that is not in memory yet: list.sort merges them, and they go.
 * A run that was in order is not spooled but read again from the tree, and joined with the one before it if
   that is in order too. So a list that is in order is found out by one reading, and nothing is written.
 
 A blob above KEPT_SIZE is not copied into the spool but read again where it is.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import ExitStack
-from heapq import heapify, heappop, heapreplace
 from tempfile import TemporaryFile
 from typing import IO, Any
 
@@ -58,7 +59,10 @@ KEPT_SIZE = 4096
 """Bytes of the largest blob that goes into the spool."""
 
 PIECE_SIZE = 64 << 10
-"""Bytes that a run reads from its spool, and a spool writes, at once."""
+"""Bytes that a run reads from its spool at once."""
+
+GATHERED = 1024
+"""Records of a run that are made for one write to its spool."""
 
 WRITTEN_BACK = 16 << 10
 """Entries put into the tree between two looks at whether a write-out is due."""
@@ -173,7 +177,16 @@ class Sorting:
         """Return the places of the keys in sorted order; nothing if they are in it."""
         order = sorted(range(len(keys)), key=keys.__getitem__, reverse=self.reverse)
         self._require_unchanged()
-        return [] if order == list(range(len(keys))) else order
+        for place, number in enumerate(order):
+            if number != place:
+                return order
+        return []
+
+    def before(self, key: Any, other: Any, earlier: bool) -> bool:
+        """Return whether a key comes before another, by one ``<``; of equal ones, the ``earlier`` does."""
+        if self.reverse:
+            key, other = other, key
+        return not other < key if earlier else bool(key < other)
 
     # -- in memory -------------------------------------------------------------------------------------
 
@@ -229,7 +242,7 @@ class Sorting:
             order = self._order(keys)
             if order:
                 begin = spool.size
-                self._spool(order, position, spool)
+                self._spool(order, keys, position, spool)
                 runs.append(Run(self, len(runs), spool.file, begin, spool.size))
                 joined = False
             else:
@@ -244,33 +257,31 @@ class Sorting:
             position = stop
         return runs
 
-    def _spool(self, order: list[int], start: int, spool: "Spool") -> None:
+    def _spool(self, order: list[int], keys: list[Any], start: int, spool: "Spool") -> None:
         """Write the records of a run that begins at a position."""
-        place = 0
         entries = self.entries(start, start + len(order))
-        while place < len(order):
-            records, place = self._records(entries, order, place)
-            spool.write(records)
+        for place in range(0, len(order), GATHERED):
+            spool.write(self._records(entries, order[place : place + GATHERED], keys))
         spool.flush()
 
-    def _records(self, entries: bytes, order: list[int], place: int) -> tuple[list[bytes], int]:
-        """Return records from a place of the order on, one piece, and the place behind them."""
+    def _records(self, entries: bytes, order: list[int], keys: list[Any]) -> list[bytes]:
+        """Return the records of some places of a run, given its entries and keys."""
         core = self._core
         records = []
-        size = 0
+        # Gathered first, in loops so short that the processor waits for many places at once.
+        chosen = permuted(entries, order)
+        blobs = [keys[number] for number in order] if self._raw else []
         core._enter()
         try:
-            while place < len(order) and size < PIECE_SIZE:
-                at = 16 * order[place]
-                record = entries[at : at + 16]
-                if INLINE_SIZE < low32(get64(record, 8)) <= KEPT_SIZE:
-                    record += core._pager.blob(get64(record, 0), get64(record, 8))
+            for place in range(len(order)):
+                record = chosen[16 * place : 16 * place + 16]
+                first, second = get64(record, 0), get64(record, 8)
+                if INLINE_SIZE < low32(second) <= KEPT_SIZE:
+                    record += blobs[place] if self._raw else core._pager.blob(first, second)
                 records.append(record)
-                size += len(record)
-                place += 1
         finally:
             core._latch.leave()
-        return records, place
+        return records
 
     def entries(self, start: int, stop: int) -> bytes:
         """Return entries of the tree, which must be as it was."""
@@ -294,19 +305,24 @@ class Sorting:
 
     def _merge(self, runs: "list[Run]", spool: "Spool", whole: bool) -> None:
         """Write the records of some runs in order; without blobs unless they are to be ``whole``."""
-        heap = []
         for run in runs:
             run.whole = whole
-            if run.advance():
-                heap.append(run)
-        heapify(heap)
-        while heap:
-            run = heap[0]
-            spool.put(run.record)
-            if run.advance():
-                heapreplace(heap, run)
-            else:
-                heappop(heap)
+        while True:
+            first = None
+            for run in runs:
+                if run.has_more() and (first is None or self.before(run.last(), first.last(), False)):
+                    first = run
+            if first is None:
+                break
+            keys: list[Any] = []
+            records: list[bytes] = []
+            bound = first.last()
+            for run in runs:
+                run.take(bound, first.number, keys, records)
+            if len(records) > 1:
+                order = sorted(range(len(keys)), key=keys.__getitem__, reverse=self.reverse)
+                records = [records[number] for number in order]
+            spool.write(records)
         spool.flush()
         self._require_unchanged()
 
@@ -336,7 +352,7 @@ class Sorting:
 
 
 class Run:
-    """Sorted records of a spool, or of the tree itself, read one by one; ``<`` says which head comes first.
+    """Sorted records of a spool, or of the tree itself, some of them in memory.
 
     Args:
         work: the sort.
@@ -347,22 +363,9 @@ class Run:
 
     Attributes:
         whole: whether records have the blob behind the entry.
-        record: the entry at the head, and perhaps its blob.
     """
 
-    __slots__ = (
-        "_at",
-        "_key",
-        "_keys",
-        "_records",
-        "_work",
-        "end",
-        "file",
-        "number",
-        "place",
-        "record",
-        "whole",
-    )
+    __slots__ = ("_at", "_keys", "_records", "_work", "end", "file", "number", "place", "whole")
 
     def __init__(self, work: Sorting, number: int, file: IO[bytes] | None, place: int, end: int) -> None:
         self._work = work
@@ -371,36 +374,44 @@ class Run:
         self.place = place
         self.end = end
         self.whole = False
-        self.record = b""
-        self._key: Any = None
         self._keys: list[Any] = []
         self._records: list[bytes] = []
         self._at = 0
 
-    def __lt__(self, other: "Run") -> bool:
-        return self._before(other)
-
-    def _before(self, other: "Run") -> bool:
-        """Return whether this head comes before another, by one ``<`` of their keys."""
-        if self._work.reverse:
-            less, greater = other._key, self._key
-        else:
-            less, greater = self._key, other._key
-        if self.number < other.number:
-            return not greater < less
-        return bool(less < greater)
-
-    def advance(self) -> bool:
-        """Go to the next record; return whether there is one."""
+    def has_more(self) -> bool:
+        """Return whether a record is left; there is one in memory then."""
         if self._at == len(self._keys):
+            self._keys, self._records, self._at = [], [], 0
             if self.place == self.end:
-                self._key = None
                 return False
             self._load()
-        self._key = self._keys[self._at]
-        self.record = self._records[self._at]
-        self._at += 1
         return True
+
+    def last(self) -> Any:
+        """Return the key of the last record in memory."""
+        return self._keys[-1]
+
+    def take(self, bound: Any, number: int, keys: list[Any], records: list[bytes]) -> None:
+        """Move what comes before the last record in memory of run ``number``, or is it, to two lists.
+
+        Args:
+            bound: the key of that record.
+            number: that run's.
+            keys: what keys are put behind.
+            records: what records are put behind.
+        """
+        stop = len(self._keys)
+        if self.number != number:
+            low = self._at
+            while low < stop:
+                middle = (low + stop) // 2
+                if self._work.before(self._keys[middle], bound, self.number < number):
+                    low = middle + 1
+                else:
+                    stop = middle
+        keys += self._keys[self._at : stop]
+        records += self._records[self._at : stop]
+        self._at = stop
 
     def _load(self) -> None:
         """Read some records and their keys."""
@@ -444,46 +455,34 @@ class Spool:
 
     Attributes:
         file: the file.
-        size: bytes written, and put but not flushed.
+        size: bytes written.
     """
 
-    __slots__ = ("_filled", "_pieces", "file", "size")
+    __slots__ = ("file", "size")
 
     def __init__(self, files: ExitStack) -> None:
         self.file: IO[bytes] = files.enter_context(TemporaryFile())  # noqa: SIM115 - the stack closes it
         self.size = 0
-        self._pieces: list[bytes] = []
-        self._filled = 0
 
-    def write(self, records: Iterable[bytes]) -> None:
-        """Add records."""
-        for record in records:
-            self.put(record)
-
-    def put(self, record: bytes) -> None:
-        """Add a record."""
-        self._pieces.append(record)
-        self._filled += len(record)
-        self.size += len(record)
-        if self._filled >= PIECE_SIZE:
-            self.flush()
+    def write(self, records: list[bytes]) -> None:
+        """Add records, so many that they are worth a call."""
+        data = b"".join(records)
+        self.file.write(data)
+        self.size += len(data)
 
     def flush(self) -> None:
         """Have what was added in the file, where runs read it."""
-        self.file.write(b"".join(self._pieces))
         self.file.flush()
-        self._pieces = []
-        self._filled = 0
 
 
 def permuted(entries: bytes, order: list[int]) -> bytes:
-    """Return entries of 16 bytes in another order.
+    """Return the entries of 16 bytes at some places, or all of them in another order.
 
     >>> permuted(b"a" * 16 + b"b" * 16, [1, 0])[:1]
     b'b'
     """
     if cython.compiled:
-        made = bytearray(len(entries))
+        made = bytearray(16 * len(order))
         target = cython.cast(dirty_t, made)
         source = cython.cast(page_t, entries)
         place = 0
