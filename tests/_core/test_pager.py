@@ -1,3 +1,4 @@
+import random
 import struct
 
 import pytest
@@ -7,7 +8,7 @@ from stablemem._core import pager as module
 from stablemem._core.checksum import crc32c
 from stablemem._core.device import MemoryDevice
 from stablemem._core.freespace import FreeSpace
-from stablemem._core.pager import BLOB_BUDGET, NODE_BUDGET, NUMBER_BUDGET, Pager
+from stablemem._core.pager import BLOB_BUDGET, NODE_BUDGET, NUMBER_BUDGET, WRITE_SIZE, Pager
 from stablemem._core.region import Region
 from support.recorded import Recorder, region_on
 
@@ -101,6 +102,28 @@ def test_many_dirty_nodes_go_out_early():
         values.rollback()
         assert len(values) == 0
         assert module.NODE_BUDGET == NODE_BUDGET
+
+
+def test_long_runs_of_blobs_are_written_in_aligned_parts():
+    """Of any sizes, also such as need several parts; they come back as they were."""
+    device = Recorder()
+    chance = random.Random(1)
+    with region_on(device) as region:
+        values = region.buffer("main", "bytes")
+        sizes = [100] * 5000 + [3 * WRITE_SIZE + 5, 9, WRITE_SIZE, 50_000, WRITE_SIZE - 1, 20] + [4000] * 60
+        model = [chance.randbytes(size) for size in sizes]
+        begin = len(device.events)
+        values[:] = model
+        region.commit()
+        ends = [
+            event[1] + len(event[2])
+            for event in device.events[begin:]
+            if event[0] == "write" and len(event[2]) >= WRITE_SIZE // 2
+        ]
+        assert len(ends) > 5
+        assert sum(end % WRITE_SIZE == 0 for end in ends) >= len(ends) - 1
+        assert values[:] == model
+        region.verify()
 
 
 def test_a_commit_is_written_in_few_runs():

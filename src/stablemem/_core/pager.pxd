@@ -66,7 +66,7 @@ cdef class Pager:
 
     @cython.locals(size=u64, place=u64, begin=u64, end=u64, left=u64, room=u64, number=Py_ssize_t, blob=bytes, placed=bytearray)
     cpdef object write_blobs(self)
-    @cython.locals(first=Py_ssize_t, stop=Py_ssize_t, size=Py_ssize_t, piece=bytes)
+    @cython.locals(first=Py_ssize_t, stop=Py_ssize_t, size=u64, wanted=u64, over=u64, piece=bytes, part=bytes, rest=bytes)
     cdef object _close_run(self, u64 begin, u64 place, u64 end, list pieces)
     @cython.locals(node=Node, page=dirty_t, slot=int, first=u64, second=u64)
     cdef object _patch_leaves(self, bytearray placed)

@@ -57,7 +57,7 @@ NODE_BUDGET = 8192
 """Dirty nodes (32 MiB) that cause an early write-out: random inserts gain from a large one."""
 
 WRITE_SIZE = 128 << 10
-"""Bytes of blobs that are joined for one write."""
+"""Bytes of blobs that are joined for one write, which ends at a multiple of them."""
 
 VERIFIED_LIMIT = 64 << 20
 """Bytes of the bits that say which pages were verified; pages behind 2 TiB are verified at every touch."""
@@ -333,16 +333,23 @@ class Pager:
         if end > place:
             self.space.free(place, end - place)
         first = 0
+        rest = b""
         while first < len(pieces):
-            # Joined in parts that stay in the cache until the kernel has copied them.
+            # Joined in parts that stay in the cache until the kernel has copied them. Each begins where the
+            # kernel's own large pages do: it fills and maps a few of those at less cost than many small ones.
             stop = first
-            size = 0
-            while stop < len(pieces) and size < WRITE_SIZE:
+            size = len(rest)
+            wanted = WRITE_SIZE - begin % WRITE_SIZE
+            while stop < len(pieces) and size < wanted:
                 piece = pieces[stop]
                 size += len(piece)
                 stop += 1
-            self.region.write(begin, pieces[first] if stop - first == 1 else b"".join(pieces[first:stop]))
-            begin += size
+            part = pieces[first] if stop - first == 1 else b"".join(pieces[first:stop])
+            over = (begin + size) % WRITE_SIZE if stop < len(pieces) else 0
+            head = memoryview(part)[: len(part) - over] if over else part
+            self.region.write_run(begin, [rest, head] if rest else [head])
+            rest = part[len(part) - over :] if over else b""
+            begin += size - over
             first = stop
 
     def _patch_leaves(self, placed: bytearray) -> None:
