@@ -6,7 +6,7 @@ import pytest
 
 from stablemem import COMPILED, MemoryBuffer, MemoryRegion, RegionFullError, StableMemoryError
 from stablemem._core import slices
-from stablemem._core.pager import NODE_BUDGET
+from stablemem._core.pager import BLOB_BUDGET, NODE_BUDGET
 from support import scaled
 
 STEPS = [2, 3, 63, 64, 65, 1000, -2, -64, -65]
@@ -122,6 +122,36 @@ def test_walks_in_bounded_memory(monkeypatch):
         del values[::2]
         assert max([*met, store.pager.dirty_nodes]) < NODE_BUDGET + 1000
         values.commit()
+
+
+def test_assigning_with_a_step_in_bounded_memory(monkeypatch):
+    """Blobs are written out as the walk goes on; what fails there rolls the transaction back."""
+    monkeypatch.setattr(slices, "PIECE", 1 << 10)
+    model = [b"%d" % number for number in range(20_000)]
+    with MemoryBuffer.from_iterable(model, blobify="bytes") as values:
+        values.commit()
+        store = values._store
+        write_out = store.write_out
+        met = []
+
+        def noted():
+            met.append(store.pager.pending_bytes)
+            write_out()
+
+        def full():
+            raise OSError("full")
+
+        given = [b"%d" % number * 200 for number in range(0, 20_000, 2)]
+        monkeypatch.setattr(store, "write_out", full)
+        with pytest.raises(OSError, match="full"):
+            values[::2] = given
+        assert values[:] == model
+        monkeypatch.setattr(store, "write_out", noted)
+        values[::-2] = given
+        model[::-2] = given
+        assert len(met) > 1
+        assert max(met) < BLOB_BUDGET + 1000 * 512
+        assert values[:] == model
 
 
 def test_a_walk_that_fails_half_way_changes_nothing(monkeypatch):

@@ -234,6 +234,8 @@ class Slices(Values):
             self._index.put_entries_at(start, bytes(entries))
             start += step * len(part)
             first += each
+            if self._pager.is_full():
+                self._store.write_out()
 
     def _trim(self) -> None:
         """Delete from the left what is more than the list may keep; the caller is inside a change."""
