@@ -3,12 +3,11 @@ import struct
 
 import pytest
 
-from stablemem import CorruptRegionError, MemoryBuffer
-from stablemem._core import pager as module
+from stablemem import CorruptRegionError, MemoryBuffer, MemoryRegion
 from stablemem._core.checksum import crc32c
 from stablemem._core.device import MemoryDevice
 from stablemem._core.freespace import FreeSpace
-from stablemem._core.pager import BLOB_BUDGET, NODE_BUDGET, NUMBER_BUDGET, WRITE_SIZE, Pager
+from stablemem._core.pager import BLOB_BUDGET, MOST_NODES, NODE_BUDGET, NUMBER_BUDGET, WRITE_SIZE, Pager
 from stablemem._core.region import Region
 from support.recorded import Recorder, region_on
 
@@ -101,7 +100,25 @@ def test_many_dirty_nodes_go_out_early():
         assert values[count] == b"0"
         values.rollback()
         assert len(values) == 0
-        assert module.NODE_BUDGET == NODE_BUDGET
+
+
+@pytest.mark.parametrize(
+    ("leaves", "allowed"),
+    [(0, NODE_BUDGET), (NODE_BUDGET, NODE_BUDGET), (20_000, 20_000), (MOST_NODES + 1, MOST_NODES)],
+)
+def test_large_lists_may_have_more_dirty_nodes(leaves, allowed):
+    """Those that were there when the transaction began: what it adds itself changes nothing."""
+    with MemoryRegion() as region:
+        one, two = region.buffer("one", "bytes"), region.buffer("two", "bytes")
+        store = one._store
+        one.append(b"begun")
+        store.index("one").insert_run(0, struct.pack("<QQ", 7, 1) * (255 * (leaves // 2)))
+        store.index("two").insert_run(0, struct.pack("<QQ", 7, 1) * (255 * (leaves - leaves // 2)))
+        assert store.pager.node_budget == NODE_BUDGET
+        region.commit(sync=False)
+        two.append(b"begun again")
+        assert store.pager.node_budget == allowed
+        region.rollback()
 
 
 def test_long_runs_of_blobs_are_written_in_aligned_parts():

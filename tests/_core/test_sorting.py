@@ -12,14 +12,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stablemem import (
-    COMPILED,
     BlobifyError,
     MemoryBuffer,
     MemoryRegion,
     ReadOnlyError,
     RegionClosedError,
 )
-from stablemem._core import pager, sorting, transactions
+from stablemem._core import sorting, transactions
 from stablemem._core.sorting import permuted
 from support import scaled
 
@@ -511,11 +510,10 @@ def test_other_threads_wait(way):
         assert values[:] == [*sorted(model), "zzz"]
 
 
-@pytest.mark.skipif(COMPILED, reason="the budget is a constant of the compiled form")
 def test_writing_back_in_bounded_memory(monkeypatch):
     """Dirty nodes are written out while the entries are put back."""
-    monkeypatch.setattr(pager, "_NODE_BUDGET", 4)
     monkeypatch.setattr(transactions, "NODE_BUDGET", 4)
+    monkeypatch.setattr(transactions, "MOST_NODES", 4)
     monkeypatch.setattr(sorting, "WRITTEN_BACK", 300)
     set_way(monkeypatch, (20_000, 4, 4096))
     model = texts(scaled(5000, 3000))

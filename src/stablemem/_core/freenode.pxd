@@ -8,17 +8,6 @@ cdef enum:
 ctypedef void *kid_t
 ctypedef void **kids_t
 
-cdef extern from *:
-    """
-    #if defined(__GNUC__)
-    #define stablemem_prefetch(p, n) \\
-        for (int at_ = 0; at_ < (n); at_ += 64) __builtin_prefetch((const char *)(p) + at_)
-    #else
-    #define stablemem_prefetch(p, n) (void)(p)
-    #endif
-    """
-    void prefetch "stablemem_prefetch" (void *start, int size) noexcept
-
 
 @cython.final
 cdef class FreeNode:

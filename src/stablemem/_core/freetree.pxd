@@ -1,8 +1,9 @@
 cimport cython
 from libc.stdint cimport int64_t
 
-from stablemem._core.freenode cimport CAP, DEPTH, FreeNode, kid_of, kid_t, prefetch
+from stablemem._core.freenode cimport CAP, DEPTH, FreeNode, kid_of, kid_t
 from stablemem._core.sizetree cimport SizeTree
+from stablemem._core.words cimport prefetch
 
 
 cdef unsigned long long LIMIT

@@ -8,8 +8,11 @@ from stablemem._core.node cimport (
 from stablemem._core.pager cimport Pager
 from stablemem._core.repair cimport bad_node, even_out, free_below, is_under_full
 from stablemem._core.words cimport (
-    INNER_CAPACITY, INNER_MINIMUM, LEAF_CAPACITY, LEAF_MINIMUM, MAX_LEVELS, dirty_t, page_t, u64,
+    INNER_CAPACITY, INNER_MINIMUM, LEAF_CAPACITY, LEAF_MINIMUM, MAX_LEVELS, dirty_t, page_t, prefetch, u64,
 )
+
+cdef enum:
+    COUNTS_SIZE = 1376
 
 @cython.final
 cdef class Index:

@@ -183,6 +183,9 @@ class Index:
         expected = self.length
         while True:
             page = node.page
+            if cython.compiled:
+                # What the search looks at is likely in no cache: fetched at once, not one after another.
+                prefetch(page, COUNTS_SIZE)
             if level_of(page) != level or total_of(page) != expected:
                 bad_node(self.pager, 0, f"a node of level {level} with {expected} values", page)
             self._pages[level] = page

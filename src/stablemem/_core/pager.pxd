@@ -2,6 +2,7 @@ cimport cython
 from cpython.bytearray cimport PyByteArray_FromStringAndSize
 from cpython.bytes cimport PyBytes_FromStringAndSize
 from cpython.list cimport PyList_GET_ITEM
+from libc.string cimport memset
 
 from stablemem._core.freespace cimport FreeSpace
 from stablemem._core.node cimport (
@@ -14,7 +15,6 @@ from stablemem._core.words cimport (
 
 cdef enum:
     _BLOB_BUDGET = 4194304
-    _NODE_BUDGET = 8192
     _NUMBER_BUDGET = 524288
 
 @cython.final
@@ -29,6 +29,7 @@ cdef class Pager:
     cdef public u64 transaction
     cdef readonly u64 pending_bytes
     cdef readonly Py_ssize_t dirty_nodes
+    cdef public Py_ssize_t node_budget
     cdef bytearray _verified
     cdef list _nodes
     cdef list _pending
@@ -51,9 +52,11 @@ cdef class Pager:
     cdef bytes _pending_blob(self, u64 first)
 
     @cython.locals(node=Node)
+    @cython.locals(content=bytearray, node=Node)
     cdef Node create(self, int level)
     @cython.locals(page=page_t, content=bytearray, node=Node)
     cdef Node own(self, u64 reference, u64 check)
+    @cython.locals(node=Node)
     cdef Node _adopt(self, bytearray content)
     cdef object drop(self, u64 reference)
     cdef u64 hold(self, bytes blob) except 0

@@ -45,7 +45,7 @@ if not cython.compiled:
     )
     from .words import get64, high32, low32, mark, put64, unmark
 
-__all__ = ["BLOB_BUDGET", "NODE_BUDGET", "NUMBER_BUDGET", "Pager"]
+__all__ = ["BLOB_BUDGET", "MOST_NODES", "NODE_BUDGET", "NUMBER_BUDGET", "Pager"]
 
 BLOB_BUDGET = 4 << 20
 """Bytes of pending blobs that cause an early write-out."""
@@ -54,7 +54,10 @@ NUMBER_BUDGET = 1 << 19
 """Pending blobs, freed ones included, that do so too: a queue frees its blobs, but not their numbers."""
 
 NODE_BUDGET = 8192
-"""Dirty nodes (32 MiB) that cause an early write-out: random inserts gain from a large one."""
+"""Dirty nodes (32 MiB) that cause an early write-out; more, if the lists had more leaves before."""
+
+MOST_NODES = 32768
+"""Dirty nodes (128 MiB) that do so at the latest, however large the lists are."""
 
 WRITE_SIZE = 128 << 10
 """Bytes of blobs that are joined for one write, which ends at a multiple of them."""
@@ -65,7 +68,6 @@ VERIFIED_LIMIT = 64 << 20
 if not cython.compiled:
     _BLOB_BUDGET = BLOB_BUDGET
     _NUMBER_BUDGET = NUMBER_BUDGET
-    _NODE_BUDGET = NODE_BUDGET
 
 
 class Pager:
@@ -83,12 +85,13 @@ class Pager:
         patched: whether there may be patches in it.
         pending_bytes: bytes of pending blobs.
         dirty_nodes: number of dirty nodes.
+        node_budget: number of them that causes an early write-out.
     """
 
     __slots__ = (
         "_nodes", "_pending", "_run", "_run_begin", "_run_end", "_spare", "_verified", "changes", "checksums",
-        "commit_changes", "dirty_nodes", "patched", "pending_bytes", "ready", "region", "space",
-        "transaction",
+        "commit_changes", "dirty_nodes", "node_budget", "patched", "pending_bytes", "ready", "region",
+        "space", "transaction",
     )  # fmt: skip
 
     def __init__(self, region: Region, space: FreeSpace, checksums: bool) -> None:
@@ -102,6 +105,7 @@ class Pager:
         self.transaction = 0
         self.pending_bytes = 0
         self.dirty_nodes = 0
+        self.node_budget = NODE_BUDGET
         self._verified = bytearray()
         self._nodes: list[Node | None] = []
         self._pending: list[bytes | None] = []
@@ -210,7 +214,12 @@ class Pager:
 
     def create(self, level: int) -> Node:
         """Return a new, empty dirty node."""
-        node = self._adopt(bytearray(NODE_SIZE))
+        if cython.compiled:
+            content = PyByteArray_FromStringAndSize(cython.NULL, NODE_SIZE)
+            memset(cython.cast(dirty_t, content), 0, NODE_SIZE)
+        else:
+            content = bytearray(NODE_SIZE)
+        node = self._adopt(content)
         start(node.page, level)
         return node
 
@@ -226,12 +235,19 @@ class Pager:
         # Whether verified before or not: the page may have changed since, the copy no longer can.
         self._check(content, reference, check)
         node = self._adopt(content)
+        # Whoever changes an entry says so; the pages that nobody did are many.
+        node.pending = False
         self._free(reference, NODE_SIZE)
         return node
 
     def _adopt(self, content: bytearray) -> Node:
         """Give a new dirty node its number."""
-        node = Node(mark(len(self._nodes)), content, True)
+        # Without a call of ``__init__``, which costs as much as a search in a node.
+        node = Node.__new__(Node)
+        node.reference = mark(len(self._nodes))
+        node.bytes = content
+        node.page = content
+        node.pending = True
         self._nodes.append(node)
         self.dirty_nodes += 1
         return node
@@ -277,7 +293,7 @@ class Pager:
         """Return whether an early write-out is due."""
         return (
             self.pending_bytes >= _BLOB_BUDGET
-            or self.dirty_nodes >= _NODE_BUDGET
+            or self.dirty_nodes >= self.node_budget
             or len(self._pending) >= _NUMBER_BUDGET
         )
 

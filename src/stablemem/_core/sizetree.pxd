@@ -1,7 +1,8 @@
 cimport cython
 from libc.stdint cimport int64_t
 
-from stablemem._core.freenode cimport CAP, DEPTH, FreeNode, kid_of, kid_t, prefetch
+from stablemem._core.freenode cimport CAP, DEPTH, FreeNode, kid_of, kid_t
+from stablemem._core.words cimport prefetch
 
 
 @cython.final

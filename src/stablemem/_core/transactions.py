@@ -16,7 +16,7 @@ from ..errors import (
     RegionFullError,
     StableMemoryError,
 )
-from ..layout import MAX_ADDRESS, NODE_SIZE
+from ..layout import LEAF_CAPACITY, MAX_ADDRESS, NODE_SIZE
 from . import holes
 from .catalog import Entry, Patch, Root
 from .device import Device
@@ -25,7 +25,7 @@ from .header import (
     Tree,
 )
 from .holes import Holes
-from .pager import NODE_BUDGET
+from .pager import MOST_NODES, NODE_BUDGET
 from .patches import Piece
 from .readers import newest_reader, oldest_reader
 from .spacemap import SpaceMap, replay, written_since
@@ -86,6 +86,7 @@ class Transactions(State):
         if self.pager.transaction >= MAX_TRANSACTION:
             raise StableMemoryError(f"{self.path} has used up its transaction numbers: copy it to a new file")
         self._early = self.raw_written = False
+        self.pager.node_budget = self._node_budget()
         self.region.written = []
         self._space.release(self.header.floor, lambda below: oldest_reader(device, below))
         if self.patches:
@@ -121,10 +122,19 @@ class Transactions(State):
         """Do as ``write_early``, for a caller that is inside a change and undoes what fails."""
         self._early = True
         self.pager.write_blobs()
-        if self.pager.dirty_nodes >= NODE_BUDGET:
+        if self.pager.dirty_nodes >= self.pager.node_budget:
             self._place_nodes(0)
             self.pager.end_nodes()
         self.region.start_sync()
+
+    def _node_budget(self) -> int:
+        """Return how many dirty nodes the transaction may have: more if it begins with large lists.
+
+        Changes all over a list meet each leaf again and again. What is only appended gains nothing from
+        more: a full leaf is not met again.
+        """
+        leaves = sum(index.length for index in self.indexes.values()) // LEAF_CAPACITY
+        return min(max(NODE_BUDGET, leaves), MOST_NODES)
 
     def write_no_digest(self) -> None:
         """Forget what the transaction wrote: it has become too much for a digest."""

@@ -113,6 +113,17 @@ cdef extern from *:
     """
     u64 turned64 "stablemem_turned" (u64 word) nogil  # its bytes in the other order
     int bits64 "stablemem_bits" (u64 word) nogil  # how many it has; not for 0
+# Has the processor fetch so many bytes, without waiting for them.
+cdef extern from *:
+    """
+    #if defined(__GNUC__)
+    #define stablemem_prefetch(p, n) \\
+        for (int at_ = 0; at_ < (n); at_ += 64) __builtin_prefetch((const char *)(p) + at_)
+    #else
+    #define stablemem_prefetch(p, n) (void)(p)
+    #endif
+    """
+    void prefetch "stablemem_prefetch" (const void *start, int size) noexcept
 
 cdef inline int get8(page_t page, Py_ssize_t offset) noexcept:
     return page[offset]
