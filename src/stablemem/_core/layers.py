@@ -80,7 +80,7 @@ class Limbo:
         self.blocks = blocks
 
     def join(self, older: "Limbo") -> None:
-        """Take the blocks of an older transaction, as if this one had freed them. O(k log n), k of the fewer."""
+        """Take the blocks of an older one, as if this had freed them. O(k log n), k of the fewer."""
         fewer, more = older.blocks, self.blocks
         if fewer.count > more.count:
             fewer, more = more, fewer

@@ -93,6 +93,7 @@ cdef extern from *:
     """
     u32 crc32c_at "stablemem_crc32c" (page_t data, size_t size) nogil
 
+# One instruction each, for which C has no name either.
 cdef extern from *:
     """
     #ifdef __GNUC__
@@ -113,6 +114,7 @@ cdef extern from *:
     """
     u64 turned64 "stablemem_turned" (u64 word) nogil  # its bytes in the other order
     int bits64 "stablemem_bits" (u64 word) nogil  # how many it has; not for 0
+
 # Has the processor fetch so many bytes, without waiting for them.
 cdef extern from *:
     """
