@@ -183,7 +183,7 @@ class Index:
         expected = self.length
         while True:
             page = node.page
-            if cython.compiled:
+            if cython.compiled and 0 < level < self.height - 1:
                 # What the search looks at is likely in no cache: fetched at once, not one after another.
                 prefetch(page, COUNTS_SIZE)
             if level_of(page) != level or total_of(page) != expected:

@@ -51,7 +51,6 @@ cdef class Pager:
     @cython.locals(number=u64)
     cdef bytes _pending_blob(self, u64 first)
 
-    @cython.locals(node=Node)
     @cython.locals(content=bytearray, node=Node)
     cdef Node create(self, int level)
     @cython.locals(page=page_t, content=bytearray, node=Node)
