@@ -16,6 +16,7 @@ from judge.common import (
     zero,
 )
 from judge.slots import Slot, tree_fault
+from judge.values import BUILT_IN, value_fault
 
 NODE = struct.Struct("<BBHIQ")
 ENTRY = struct.Struct("<Q2I")
@@ -30,7 +31,6 @@ MARK = 0x4E
 MOST_IN_LEAF, MOST_CHILDREN = 255, 170
 LEAST_IN_LEAF, LEAST_CHILDREN = 127, 85
 CHILDREN_AT = 1376
-BUILT_IN = frozenset({"bytes", "text", "msgpack"})
 
 
 @dataclass
@@ -265,6 +265,6 @@ class Walk:
                 reached.blob_bytes += size
                 if crc32c(blob) != crc:
                     self.wrong(at, f"entry {k}: CRC of the blob at {field_}")
-            if self.tree.blobify == "text" and text(blob) is None:
-                self.wrong(at, f"entry {k}: not UTF-8")
+            if fault := value_fault(self.tree.blobify, blob):
+                self.wrong(at, f"entry {k}: {fault}")
             blobs.append(blob)
