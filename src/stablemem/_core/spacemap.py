@@ -171,8 +171,10 @@ class SpaceMap:
             needed = self._pages_for(len(own) // 2)
             if needed <= len(addresses):
                 break
-            run, size = self.space.take_run(NODE_PAGE, NODE_SIZE * (needed - len(addresses)), NODE_SIZE)
-            addresses += range(run, run + size, NODE_SIZE)
+            while needed > len(addresses):
+                # What is free may lie in many short runs; only then are the entries told anew.
+                run, size = self.space.take_run(NODE_PAGE, NODE_SIZE * (needed - len(addresses)), NODE_SIZE)
+                addresses += range(run, run + size, NODE_SIZE)
         sweep, cursor = self._sweep(len(own) // 2, length, transaction)
         number = (len(own) + len(sweep)) // 2
         spare = len(addresses) - -(-number // CAPACITY)
