@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any, assert_type
 
 from stablemem import CorruptRegionError, MemoryBuffer, MemoryRegion, RegionLockedError, Sizes, Stats
-from stablemem.blobify import Blobify, Bytes, Msgpack, Text
+from stablemem.blobify import Blobify, Bytes, Int, Msgpack, Nat, Text
 from stablemem.roots import Roots
 
 
@@ -26,6 +26,8 @@ def lists() -> None:
     assert_type(texts, MemoryBuffer[str])
     assert_type(MemoryBuffer("x", blobify=Text()), MemoryBuffer[str])
     assert_type(MemoryBuffer("x", "r", blobify=Bytes), MemoryBuffer[bytes])
+    assert_type(MemoryBuffer(blobify=Nat).pop(), int)
+    assert_type(MemoryBuffer(blobify=Int()), MemoryBuffer[int])
     assert_type(MemoryBuffer(blobify=Words()), MemoryBuffer[list[str]])
     assert_type(MemoryBuffer("x"), MemoryBuffer[Any])
     assert_type(MemoryBuffer("x", blobify="text"), MemoryBuffer[Any])
