@@ -280,19 +280,20 @@ class ListCore(Moving):
                 value = NotImplemented
             else:
                 value = self._known(self._pager.blob(first, second))
-            if value is NotImplemented:
-                self._latch.leave()
-                return value
-            changing = True
-            self._index.delete_owned(position)
-            self._pager.changes += 1
+            if value is not NotImplemented:
+                changing = True
+                self._index.delete_owned(position)
+                self._pager.changes += 1
         except BaseException as error:
             if changing:
                 self._fail(error)
             else:
                 self._latch.leave()
             raise
-        self._end_change()
+        if value is NotImplemented:
+            self._latch.leave()
+        else:
+            self._end_change()
         return value
 
     def _pop_decoded(self, index: int, alone: bool) -> Any:
