@@ -11,6 +11,7 @@ cdef class Calls:
     cdef int _begin_change(self) except -1
     cdef int _enter_change(self) except -1
     cdef int _begin(self) except -1
+    cdef object _begin_transaction(self)
     cdef int _end_change(self) except -1
     cdef int _relieve(self) except -1
     cdef object _fail(self, error)

@@ -54,20 +54,25 @@ class Calls:
     def _begin(self) -> None:
         """Begin the transaction if this is its first change; leaves the latch if that fails."""
         if not self._pager.ready:
-            try:
-                self._store.begin()
-            except BaseException as error:
-                if isinstance(error, Exception):
-                    self._latch.leave()
-                else:
-                    # An interrupt: what begins the transaction may be half done.
-                    self._fail(error)
-                raise
+            self._begin_transaction()
+
+    def _begin_transaction(self) -> None:
+        """Begin the transaction; leaves the latch if that fails."""
+        try:
+            self._store.begin()
+        except BaseException as error:
+            if isinstance(error, Exception):
+                self._latch.leave()
+            else:
+                # An interrupt: what begins the transaction may be half done.
+                self._fail(error)
+            raise
 
     def _end_change(self) -> None:
         """Leave the latch, and do what is due then."""
         self._latch.leave()
-        self._relieve()
+        if self._pager.is_due():
+            self._relieve()
 
     def _relieve(self) -> None:
         """Write out early if enough has gathered, or commit; within a longer call, that call commits."""

@@ -19,6 +19,7 @@ cdef class Latch:
     @cython.locals(thread=cython.ulong)
     cpdef int enter(self) except -1
     cpdef int enter_change(self) except -1
+    cdef int _await_owner(self) except -1
     cpdef void leave(self) noexcept
     cdef object _wait(self, unsigned long thread)
     cdef object _re_entered(self)

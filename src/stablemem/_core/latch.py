@@ -73,15 +73,19 @@ class Latch:
 
     def enter_change(self) -> None:
         """Begin a call that changes something: waits while another thread's block holds the handle."""
-        while True:
-            if self.owner and self.owner != get_ident():
-                with self.lock:
-                    pass
+        self.enter()
+        self._changing = True
+        if self.owner:
+            self._await_owner()
+
+    def _await_owner(self) -> None:
+        """Go out, and in again, until no other thread's block holds the handle."""
+        while self.owner and self.owner != get_ident():
+            self.leave()
+            with self.lock:
+                pass
             self.enter()
             self._changing = True
-            if not self.owner or self.owner == get_ident():
-                break
-            self.leave()
 
     def leave(self) -> None:
         """End a call."""

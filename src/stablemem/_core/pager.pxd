@@ -62,8 +62,8 @@ cdef class Pager:
     @cython.locals(size=u64)
     cdef int release(self, u64 first, u64 second) except -1
     cdef int _free(self, u64 address, u64 size) except -1
-    cpdef bint is_full(self)
-    cpdef bint is_due(self)
+    cpdef bint is_full(self) noexcept
+    cpdef bint is_due(self) noexcept
     cpdef object rebase(self, Region region)
 
     @cython.locals(size=u64, place=u64, begin=u64, end=u64, left=u64, room=u64, number=Py_ssize_t, blob=bytes, placed=bytearray)

@@ -21,8 +21,8 @@ cdef class Values(Calls):
     cdef bytes _encode(self, object value, long long position)
     cpdef bytes _sought(self, value)
     cdef bytes _as_bytes(self, blob)
-    cdef long long _position(self, item) except? -1
-    cdef long long _small(self, item) except? -1
+    cdef long long _position(self, item) except? -2147483647
+    cdef long long _small(self, item) except? -2147483647
     @cython.locals(leaf=page_t, slot=int)
     cdef bytes _blob(self, u64 position)
     cpdef tuple _range(self, start, stop)
