@@ -2,11 +2,14 @@
 
 import copy
 import operator
+import threading
 from collections import deque
+from pathlib import Path
 
 import pytest
 
-from stablemem import COMPILED, BlobifyError, MemoryBuffer
+from stablemem import COMPILED, BlobifyError, CorruptRegionError, MemoryBuffer, MemoryRegion
+from stablemem.blobify import msgpack
 from support import scaled
 
 MOST = [0, 1, 3, 300, None]
@@ -223,3 +226,85 @@ def test_a_queue_of_unsynced_commits_stops_growing(path):
         sizes = [turn(values, 10, 100_000, True) for _ in range(900)]
         assert max(sizes[450:]) <= max(sizes[:450])
         assert max(sizes) < 200 << 20
+
+
+@pytest.mark.usefixtures("damaged")
+@pytest.mark.parametrize("codec", ["bytes", "text"])
+def test_a_pop_that_meets_damage_leaves_appends_where_they_belong(path, codec):
+    """It has owned the way to another leaf than the last, which the next append must not take for its own."""
+    values = [f"value {number:06}" for number in range(1000)]
+    if codec == "bytes":
+        values = [value.encode() for value in values]
+    with MemoryBuffer.from_iterable(values, path, blobify=codec):
+        pass
+    file = Path(path)
+    file.write_bytes(file.read_bytes().replace(b"value 000000", b"damaged blob"))
+    with MemoryBuffer(path) as buffer:
+        buffer.append(values[1])
+        with pytest.raises(CorruptRegionError):
+            buffer.popleft()
+        buffer.append(values[2])
+        assert buffer[1:] == [*values[1:], values[1], values[2]]
+
+
+@pytest.mark.skipif(not COMPILED, reason="interpreted, no pop asks for a shortcut here")
+def test_a_pop_that_is_interrupted_leaves_appends_where_they_belong(monkeypatch):
+    def interrupted(blob):
+        raise KeyboardInterrupt
+
+    with MemoryBuffer.from_iterable([n] for n in range(1000)) as values:
+        values.append(1000)
+        values[0] = ["more than eight bytes"]
+        values.append(1001)
+        with monkeypatch.context() as patch:
+            patch.setattr(msgpack, "_decode", interrupted)
+            with pytest.raises(KeyboardInterrupt):
+                values.popleft()
+        values.append(1002)
+        assert values[255] == [255]
+        assert values[-1] == 1002
+
+
+@pytest.mark.skipif(not COMPILED, reason="interpreted, no pop asks for a shortcut here")
+def test_an_append_within_a_pop_goes_to_the_end(monkeypatch):
+    """By another thread, while the Blobify decodes what is popped."""
+    decode = msgpack._decode
+
+    def slow(blob):
+        monkeypatch.setattr(msgpack, "_decode", decode)
+        other = threading.Thread(target=values.append, args=[1001])
+        other.start()
+        other.join()
+        return decode(blob)
+
+    with MemoryBuffer.from_iterable([["more than eight bytes"], *range(1, 1001)]) as values:
+        values.append(1001)
+        monkeypatch.setattr(msgpack, "_decode", slow)
+        assert values.popleft() == ["more than eight bytes"]
+        assert values == [*range(1, 1002), 1001]
+
+
+@pytest.mark.skipif(not COMPILED, reason="interpreted, no pop asks for a shortcut here")
+def test_a_pop_that_is_interrupted_forgets_the_page_of_its_leaf(monkeypatch):
+    """It has freed it: what is written there next is not the leaf."""
+
+    def interrupted(blob):
+        raise KeyboardInterrupt
+
+    with MemoryRegion() as region, region.transaction():
+        filler, values = (MemoryBuffer(region, name=name) for name in ("filler", "values"))
+        filler.extend(range(12 * 255))
+        with region.transaction():
+            pass
+        given = [[number, "some text"] for number in range(200)]
+        values.extend(given)
+        with region.transaction():
+            pass
+        assert values[5] == given[5]
+        with monkeypatch.context() as patch:
+            patch.setattr(msgpack, "_decode", interrupted)
+            with pytest.raises(KeyboardInterrupt):
+                values.pop(5)
+        for _ in range(40):
+            region.add_blob(b"\x77" * 4096)
+        assert values[6] == given[6]

@@ -176,7 +176,11 @@ class Index:
     # -- the way down, owned -------------------------------------------------------------------------
 
     def _own_path(self, position: int) -> Node:
-        """Own every node on the way to a position; fills the path; return the leaf."""
+        """Own every node on the way to a position; fills the path; return the leaf.
+
+        Forgets the path before, and the page of a leaf that is copied: it is freed.
+        """
+        self._forget()
         node = self.pager.own(self.root, self.root_check)
         self.root = node.reference
         level = self.height - 1
