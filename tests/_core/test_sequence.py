@@ -65,11 +65,11 @@ def test_changing_one(values, size, index):
     for call in (
         lambda each: each.__setitem__(index, "set"),
         lambda each: each.__delitem__(index),
-        lambda each: each.insert(index, "inserted") if abs(index) < 1 << 60 else None,
+        lambda each: each.insert(index, "inserted") if abs(index) < 1 << 63 else None,
         lambda each: each.append("appended"),
     ):
         both(values, model, call)
-    if size and abs(index) < 1 << 60:
+    if size and abs(index) < 1 << 63:
         for each in (model, values):
             if -len(each) <= index < len(each):
                 each.pop(index)

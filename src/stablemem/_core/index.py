@@ -14,6 +14,9 @@ O(log n), 3 levels at a million values, 4 at a billion (255 * 170**3). The value
 Invariants (``check``): every leaf is at level 0; counts add up; every node but the root and the last of
 its level holds at least half of what it can; an appended-to tree fills its leaves completely.
 
+A change owns the way to its leaf first (``_own_path``) and works on that path: nodes that the pager keeps
+while they are dirty. Whatever owns another path, writes out, or goes back to an earlier state forgets it.
+
 Deletion repairs from the root down: a child that is under-full is merged with a sibling or evened
 out with it before the walk goes on below, so that its parent always has a sibling to offer.
 """

@@ -309,7 +309,7 @@ class ListCore(Moving):
         # The version first: what changes while the blob is read makes it stale.
         version = self._index.version
         try:
-            blob, position = self._read(index, POP_RANGE if self._index.length else POP_EMPTY)
+            blob, position = self._read_at(index, POP_RANGE if self._index.length else POP_EMPTY)
         except IndexError:
             self._require_writable()
             raise

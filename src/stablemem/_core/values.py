@@ -193,7 +193,10 @@ class Values(Calls):
 
     def _read(self, item: Any, message: str) -> tuple[bytes, int]:
         """Return the blob at an index and its position."""
-        position = self._position(item)
+        return self._read_at(self._position(item), message)
+
+    def _read_at(self, position: int, message: str) -> tuple[bytes, int]:
+        """Return the blob at a position, possibly from the end, and its position from the start."""
         self._enter()
         try:
             length = self._index.length
