@@ -11,8 +11,8 @@ retried.
 """
 
 import weakref
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 
 from ..errors import (
@@ -146,7 +146,7 @@ class Commits(Transactions):
         if sync and not extents:
             self._sync("the data of a commit could not be synced")
         given = space.given.blocks()
-        with self._publishing():
+        try:
             self._publish(slot)
             log.adopt(plan, sync)
             space.commit(transaction)
@@ -160,6 +160,9 @@ class Commits(Transactions):
             pager.changes = 0
             pager.ready = False
             pager.transaction = transaction + 1
+        except BaseException as error:
+            self._unpublished(error)
+            raise
         self._count_written(self._before)
         self._commit_alarm.cancel()
         if sync:
@@ -268,11 +271,14 @@ class Commits(Transactions):
         before = self.region.device.written
         self._sync("the data of a commit could not be synced")
         slot = replace(self.slot, synced=True, boot=bytes(16))
-        with self._publishing():
+        try:
             self._publish(slot)
             self._log.unsynced_from = None
             self.slot = slot
             self.patches.synced()
+        except BaseException as error:
+            self._unpublished(error)
+            raise
         self._count_written(before)
         self._sync_alarm.cancel()
 
@@ -283,17 +289,12 @@ class Commits(Transactions):
             self.region.sync()
         self.header.published(slot)
 
-    @contextmanager
-    def _publishing(self) -> Iterator[None]:
-        """Poison the handle if anything goes wrong while a slot is written."""
-        try:
-            yield
-        except BaseException as error:
-            # The slot may be on the disk or not, whatever was raised and by whom.
-            with suppress(OSError):
-                self.header.take_back()
-            self._poison("a commit was interrupted while its header slot was written", error)
-            raise
+    def _unpublished(self, error: BaseException) -> None:
+        """Poison the handle: something went wrong while a slot was written, whatever it was."""
+        # The slot may be on the disk or not.
+        with suppress(OSError):
+            self.header.take_back()
+        self._poison("a commit was interrupted while its header slot was written", error)
 
     def _seal(self) -> None:
         """Write the newest slot a second time, so that damage to one of the two cannot hide it."""

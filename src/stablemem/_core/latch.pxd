@@ -31,6 +31,11 @@ cdef class Latch:
     cpdef Held held(self)
 
 @cython.final
+cdef class Owned:
+    cdef Latch _latch
+    cdef unsigned long _before
+
+@cython.final
 cdef class Held:
     cdef Latch _latch
     cdef unsigned long _before

@@ -28,7 +28,7 @@ except ModuleNotFoundError:
 if not cython.compiled:
     from threading import get_ident
 
-__all__ = ["Held", "Latch"]
+__all__ = ["Held", "Latch", "Owned"]
 
 
 class Latch:
@@ -194,6 +194,22 @@ class Held:
 
     def __exit__(self, *_: object) -> None:
         self._latch.leave()
+        self._latch.disown(self._before)
+
+
+class Owned:
+    """A block of calls, with the lock held: changes by other threads wait."""
+
+    __slots__ = ("_before", "_latch")
+
+    def __init__(self, latch: Latch) -> None:
+        self._latch = latch
+        self._before = 0
+
+    def __enter__(self) -> None:
+        self._before = self._latch.own()
+
+    def __exit__(self, *_: object) -> None:
         self._latch.disown(self._before)
 
 

@@ -8,8 +8,7 @@ Invariants:
 * An exception while changing rolls the whole transaction back; a savepoint is undone alone.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from typing import NamedTuple
 
 from ..errors import (
@@ -25,6 +24,7 @@ from .header import (
     Tree,
 )
 from .holes import Holes
+from .latch import Owned
 from .pager import MOST_NODES, NODE_BUDGET
 from .patches import Piece
 from .readers import newest_reader, oldest_reader
@@ -147,14 +147,9 @@ class Transactions(State):
         for index in self.indexes.values():
             index.place()
 
-    @contextmanager
-    def exclusive(self) -> Iterator[None]:
-        """Keep changes by other threads out for a block of calls."""
-        before = self.latch.own()
-        try:
-            yield
-        finally:
-            self.latch.disown(before)
+    def exclusive(self) -> Owned:
+        """Return a context that keeps changes by other threads out for a block of calls."""
+        return Owned(self.latch)
 
     # -- undo ------------------------------------------------------------------------------------------
 
@@ -240,37 +235,59 @@ class Transactions(State):
         """Make the changes so far one atomic step (commits.py)."""
         raise NotImplementedError
 
-    @contextmanager
-    def transaction(self, sync: bool) -> Iterator[None]:
-        """Commit at the end of the outermost block; undo what a block did if an exception leaves it."""
-        before = self.latch.own()
+    def transaction(self, sync: bool) -> "TransactionBlock":
+        """Return a block: committed at the end of the outermost one, undone if an exception leaves it."""
+        return TransactionBlock(self, sync)
+
+    def begin_block(self, block: "TransactionBlock") -> None:
+        """Begin a block; note in it how many there are around it, and what undoes it alone, None for all."""
+        self.require_open()
+        self.require_writable()
         depth = self._savepoints
+        layers = len(self._space.layers) if self._space is not None else 1
         try:
-            self.require_open()
-            self.require_writable()
             mark = self._savepoint() if depth or self.changes else None
+            block.begun = depth, mark
             self._savepoints = depth + 1
-            try:
-                yield
-                if self._broken:
-                    self.require_writable()
-            except BaseException:
-                if not self.forked:
-                    self._savepoints = depth
-                    self._broken = self._broken and depth > 0
-                    if mark is None:
-                        self.rollback()
-                    else:
-                        self._undo_to(mark)
-                raise
-            if not self.forked:
-                self._savepoints = depth
-                if mark is not None and self._space is not None:
-                    self._space.pop()
-                if depth == 0:
-                    self.commit(sync)
-        finally:
-            self.latch.disown(before)
+        except BaseException:
+            if self._space is not None and len(self._space.layers) > layers:
+                # The savepoint was there, but nobody has heard of it; nothing was changed since.
+                self._space.undo()
+                self._space.layers.pop()
+            raise
+
+    def end_block(self, depth: int, mark: Mark | None, sync: bool) -> None:
+        """End a block that did all it wanted."""
+        if self._broken:
+            # Says what has undone it all; undo_block then ends this part of it.
+            self.require_writable()
+        if self.forked:
+            return
+        try:
+            self._savepoints = depth
+            if mark is not None and self._space is not None:
+                self._space.pop()
+        except BaseException as error:
+            # What was the block's own may be half the outer one's.
+            with self.latch.held():
+                self.failed(error)
+            raise
+        if depth == 0:
+            self.commit(sync)
+
+    def undo_block(self, depth: int, mark: Mark | None) -> None:
+        """End a block that an exception leaves, as if it had not been; or what is left of its end."""
+        if self.forked:
+            return
+        if self._savepoints > depth:
+            self._savepoints = depth
+            self._broken = self._broken and depth > 0
+            if mark is None:
+                self.rollback()
+            else:
+                self._undo_to(mark)
+        elif depth == 0 and self.changes:
+            self.rollback()
 
     def _savepoint(self) -> Mark:
         """Begin a savepoint: everything so far is written out, so that a root says all of it."""
@@ -282,19 +299,20 @@ class Transactions(State):
             self.pager.write_blobs()
             self._place_nodes(0)
             self.pager.end_nodes()
+            assert self._space is not None
+            states = {name: index.state() for name, index in self.indexes.items()}
+            mark = Mark(
+                len(self._space.layers) + 1, self.changes, states,
+                dict(self.entries), set(self._dropped), dict(self.roots),
+                self.patches.listed, list(self.patches.pending),
+            )  # fmt: skip
+            self._space.push()
         except BaseException as error:
             self.failed(error)
             raise
         finally:
             self.latch.leave()
-        assert self._space is not None
-        self._space.push()
-        states = {name: index.state() for name, index in self.indexes.items()}
-        return Mark(
-            len(self._space.layers), self.changes, states,
-            dict(self.entries), set(self._dropped), dict(self.roots),
-            self.patches.listed, list(self.patches.pending),
-        )  # fmt: skip
+        return mark
 
     def _undo_to(self, mark: Mark) -> None:
         """Return to a savepoint."""
@@ -312,3 +330,47 @@ class Transactions(State):
             self.index(name).restore(tree)
         for name in self.indexes.keys() - mark.trees.keys():
             self.indexes[name].restore(self.entries[name].tree)
+
+
+class TransactionBlock:
+    """What ``with store.transaction(...)`` runs in.
+
+    A class, since an interrupt between the halves of a generator would leave the second half to whenever
+    the generator is collected, behind the end of the blocks around it.
+    """
+
+    __slots__ = ("_owned", "_store", "_sync", "begun")
+
+    def __init__(self, store: Transactions, sync: bool) -> None:
+        self._store = store
+        self._sync = sync
+        self._owned = store.exclusive()
+        self.begun: tuple[int, Mark | None] | None = None
+
+    def __enter__(self) -> None:
+        if self.begun is not None:
+            raise RuntimeError("a transaction block is entered once: call transaction() again")
+        self._owned.__enter__()
+        try:
+            self._store.begin_block(self)
+        except BaseException:
+            self._leave(True)
+            raise
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        assert self.begun is not None
+        try:
+            if kind is None:
+                self._store.end_block(*self.begun, self._sync)
+        except BaseException:
+            self._leave(True)
+            raise
+        self._leave(kind is not None)
+
+    def _leave(self, undo: bool) -> None:
+        """Undo the block, if it had begun and that is asked for, and let other threads in."""
+        try:
+            if undo and self.begun is not None:
+                self._store.undo_block(*self.begun)
+        finally:
+            self._owned.__exit__()
