@@ -5,7 +5,7 @@ import random
 import pytest
 
 from stablemem import COMPILED, MemoryBuffer, MemoryRegion, RegionFullError, StableMemoryError
-from stablemem._core import slices
+from stablemem._core import slices, transactions
 from stablemem._core.pager import BLOB_BUDGET, NODE_BUDGET
 from support import scaled
 
@@ -124,12 +124,59 @@ def test_walks_in_bounded_memory(monkeypatch):
         values.commit()
 
 
-def test_assigning_with_a_step_in_bounded_memory(monkeypatch):
-    """Blobs are written out as the walk goes on; what fails there rolls the transaction back."""
+@pytest.mark.parametrize("step", [2, -2, 70, -70])
+@pytest.mark.parametrize("assigned", [True, False])
+def test_steps_in_bounded_memory(monkeypatch, step, assigned):
+    """Nodes and blobs are written out as the walk goes on; what fails there rolls the transaction back."""
+    monkeypatch.setattr(slices, "PIECE", 1 << 10)
+    monkeypatch.setattr(transactions, "NODE_BUDGET", 4)
+    monkeypatch.setattr(transactions, "MOST_NODES", 4)
+    model = texts(20_000)
+    given = [f"new {number}" * 40 for number in range(len(model[::step]))]
+    with MemoryBuffer.from_iterable(model, blobify="text") as values:
+        values.commit()
+        store = values._store
+        write_out = store.write_out
+        met = []
+
+        def change(target):
+            if assigned:
+                target[::step] = given
+            else:
+                del target[::step]
+
+        def noted():
+            met.append((store.pager.dirty_nodes, store.pager.pending_bytes))
+            write_out()
+
+        def full():
+            if met:
+                raise OSError("full")
+            noted()
+
+        monkeypatch.setattr(store, "write_out", full)
+        with pytest.raises(OSError, match="full"):
+            change(values)
+        assert values[:] == model
+        assert values.stats().changes == 0
+        met.clear()
+        monkeypatch.setattr(store, "write_out", noted)
+        change(values)
+        change(model)
+        met.append((store.pager.dirty_nodes, store.pager.pending_bytes))
+        assert max(nodes for nodes, _ in met) < 20
+        assert max(size for _, size in met) < BLOB_BUDGET + 1000 * 512
+        assert values[:] == model
+        assert values._store.indexes["main"].check() == []
+        values.commit()
+        assert values.verify().faults == []
+
+
+def test_assigning_large_blobs_in_bounded_memory(monkeypatch):
+    """The nodes may be few, and the blobs much."""
     monkeypatch.setattr(slices, "PIECE", 1 << 10)
     model = [b"%d" % number for number in range(20_000)]
     with MemoryBuffer.from_iterable(model, blobify="bytes") as values:
-        values.commit()
         store = values._store
         write_out = store.write_out
         met = []
@@ -138,20 +185,14 @@ def test_assigning_with_a_step_in_bounded_memory(monkeypatch):
             met.append(store.pager.pending_bytes)
             write_out()
 
-        def full():
-            raise OSError("full")
-
-        given = [b"%d" % number * 200 for number in range(0, 20_000, 2)]
-        monkeypatch.setattr(store, "write_out", full)
-        with pytest.raises(OSError, match="full"):
-            values[::2] = given
-        assert values[:] == model
         monkeypatch.setattr(store, "write_out", noted)
-        values[::-2] = given
-        model[::-2] = given
-        assert len(met) > 1
-        assert max(met) < BLOB_BUDGET + 1000 * 512
-        assert values[:] == model
+        for step, size in ((2, 150), (-100, 12_000)):
+            met.clear()
+            values[::step] = given = [b"%d" % number * size for number in range(len(model[::step]))]
+            model[::step] = given
+            assert met
+            assert max(met) < min(BLOB_BUDGET + 1000 * 512, sum(map(len, given)))
+            assert values[:] == model
 
 
 def test_a_walk_that_fails_half_way_changes_nothing(monkeypatch):

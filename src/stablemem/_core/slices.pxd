@@ -17,6 +17,7 @@ cdef class Slices(Values):
     cdef object _set_slice(self, item, values)
     @cython.locals(first=Py_ssize_t, each=Py_ssize_t, place=Py_ssize_t, entries=bytearray, part=list, blob=bytes)
     cdef object _put_stride(self, long long start, long long step, list blobs)
+    cdef object _write_out_if_full(self)
     cdef object _trim(self)
     cdef object _delete_slice(self, item)
     @cython.locals(entries=bytes, kept=bytearray, part=bytes, place=Py_ssize_t, first=Py_ssize_t, step=Py_ssize_t)

@@ -5,8 +5,8 @@ Each is one walk over the leaves it needs, and all or nothing: every value is en
 known to be there, before anything is changed. ``extend`` alone changes the list as it goes, and takes
 that back if the iterable fails.
 
-A walk that changes more than a piece leaves the latch between pieces, so that dirty nodes are written out
-and memory stays bounded. Nothing can fail there but storage, which rolls the transaction back, or an
+A walk that changes much writes out on the way, so that memory stays bounded: some within the latch, others
+leave it between pieces. Nothing can fail there but storage, which rolls the transaction back, or an
 interrupt, for which ``_in_pieces`` does.
 """
 
@@ -219,6 +219,7 @@ class Slices(Values):
             for blob in blobs:
                 self._index.replace(start, self._word0(blob), self._word1(blob))
                 start += step
+                self._write_out_if_full()
             return
         first = 0
         each = max(1, PIECE // step)
@@ -234,8 +235,12 @@ class Slices(Values):
             self._index.put_entries_at(start, bytes(entries))
             start += step * len(part)
             first += each
-            if self._pager.is_full():
-                self._store.write_out()
+            self._write_out_if_full()
+
+    def _write_out_if_full(self) -> None:
+        """Write out early within a change, if that is due; entries and nodes met before hold no more."""
+        if self._pager.is_full():
+            self._store.write_out()
 
     def _trim(self) -> None:
         """Delete from the left what is more than the list may keep; the caller is inside a change."""
@@ -262,6 +267,7 @@ class Slices(Values):
             else:
                 for position in selected if step < 0 else reversed(selected):
                     self._index.delete(position)
+                    self._write_out_if_full()
             self._pager.changes += len(selected)
         except BaseException as error:
             self._fail(error)
