@@ -234,18 +234,22 @@ class SpaceMap:
         parts = [(_FREE, 0, free)]
         begins = [block[0] for block in free]
         stop = length
+        most = seen
         for first, freed_by, tree in sets:
-            if len(begins) == seen:
-                # Nothing that begins here or behind is restated: it need not be listed.
+            if len(begins) >= most:
+                # Nothing that begins here or behind is restated: it need not be listed. Sorted again only
+                # behind as many more, which costs no more than it does to list them.
+                begins = sorted(begins)[:seen]
                 stop = min(stop, begins[budget])
+                most = 2 * seen
             blocks = tree.blocks(start, stop, seen) if tree.count else []
             if blocks:
                 parts.append((first, freed_by, blocks))
-                begins = sorted(begins + [block[0] for block in blocks])[:seen]
-        if len(begins) == seen:
+                begins += [block[0] for block in blocks]
+        if len(begins) >= seen:
             # At most two blocks begin at one address or lie across the start: bytes of one state, and
             # region pages of one kind. So the cursor moves.
-            stop = min(stop, begins[budget])
+            stop = min(stop, sorted(begins)[budget])
         words = [tag(SWEEP) | start, stop - start]
         for first, freed_by, blocks in parts:
             if freed_by and blocks and blocks[0][0] < stop:
