@@ -319,6 +319,33 @@ def test_a_key_that_changes_the_list(way, change, at):
         sound(values)
 
 
+@pytest.mark.parametrize("reverse", [False, True])
+def test_a_last_comparison_that_changes_the_list(monkeypatch, reverse):
+    """A list in order, of more than one run: nothing is read behind the comparison that joins the last."""
+    set_way(monkeypatch, WAYS[1])
+    made = 0
+    change_at = -1
+
+    class Changing(Least):
+        def __lt__(self, other):
+            nonlocal made
+            made += 1
+            if made == change_at:
+                values.append("more")
+            return self.value < other.value
+
+    model = sorted(texts(100), reverse=reverse)
+    with MemoryBuffer.from_iterable(model, blobify="text") as values:
+        values.sort(key=Changing, reverse=reverse)
+        change_at = made
+        made = 0
+        with pytest.raises(ValueError, match="list modified during sort"):
+            values.sort(key=Changing, reverse=reverse)
+        assert made == change_at
+        assert values[:] == [*model, "more"]
+        sound(values)
+
+
 def test_a_key_that_rolls_back_closes_or_commits(way):
     with MemoryBuffer.from_iterable(["c", "a", "b"], blobify="text") as values:
         values.append("uncommitted")

@@ -255,6 +255,8 @@ class Sorting:
             # The first run's belong to the caller: emptied, they take no room beside the next run's.
             keys.clear()
             position = stop
+        # The comparison that joins the last run may have changed what it was found to be.
+        self._require_unchanged()
         return runs
 
     def _spool(self, order: list[int], keys: list[Any], start: int, spool: "Spool") -> None:
