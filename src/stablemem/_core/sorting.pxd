@@ -23,6 +23,7 @@ cdef class Sorting:
     cdef object _require_unchanged(self)
     cdef object keyed(self, bytes blob, long long position)
     cdef Py_ssize_t estimate(self, Py_ssize_t size) except -1
+    cdef Py_ssize_t piece_size(self) except -1
     @cython.locals(room=cython.longlong, blob=bytes, keys=list)
     cdef list _keys(self, long long position)
     @cython.locals(place=Py_ssize_t, number=Py_ssize_t, order=list)

@@ -58,9 +58,6 @@ FAN_IN = 256
 KEPT_SIZE = 4096
 """Bytes of the largest blob that goes into the spool."""
 
-PIECE_SIZE = 64 << 10
-"""Bytes that a run reads from its spool at once."""
-
 GATHERED = 1024
 """Records of a run that are made for one write to its spool."""
 
@@ -158,6 +155,10 @@ class Sorting:
         needed: int = VALUE_SIZE + (size if self._raw else GROWTH * size)
         self._largest = max(self._largest, needed)
         return needed
+
+    def piece_size(self) -> int:
+        """Return how many bytes of its spool a run reads at once: of large records as many as it may hold."""
+        return RUN_SIZE // FAN_IN // (1 if self._raw else GROWTH)
 
     def _keys(self, position: int) -> list[Any]:
         """Return the keys of a run from a position on."""
@@ -446,7 +447,7 @@ class Run:
         if self.file is None:
             return self._work.entries(self.place, min(self.end, self.place + 256))
         self.file.seek(self.place)
-        return self.file.read(min(self.end - self.place, max(PIECE_SIZE, KEPT_SIZE + 16)))
+        return self.file.read(min(self.end - self.place, max(self._work.piece_size(), KEPT_SIZE + 16)))
 
 
 class Spool:
