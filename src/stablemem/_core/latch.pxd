@@ -30,12 +30,10 @@ cdef class Latch:
     cpdef object disown(self, unsigned long before)
     cpdef Held held(self)
 
-@cython.final
 cdef class Owned:
     cdef Latch _latch
     cdef unsigned long _before
 
 @cython.final
-cdef class Held:
-    cdef Latch _latch
-    cdef unsigned long _before
+cdef class Held(Owned):
+    pass

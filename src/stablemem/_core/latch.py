@@ -174,29 +174,6 @@ class Latch:
         return Held(self)
 
 
-class Held:
-    """A stretch of work inside the latch, with the lock held; it may nest in a transaction block's."""
-
-    __slots__ = ("_before", "_latch")
-
-    def __init__(self, latch: Latch) -> None:
-        self._latch = latch
-        self._before = 0
-
-    def __enter__(self) -> None:
-        self._before = self._latch.own()
-        try:
-            self._latch.enter()
-            self._latch._changing = True
-        except BaseException:
-            self._latch.disown(self._before)
-            raise
-
-    def __exit__(self, *_: object) -> None:
-        self._latch.leave()
-        self._latch.disown(self._before)
-
-
 class Owned:
     """A block of calls, with the lock held: changes by other threads wait."""
 
@@ -210,6 +187,25 @@ class Owned:
         self._before = self._latch.own()
 
     def __exit__(self, *_: object) -> None:
+        self._latch.disown(self._before)
+
+
+class Held(Owned):
+    """A stretch of work inside the latch, with the lock held; it may nest in a transaction block's."""
+
+    __slots__ = ()
+
+    def __enter__(self) -> None:
+        self._before = self._latch.own()
+        try:
+            self._latch.enter()
+            self._latch._changing = True
+        except BaseException:
+            self._latch.disown(self._before)
+            raise
+
+    def __exit__(self, *_: object) -> None:
+        self._latch.leave()
         self._latch.disown(self._before)
 
 
