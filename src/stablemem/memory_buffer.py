@@ -21,10 +21,14 @@ from .memory_region import MemoryRegion, RegionOptions, Stats
 
 if TYPE_CHECKING:
     from _typeshed import SupportsRichComparison, SupportsRichComparisonT
+    from typing_extensions import TypeVar as DefaultTypeVar
+
+    T = DefaultTypeVar("T", default=Any)
+else:
+    T = TypeVar("T")
 
 __all__ = ["MemoryBuffer"]
 
-T = TypeVar("T")
 V = TypeVar("V")
 
 _DEFAULTS = {
@@ -32,6 +36,18 @@ _DEFAULTS = {
 }  # fmt: skip
 _SHOWN = 6
 _REPR = Repr()
+
+
+class BufferOptions(RegionOptions, total=False):
+    """The options of a list beside its Blobify; MemoryBuffer says what each means."""
+
+    name: str
+    autocommit: bool
+    commit_every: float | timedelta | None
+    sync: bool
+    checksums: bool
+    timeout: float
+    maxlen: int | None
 
 
 class MemoryBuffer(BeyondList[T]):
@@ -73,55 +89,75 @@ class MemoryBuffer(BeyondList[T]):
     >>> events.close()
     """
 
+    # A class before an object: pyright takes one for the other where the object comes first.
     @overload
     def __init__(
-        self: "MemoryBuffer[Any]",
+        self,
         source: str | os.PathLike[str] | MemoryRegion | None = None,
         mode: str = "a",
         *,
-        name: str = MAIN,
-        blobify: str | None = None,
-        autocommit: bool = False,
-        commit_every: float | timedelta | None = None,
-        sync: bool = True,
-        checksums: bool = True,
-        timeout: float = 0.0,
-        maxlen: int | None = None,
-        **region_options: Unpack[RegionOptions],
+        blobify: type[Blobify[T]],
+        **options: Unpack[BufferOptions],
     ) -> None: ...
 
     @overload
     def __init__(
-        self: "MemoryBuffer[T]",
+        self,
         source: str | os.PathLike[str] | MemoryRegion | None = None,
         mode: str = "a",
         *,
-        name: str = MAIN,
-        blobify: Blobify[T] | type[Blobify[T]],
-        autocommit: bool = False,
-        commit_every: float | timedelta | None = None,
-        sync: bool = True,
-        checksums: bool = True,
-        timeout: float = 0.0,
-        maxlen: int | None = None,
-        **region_options: Unpack[RegionOptions],
+        blobify: Blobify[T],
+        **options: Unpack[BufferOptions],
     ) -> None: ...
 
     @overload
     def __init__(
-        self: "MemoryBuffer[Any]",
+        self,
         source: str | os.PathLike[str] | MemoryRegion | None = None,
         mode: str = "a",
         *,
-        name: str = MAIN,
-        blobify: Blobify[Any] | type | str | None,
-        autocommit: bool = False,
-        commit_every: float | timedelta | None = None,
-        sync: bool = True,
-        checksums: bool = True,
-        timeout: float = 0.0,
-        maxlen: int | None = None,
-        **region_options: Unpack[RegionOptions],
+        blobify: Literal["msgpack"] | None = None,
+        **options: Unpack[BufferOptions],
+    ) -> None: ...
+
+    @overload
+    def __init__(
+        self: "MemoryBuffer[str]",
+        source: str | os.PathLike[str] | MemoryRegion | None = None,
+        mode: str = "a",
+        *,
+        blobify: Literal["text"],
+        **options: Unpack[BufferOptions],
+    ) -> None: ...
+
+    @overload
+    def __init__(
+        self: "MemoryBuffer[bytes]",
+        source: str | os.PathLike[str] | MemoryRegion | None = None,
+        mode: str = "a",
+        *,
+        blobify: Literal["bytes"],
+        **options: Unpack[BufferOptions],
+    ) -> None: ...
+
+    @overload
+    def __init__(
+        self: "MemoryBuffer[int]",
+        source: str | os.PathLike[str] | MemoryRegion | None = None,
+        mode: str = "a",
+        *,
+        blobify: Literal["nat", "int"],
+        **options: Unpack[BufferOptions],
+    ) -> None: ...
+
+    @overload
+    def __init__(
+        self,
+        source: str | os.PathLike[str] | MemoryRegion | None = None,
+        mode: str = "a",
+        *,
+        blobify: str | None,
+        **options: Unpack[BufferOptions],
     ) -> None: ...
 
     def __init__(

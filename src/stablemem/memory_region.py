@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, Self, TypedDict
+from typing import TYPE_CHECKING, Any, Literal, Self, TypedDict, TypeVar, overload
 
 from ._core.heap import Heap
 from ._core.opening import open_store
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["MemoryRegion", "Stats"]
 
+V = TypeVar("V")
 
 LEAST_SIZE = 1 << 18
 """Bytes of the smallest ``max_size``."""
@@ -216,7 +217,20 @@ class MemoryRegion(RawBlocks):
         self._store.require_open()
         return sorted(self._store.entries)
 
-    def buffer(self, name: str, blobify: Blobify[Any] | type | str | None = None) -> "MemoryBuffer[Any]":
+    @overload
+    def buffer(self, name: str, blobify: type[Blobify[V]]) -> "MemoryBuffer[V]": ...
+    @overload
+    def buffer(self, name: str, blobify: Blobify[V]) -> "MemoryBuffer[V]": ...
+    @overload
+    def buffer(self, name: str, blobify: Literal["text"]) -> "MemoryBuffer[str]": ...
+    @overload
+    def buffer(self, name: str, blobify: Literal["bytes"]) -> "MemoryBuffer[bytes]": ...
+    @overload
+    def buffer(self, name: str, blobify: Literal["nat", "int"]) -> "MemoryBuffer[int]": ...
+    @overload
+    def buffer(self, name: str, blobify: str | None = None) -> "MemoryBuffer[Any]": ...
+
+    def buffer(self, name: str, blobify: Any = None) -> "MemoryBuffer[Any]":
         """Return the list of a name, made with the next commit if it is new.
 
         Raises:

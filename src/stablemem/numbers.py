@@ -2,15 +2,21 @@
 
 import struct
 from operator import index
-from typing import Literal
+from typing import Any, Literal
 
-__all__ = ["NUMBERS", "Kind", "pack", "size_of", "unpack"]
+__all__ = ["NUMBERS", "FloatKind", "Kind", "WholeKind", "pack", "size_of", "unpack"]
 
-Kind = Literal[
-    "u8", "u16", "u32", "u64", "i8", "i16", "i32", "i64", "f64",
-    "nat8", "nat16", "nat32", "nat64", "int8", "int16", "int32", "int64", "float",
+WholeKind = Literal[
+    "u8", "u16", "u32", "u64", "i8", "i16", "i32", "i64",
+    "nat8", "nat16", "nat32", "nat64", "int8", "int16", "int32", "int64",
 ]  # fmt: skip
-"""A kind of number; the second row are other names of the first."""
+"""A kind of integer; the second row are other names of the first."""
+
+FloatKind = Literal["f64", "float"]
+"""A kind of fraction, by either of its names."""
+
+Kind = WholeKind | FloatKind
+"""A kind of number."""
 
 _FORMS = {
     "u8": "<B", "u16": "<H", "u32": "<I", "u64": "<Q",
@@ -75,7 +81,6 @@ def _shown(value: float) -> str:
     return f"an integer of {value.bit_length()} bits" if long and isinstance(value, int) else str(value)
 
 
-def unpack(kind: str, content: bytes) -> int | float:
+def unpack(kind: str, content: bytes) -> Any:
     """Return the number in its bytes."""
-    value: int | float = _form(kind).unpack(content)[0]
-    return value
+    return _form(kind).unpack(content)[0]

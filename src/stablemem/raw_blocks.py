@@ -1,11 +1,12 @@
 """RawBlocks: the part of MemoryRegion that allocates, recycles, reads and writes blocks of memory."""
 
 from operator import index
+from typing import Any, overload
 
 from ._core.heap import Heap, bounds
 from .errors import BlockError
 from .layout import MAX_ADDRESS, RAW_PAGE, REGION_PAGE
-from .numbers import Kind, pack, size_of, unpack
+from .numbers import FloatKind, Kind, WholeKind, pack, size_of, unpack
 from .roots import Roots
 
 __all__ = ["RawBlocks"]
@@ -29,7 +30,14 @@ class RawBlocks(Heap):
 
     # -- numbers ---------------------------------------------------------------------------
 
-    def load_as(self, kind: Kind, address: int) -> int | float:
+    @overload
+    def load_as(self, kind: WholeKind, address: int) -> int: ...
+    @overload
+    def load_as(self, kind: FloatKind, address: int) -> float: ...
+    @overload
+    def load_as(self, kind: Kind, address: int) -> int | float: ...
+
+    def load_as(self, kind: Kind, address: int) -> Any:
         """Return the number at an address; see ``numbers.Kind``.
 
         Raises:
@@ -62,7 +70,14 @@ class RawBlocks(Heap):
         """
         return self.add_blob(pack(kind, value))
 
-    def remove_as(self, kind: Kind, address: int) -> int | float:
+    @overload
+    def remove_as(self, kind: WholeKind, address: int) -> int: ...
+    @overload
+    def remove_as(self, kind: FloatKind, address: int) -> float: ...
+    @overload
+    def remove_as(self, kind: Kind, address: int) -> int | float: ...
+
+    def remove_as(self, kind: Kind, address: int) -> Any:
         """Free the block of a number and return the number.
 
         Raises:

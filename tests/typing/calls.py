@@ -8,6 +8,7 @@ from typing import Any, assert_type
 
 from stablemem import CorruptRegionError, MemoryBuffer, MemoryRegion, RegionLockedError, Sizes, Stats
 from stablemem.blobify import Blobify, Bytes, Int, Msgpack, Nat, Text
+from stablemem.numbers import Kind
 from stablemem.roots import Roots
 
 
@@ -21,6 +22,29 @@ class Words:
         return blob.decode().split(" ")
 
 
+class User:
+    """What a user's list holds."""
+
+
+class Users:
+    """A Blobify whose parameters may also be given by name, as most are written."""
+
+    name = "tests.Users"
+
+    def to_blob(self, value: User) -> bytes:
+        return b""
+
+    def from_blob(self, blob: bytes) -> User:
+        return User()
+
+
+class Wide(Users):
+    """One that is not made without arguments."""
+
+    def __init__(self, width: int) -> None:
+        self.width = width
+
+
 def lists() -> None:
     texts = MemoryBuffer("x", blobify=Text)
     assert_type(texts, MemoryBuffer[str])
@@ -30,10 +54,39 @@ def lists() -> None:
     assert_type(MemoryBuffer(blobify=Int()), MemoryBuffer[int])
     assert_type(MemoryBuffer(blobify=Words()), MemoryBuffer[list[str]])
     assert_type(MemoryBuffer("x"), MemoryBuffer[Any])
-    assert_type(MemoryBuffer("x", blobify="text"), MemoryBuffer[Any])
     assert_type(MemoryBuffer("x", blobify=Msgpack()), MemoryBuffer[Any])
     assert_type(MemoryBuffer.from_iterable([1, 2]), MemoryBuffer[int])
     assert_type(MemoryBuffer.from_iterable("ab", "x", "w", blobify=Text), MemoryBuffer[str])
+
+
+def lists_of_ones_own(users: Blobify[User], kind: type[Blobify[User]], anything: Blobify[Any]) -> None:
+    assert_type(MemoryBuffer(blobify=Users), MemoryBuffer[User])
+    assert_type(MemoryBuffer(blobify=Users()), MemoryBuffer[User])
+    assert_type(MemoryBuffer("x", "r", blobify=Wide(5), name="a", maxlen=5), MemoryBuffer[User])
+    assert_type(MemoryBuffer(blobify=users), MemoryBuffer[User])
+    assert_type(MemoryBuffer(blobify=kind), MemoryBuffer[User])
+    assert_type(MemoryBuffer(blobify=anything), MemoryBuffer[Any])
+    assert_type(MemoryBuffer[User]("x"), MemoryBuffer[User])
+    assert_type(MemoryBuffer[User](), MemoryBuffer[User])
+    assert_type(MemoryBuffer[User]("x", "r+", name="a", timeout=5), MemoryBuffer[User])
+    assert_type(MemoryBuffer[User]("x", blobify="msgpack")[0], User)
+    assert_type(MemoryBuffer[User]("x", blobify=Users()), MemoryBuffer[User])
+    declared: MemoryBuffer[User] = MemoryBuffer("x")
+    assert_type(declared[0], User)
+    MemoryBuffer[int]("x", blobify=Users())  # type: ignore[arg-type]
+
+
+def lists_by_name(name: str, chosen: str | None) -> None:
+    assert_type(MemoryBuffer("x", blobify="text"), MemoryBuffer[str])
+    assert_type(MemoryBuffer("x", "r", blobify="bytes", checksums=False), MemoryBuffer[bytes])
+    assert_type(MemoryBuffer(blobify="nat"), MemoryBuffer[int])
+    assert_type(MemoryBuffer(blobify="int", maxlen=5).pop(), int)
+    assert_type(MemoryBuffer(blobify="msgpack"), MemoryBuffer[Any])
+    assert_type(MemoryBuffer(blobify=None), MemoryBuffer[Any])
+    assert_type(MemoryBuffer(blobify=name), MemoryBuffer[Any])
+    assert_type(MemoryBuffer(blobify=chosen), MemoryBuffer[Any])
+    wrong: MemoryBuffer[int] = MemoryBuffer("x", blobify="text")  # type: ignore[assignment]
+    assert_type(wrong, MemoryBuffer[int])
 
 
 def values(texts: MemoryBuffer[str]) -> None:
@@ -165,6 +218,14 @@ def regions() -> None:
         assert_type(region, MemoryRegion)
         assert_type(region.buffer("a"), MemoryBuffer[Any])
         assert_type(MemoryBuffer(region, name="a", blobify=Text), MemoryBuffer[str])
+        assert_type(region.buffer("a", Users), MemoryBuffer[User])
+        assert_type(region.buffer("a", blobify=Users()), MemoryBuffer[User])
+        assert_type(region.buffer("a", Text), MemoryBuffer[str])
+        assert_type(region.buffer("a", "text"), MemoryBuffer[str])
+        assert_type(region.buffer("a", blobify="bytes"), MemoryBuffer[bytes])
+        assert_type(region.buffer("a", "nat"), MemoryBuffer[int])
+        assert_type(region.buffer("a", "int"), MemoryBuffer[int])
+        assert_type(region.buffer("a", "msgpack"), MemoryBuffer[Any])
         assert_type(region.names(), list[str])
         assert_type(region.snapshot(), MemoryRegion)
         assert_type(region.stats(), Stats)
@@ -172,7 +233,7 @@ def regions() -> None:
         assert_type(region.stats().file_bytes, int)
 
 
-def blocks(region: MemoryRegion) -> None:
+def blocks(region: MemoryRegion, kind: Kind) -> None:
     address = region.allocate(100)
     assert_type(address, int)
     assert_type(region.resize(address, 100, 200), int)
@@ -188,9 +249,13 @@ def blocks(region: MemoryRegion) -> None:
     region.deallocate_range(0, 100)
     region.clear()
     assert_type(region.grow(1), int)
-    assert_type(region.load_as("u64", address), int | float)
+    assert_type(region.load_as("u64", address), int)
+    assert_type(region.load_as("int8", address), int)
+    assert_type(region.load_as("f64", address), float)
+    assert_type(region.load_as(kind, address), int | float)
     assert_type(region.add_as("float", 1.5), int)
-    assert_type(region.remove_as("nat8", address), int | float)
+    assert_type(region.remove_as("nat8", address), int)
+    assert_type(region.remove_as("float", address), float)
     region.store_as("i32", address, -1)
     assert_type(region.roots, Roots)
     assert_type(region.roots["x"], tuple[int, ...])
@@ -205,7 +270,7 @@ def blocks(region: MemoryRegion) -> None:
     assert_type(region.is_free(address, 100), bool)
     assert_type((region.size, region.capacity, region.pages), tuple[int, int, int])
     assert_type((region.allocated_bytes, region.free_bytes), tuple[int, int])
-    region.load_as("u9", address)  # type: ignore[arg-type]
+    region.load_as("u9", address)  # type: ignore[call-overload]
     region.add_blob("text")  # type: ignore[arg-type]
     region.roots["x"] = "text"  # type: ignore[assignment]
     region.snapshot().load(address, 1)
