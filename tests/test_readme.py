@@ -37,20 +37,25 @@ def blocks(language: str, document: Path = README) -> list[tuple[int, str]]:
 
 def check_python(document: Path) -> None:
     """Run the Python blocks of a document in the current folder."""
-    flags = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
-    runner = doctest.DocTestRunner(_Checker(), verbose=False, optionflags=flags)
     names: dict[str, object] = {}
     found = blocks("python", document)
     assert found
     for line, block in found:
-        if not block.startswith(">>>"):
+        if block.startswith(">>>"):
+            check_prompts(block, document, names, line)
+        else:
             exec(compile(block, document.name, "exec"), names)
-            continue
-        example = doctest.DocTestParser().get_doctest(block, names, document.name, str(document), line)
-        report: list[str] = []
-        runner.run(example, out=report.append, clear_globs=False)
-        names.update(example.globs)
-        assert not report, "".join(report)
+
+
+def check_prompts(block: str, document: Path, names: dict[str, object], line: int = 0) -> None:
+    """Run a block of a document that has prompts, in a namespace that it may add to."""
+    flags = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
+    runner = doctest.DocTestRunner(_Checker(), verbose=False, optionflags=flags)
+    example = doctest.DocTestParser().get_doctest(block, names, document.name, str(document), line)
+    report: list[str] = []
+    runner.run(example, out=report.append, clear_globs=False)
+    names.update(example.globs)
+    assert not report, "".join(report)
 
 
 def test_python_examples(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
