@@ -155,6 +155,112 @@ def test_permissions_of_a_replaced_region_are_kept(path):
     assert os.stat(path).st_mode & 0o777 == 0o640
 
 
+@pytest.mark.parametrize(("mode", "kind"), [("w", "region"), ("w", "empty"), ("a", "empty")])
+def test_what_is_replaced_gives_its_attributes_on(path, mode, kind):
+    make(path, kind)
+    os.chmod(path, 0o640)
+    attributes(path, {"user.note": b"kept", "user.other": b""})
+    before = os.umask(0o077)
+    try:
+        open_store(path, mode).close()
+    finally:
+        os.umask(before)
+    assert os.stat(path).st_mode & 0o7777 == 0o640
+    assert attributes(path) == {"user.note": b"kept", "user.other": b""}
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root may give files away")
+@pytest.mark.parametrize(("mode", "kind"), [("w", "region"), ("w", "empty"), ("a", "empty")])
+def test_what_is_replaced_gives_its_owner_on(path, mode, kind):
+    make(path, kind)
+    os.chown(path, 1234, 2345)
+    os.chmod(path, 0o2664)
+    open_store(path, mode).close()
+    status = os.stat(path)
+    assert (status.st_uid, status.st_gid, status.st_mode & 0o7777) == (1234, 2345, 0o2664)
+
+
+def test_a_group_that_cannot_be_kept_gets_no_rights(path, monkeypatch):
+    """The group that the new file has instead is one that nobody gave them to."""
+    make(path, "region")
+    os.chmod(path, 0o664)
+    real = os.fstat
+
+    class Elsewhere:
+        """What the old file's status would be if somebody else owned it."""
+
+        def __init__(self, status):
+            self.__dict__.update({name: getattr(status, name) for name in dir(status) if name[:3] == "st_"})
+            self.st_uid, self.st_gid = 1234, 2345
+
+    old = os.stat(path).st_ino
+
+    def status_of(descriptor):
+        status = real(descriptor)
+        return Elsewhere(status) if status.st_ino == old else status
+
+    def refused(*arguments):
+        raise PermissionError(errno.EPERM, "not yours to give")
+
+    monkeypatch.setattr(os, "fstat", status_of)
+    monkeypatch.setattr(os, "fchown", refused)
+    open_store(path, "w").close()
+    monkeypatch.undo()
+    assert os.stat(path).st_mode & 0o777 == 0o644
+
+
+def test_a_private_region_is_replaced_by_one_that_nobody_could_open(path, monkeypatch):
+    """Not even before it has its name: whoever opened it then could read what is written later."""
+    make(path, "region")
+    os.chmod(path, 0o600)
+    seen = []
+    real = os.fsync
+
+    def noted(descriptor):
+        seen.append(os.fstat(descriptor).st_mode & 0o777)
+        real(descriptor)
+
+    monkeypatch.setattr(os, "fsync", noted)
+    before = os.umask(0)
+    try:
+        open_store(path, "w").close()
+    finally:
+        os.umask(before)
+    assert seen[0] == 0o600
+
+
+def test_a_file_system_without_extended_attributes(path, monkeypatch):
+    def refused(*arguments):
+        raise OSError(errno.ENOTSUP, "there are none here")
+
+    make(path, "region")
+    os.chmod(path, 0o640)
+    monkeypatch.setattr(os, "listxattr", refused)
+    assert outcome(path, "w") == NEW
+    assert os.stat(path).st_mode & 0o777 == 0o640
+
+
+def attributes(path, given=None):
+    """Return the extended attributes of a file that anybody may set; or set them."""
+    try:
+        for name, value in (given or {}).items():
+            os.setxattr(path, name, value)
+        found = [name for name in os.listxattr(path) if name.startswith("user.")]
+    except OSError as error:
+        pytest.skip(f"no extended attributes here: {error}")
+    return {name: os.getxattr(path, name) for name in found}
+
+
+@pytest.mark.parametrize("name", ["n" * 255, "\u00fc" * 127, "\U0001f40d" * 62 + ".smem"], ids=len)
+def test_the_longest_names(tmp_path, name):
+    path = str(tmp_path / name)
+    for mode in ("a", "a", "w", "r"):
+        open_store(path, mode).close()
+    open(path, "wb").close()
+    open_store(path, "a").close()
+    assert os.listdir(tmp_path) == [name]
+
+
 def test_the_umask_counts_for_a_new_region(path):
     before = os.umask(0o027)
     try:

@@ -28,6 +28,8 @@ Buffer = bytes | bytearray | memoryview
 
 _IOV_MAX = 1024
 _KEEP_SIZE, _PUNCH_HOLE = 1, 2
+_SHOWN = 16
+"""Characters of a file's name that are in its temporary name."""
 
 _KINDS = {stat.S_IFIFO: "a fifo", stat.S_IFCHR: "a device", stat.S_IFBLK: "a device"}
 
@@ -224,14 +226,21 @@ class FileDevice(Device):
         raise OSError(errno.EINVAL, said, path)
 
     @classmethod
-    def temporary(cls, path: str) -> "FileDevice":
-        """Create a new file beside ``path``, under a name that only this call knows."""
+    def temporary(cls, path: str, private: bool = False) -> "FileDevice":
+        """Create a new file beside ``path``, under a name that only this call knows.
+
+        Args:
+            path: the name that the file will have.
+            private: whether nobody else may open it, until it is given another mode.
+        """
         folder, name = os.path.split(path)
+        # A part of the name: with all of it, a name as long as the file system takes would be too long.
+        begin = os.path.join(folder, f".{name[:_SHOWN]}.{os.getpid()}")
         while True:
-            candidate = os.path.join(folder, f".{name}.{os.getpid()}.{os.urandom(4).hex()}.new")
+            candidate = f"{begin}.{os.urandom(4).hex()}.new"
             with suppress(FileExistsError):
                 flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-                return cls(os.open(candidate, flags, 0o666), candidate)
+                return cls(os.open(candidate, flags, 0o600 if private else 0o666), candidate)
 
     def is_at(self, path: str) -> bool:
         """Return whether ``path`` still names this file."""

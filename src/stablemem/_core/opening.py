@@ -35,6 +35,10 @@ _NETWORK = {
     0x5346414F: "AFS", 0x00C36400: "Ceph", 0x0BD00BD0: "Lustre", 0x47504653: "GPFS",
 }  # fmt: skip
 
+_ACCESS_LIST = "system.posix_acl_access"
+_OF_CONTENT = {"security.evm", "security.ima"}
+"""Extended attributes that vouch for what is in a file."""
+
 
 def open_store(
     path: str | None,
@@ -186,12 +190,14 @@ def _lock(path: str, mode: str, timeout: float) -> FileDevice | None:
         device.close()
 
 
-def _write_new(path: str, file_id: bytes) -> FileDevice:
-    """Return a new region under a temporary name, synced and locked."""
-    device = FileDevice.temporary(path)
+def _write_new(path: str, file_id: bytes, old: FileDevice | None = None) -> FileDevice:
+    """Return a new region under a temporary name, synced and locked; it takes after the one it replaces."""
+    device = FileDevice.temporary(path, private=old is not None)
     try:
         _local(device)
         lock_writer(device, 0.0)
+        if old is not None:
+            _take_after(device, old)
         write_empty(device, file_id)
         os.fsync(device.descriptor)
     except BaseException:
@@ -199,6 +205,34 @@ def _write_new(path: str, file_id: bytes) -> FileDevice:
         device.close()
         raise
     return device
+
+
+def _take_after(device: FileDevice, old: FileDevice) -> None:
+    """Give a new file owner, group, mode and extended attributes of an old one, as far as this process may.
+
+    Nobody gets a right by this that was not given to them: where the group, or the access list, cannot be
+    kept, the group may do what everybody may.
+    """
+    status = os.fstat(old.descriptor)
+    mode = status.st_mode & 0o7777
+    rest = os.fstat(device.descriptor)
+    kept = True
+    if (status.st_uid, status.st_gid) != (rest.st_uid, rest.st_gid):
+        with suppress(OSError):
+            os.fchown(device.descriptor, -1, status.st_gid)
+        with suppress(OSError):
+            os.fchown(device.descriptor, status.st_uid, -1)
+        kept = os.fstat(device.descriptor).st_gid == status.st_gid
+    with suppress(OSError):
+        for name in set(os.listxattr(old.descriptor)) - _OF_CONTENT:
+            try:
+                os.setxattr(device.descriptor, name, os.getxattr(old.descriptor, name))
+            except OSError:
+                kept = kept and name != _ACCESS_LIST
+    if not kept:
+        mode = mode & ~0o2070 | (mode & 0o007) << 3
+    with suppress(OSError):
+        os.fchmod(device.descriptor, mode)
 
 
 def _create(path: str, file_id: bytes) -> FileDevice | None:
@@ -243,10 +277,8 @@ def _replace(path: str, file_id: bytes, old: FileDevice) -> FileDevice:
                 f"{path} is not a region, and mode='w' does not replace other files: "
                 f"remove it first, or name another file"
             )
-        device = _write_new(path, file_id)
+        device = _write_new(path, file_id, old)
         try:
-            with suppress(OSError):
-                os.fchmod(device.descriptor, os.fstat(old.descriptor).st_mode & 0o7777)
             os.rename(device.path, path)
             sync_folder(path)
         except BaseException:
