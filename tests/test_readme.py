@@ -17,7 +17,7 @@ README = Path(__file__).parents[1] / "README.md"
 NOTES = b"one value per line\nthey may be longer than this\nthe last one"
 
 # How the engine lays out its bytes may change without the README being wrong.
-MEASURED = re.compile(r"(\w+_bytes|nodes|free_blocks|largest_free|transaction)=\d+")
+MEASURED = re.compile(r"(\w+_bytes|nodes|free_blocks|largest_free|transaction|fragmentation)=[\d.]+")
 
 
 class _Checker(doctest.OutputChecker):
@@ -86,6 +86,8 @@ def _figures(output: str) -> str:
 
 def test_what_must_be_in_it() -> None:
     text = README.read_text(encoding="utf-8")
-    assert "Nothing is kept before `commit()`, the end of `with`, or `close()`." in text
-    assert "make demo" in text
-    assert "make test" in text
+    assert "Changes reach the file only with a commit" in text
+    assert "stablemem.COMPILED" in text
+    assert "One handle may have a file open for writing" in text
+    for command in ("make demo", "make test", "pip install ."):
+        assert command in text
