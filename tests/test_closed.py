@@ -262,6 +262,8 @@ def test_a_value_given_alone_has_no_index():
 
 def test_a_blob_that_cannot_be_read():
     class Released:
+        name = "tests.Released"
+
         def to_blob(self, value):
             view = memoryview(b"value")
             view.release()

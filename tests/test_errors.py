@@ -11,6 +11,8 @@ import io
 import os
 import pickle
 import socket
+import subprocess
+import sys
 
 import pytest
 from xxhash import xxh3_64_intdigest
@@ -28,6 +30,7 @@ from stablemem.errors import (
     StableMemoryError,
     VersionError,
 )
+from support import environment
 from support.errors import Own, failing, flip, refused
 
 # -- what they are ---------------------------------------------------------------------------------------
@@ -405,3 +408,51 @@ def test_another_blobify_than_it_was_written_with(path, written, opened, expecte
             lambda mode=mode: MemoryBuffer(path, mode, blobify=opened), BlobifyError, expected, found, remedy
         )
         assert error.index is None
+
+
+def test_a_blobify_without_a_name(path):
+    class Codec:
+        to_blob, from_blob = Own.to_blob, Own.from_blob
+
+    for source in (None, path):
+        refused(
+            lambda source=source: MemoryBuffer(source, blobify=Codec), BlobifyError,
+            "Codec has no name", "by which a file knows it again",
+            'add a line to the class, such as name = "my.Codec"',
+        )  # fmt: skip
+    named = type("Codec", (Codec,), {"name": "__main__.Codec"})
+    MemoryBuffer.from_iterable([b"kept"], path, blobify=named).close()
+    refused(
+        lambda: MemoryBuffer(path, blobify=Codec), BlobifyError,
+        "Codec has no name", "written with blobify '__main__.Codec'", "the line name = '__main__.Codec'",
+    )  # fmt: skip
+    with MemoryBuffer(path, blobify=named) as values:
+        assert values[:] == [b"kept"]
+
+
+def test_a_blobify_of_a_script_in_a_spawned_worker(tmp_path):
+    """There its module is called __mp_main__, here __main__: the name in the file is the class's own."""
+    script = tmp_path / "script.py"
+    script.write_text(
+        """
+import multiprocessing
+from stablemem import MemoryBuffer
+
+class Codec:
+    name = "script.Codec"
+    def to_blob(self, value): return value.encode()
+    def from_blob(self, blob): return blob.decode()
+
+if __name__ == "__main__":
+    with MemoryBuffer("own.smem", blobify=Codec()) as values:
+        values.append("seen")
+        values.commit()
+        with values.snapshot() as reader, multiprocessing.get_context("spawn").Pool(1) as pool:
+            print(pool.apply(list, (reader,)))
+"""
+    )
+    done = subprocess.run(
+        [sys.executable, script], env=environment(), cwd=tmp_path,
+        capture_output=True, text=True, timeout=300, check=False,
+    )  # fmt: skip
+    assert (done.stdout, done.stderr, done.returncode) == ("['seen']\n", "", 0)

@@ -47,7 +47,17 @@ class TestDescribe:
         assert describe(Fixed(3)) == ("example.Fixed", b"\x03")
 
     def test_without_a_name(self):
-        assert describe(Nameless()) == (f"{__name__}.Nameless", b"")
+        with pytest.raises(BlobifyError) as caught:
+            describe(Nameless())
+        assert str(caught.value) == (
+            "Nameless has no name, by which a file knows it again: add a line to the class, such as "
+            'name = "my.Nameless", and keep it when the class moves'
+        )
+
+    def test_a_name_of_the_instance(self):
+        named = Nameless()
+        named.name = "example.Named"
+        assert describe(named) == ("example.Named", b"")
 
     @pytest.mark.parametrize("name", ["", 5, b"x", "x" * 65536, "\udcff"])
     def test_a_bad_name(self, name):
@@ -60,7 +70,7 @@ class TestDescribe:
 
     def test_bad_options(self):
         with pytest.raises(TypeError, match=r"the options of a Blobify are bytes; Bad has 'x'"):
-            describe(type("Bad", (Nameless,), {"options": "x"})())
+            describe(type("Bad", (Hex,), {"options": "x"})())
 
     def test_a_name_of_a_built_in(self):
         with pytest.raises(
@@ -85,6 +95,10 @@ class TestNewList:
         instance = Hex()
         assert resolve(instance, None) is instance
         assert type(resolve(Hex, None)) is Hex
+
+    @pytest.mark.parametrize("choice", [Nameless, Nameless()])
+    def test_without_a_name(self, choice):
+        assert 'add a line to the class, such as name = "my.Nameless"' in refusal(choice, None)
 
     def test_an_unknown_name(self):
         message = refusal("yaml", None)
@@ -118,6 +132,25 @@ class TestRecorded:
         assert refusal("bytes", ("example.Hex", b"")) == (
             "the file was written with blobify 'example.Hex', not 'bytes': pass the one it was written with"
         )
+
+    @pytest.mark.parametrize("choice", [Nameless, Nameless()])
+    def test_without_a_name(self, choice):
+        """A file from the time when the name of the module was taken: the message says the way out."""
+        written = "__main__.Nameless"
+        assert refusal(choice, (written, b"")) == (
+            "the file was written with blobify '__main__.Nameless', and Nameless has no name: pass the one "
+            "it was written with; if Nameless is that one, give the class the line name = '__main__.Nameless'"
+        )
+        mended = type("Nameless", (Nameless,), {"name": written})()
+        assert resolve(mended, (written, b"")) is mended
+        assert "leave blobify= out, or pass the one it was" in refusal(choice, ("text", b""))
+
+    def test_the_same_class_under_another_name(self):
+        message = refusal(Hex(), ("__main__.Hex", b""))
+        assert (
+            "'__main__.Hex', not 'example.Hex': pass the one it was written with; if Hex is that" in message
+        )
+        assert message.endswith("give the class the line name = '__main__.Hex'")
 
     def test_other_options(self):
         message = refusal(Fixed(3), ("example.Fixed", b"\x04"))

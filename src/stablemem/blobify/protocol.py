@@ -12,11 +12,14 @@ T = TypeVar("T")
 class Blobify(Protocol[T]):
     """How values of one kind become blobs, and blobs values.
 
-    A Blobify of one's own needs these two methods and no base class. Two attributes may be added, and
-    are recorded in the file beside the values:
+    A Blobify of one's own needs these two methods, a name, and no base class:
 
-    - ``name: str`` is what the file calls it; without it that is the module and class name, which
-      changes when the class moves, or when its script is imported instead of run.
+    - ``name: str`` is what the file calls it, such as ``"package.Class"``. Keep it when the class moves:
+      the name of a module is another one when its script is imported, or run by a worker, and so is
+      never taken. Without a name, making a list with it is a BlobifyError.
+
+    Another attribute may be added, and is recorded in the file as the name is:
+
     - ``options: bytes`` is what else decides how a blob reads; without it that is ``b""``.
 
     A file opened later under another name or other options is refused.

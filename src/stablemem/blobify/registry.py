@@ -19,6 +19,7 @@ def describe(blobify: Blobify[Any]) -> tuple[str, bytes]:
     """Return the name and the options that a file records for ``blobify``.
 
     Raises:
+        BlobifyError: it has no name.
         TypeError: its name is not a str with room in a file, or belongs to a built-in, or its options
             are not bytes.
 
@@ -28,7 +29,10 @@ def describe(blobify: Blobify[Any]) -> tuple[str, bytes]:
     kind: type = type(blobify)
     name = getattr(blobify, "name", None)
     if name is None:
-        name = f"{kind.__module__}.{kind.__qualname__}"
+        raise BlobifyError(
+            f"{kind.__qualname__} has no name, by which a file knows it again: add a line to the class, "
+            f'such as name = "my.{kind.__name__}", and keep it when the class moves'
+        )
     options = getattr(blobify, "options", b"")
     if not is_name(name):
         raise TypeError(
@@ -58,7 +62,7 @@ def resolve(
 
     Raises:
         BlobifyError: the file records another one than asked for, or one that is not built in while
-            none was asked for, or no built-in has the name asked for.
+            none was asked for; or no built-in has the name asked for; or a class of one's own has no name.
         TypeError: ``choice`` is no Blobify.
 
     >>> resolve(None, None)
@@ -84,15 +88,30 @@ def resolve(
         blobify = _from_record(choice, b"")
     else:
         blobify = _instance(choice)
-    asked = describe(blobify)
-    if recorded is not None and asked != recorded:
-        if asked[0] != recorded[0]:
-            what = f"{recorded[0]!r}, not {asked[0]!r}"
-        else:
-            what = f"{recorded[0]!r} with the options {recorded[1]!r}, not {asked[1]!r}"
-        remedy = "leave blobify= out, or pass" if recorded[0] in BUILT_INS else "pass"
-        raise BlobifyError(f"the file was written with blobify {what}: {remedy} the one it was written with")
+    if recorded is None:
+        describe(blobify)
+        return blobify
+    asked = None if getattr(blobify, "name", None) is None else describe(blobify)
+    if asked != recorded:
+        raise BlobifyError(_mismatch(blobify, asked, *recorded))
     return blobify
+
+
+def _mismatch(blobify: Blobify[Any], asked: tuple[str, bytes] | None, name: str, options: bytes) -> str:
+    """Return what to say where the file records another Blobify than the one asked for."""
+    kind = type(blobify).__qualname__
+    if asked is None:
+        what = f"{name!r}, and {kind} has no name"
+    elif asked[0] != name:
+        what = f"{name!r}, not {asked[0]!r}"
+    else:
+        what = f"{name!r} with the options {options!r}, not {asked[1]!r}"
+    remedy = "pass the one it was written with"
+    if name in BUILT_INS:
+        remedy = f"leave blobify= out, or {remedy}"
+    elif not isinstance(blobify, BuiltIn) and (asked is None or asked[0] != name):
+        remedy += f"; if {kind} is that one, give the class the line name = {name!r}"
+    return f"the file was written with blobify {what}: {remedy}"
 
 
 def _from_record(name: str, options: bytes) -> Blobify[Any]:
