@@ -11,6 +11,7 @@ import pytest
 from stablemem import COMPILED, BlobifyError, CorruptRegionError, MemoryBuffer, MemoryRegion
 from stablemem.blobify import msgpack
 from support import scaled
+from support.steps import steps
 
 MOST = [0, 1, 3, 300, None]
 
@@ -164,6 +165,24 @@ def test_no_addition_drops_nothing(path, call):
 def test_bad_limits(wrong, error, path):
     with pytest.raises(error):
         MemoryBuffer(path, maxlen=wrong)
+
+
+@pytest.mark.skipif(COMPILED, reason="steps are counted interpreted; compiled, the source is the same")
+@pytest.mark.parametrize("most", [0, 1, 10, 1000, 100_000])
+def test_a_full_ring_takes_no_more_steps_than_both_calls_by_hand(most):
+    """It dropped one value as it would a range, at the cost of a list of all children on the way."""
+    calls = [
+        (lambda each: each.append("x"), lambda each: (each.append("x"), each.popleft())),
+        (lambda each: each.appendleft("x"), lambda each: (each.appendleft("x"), each.pop())),
+        (lambda each: each.extend("abc"), lambda each: (each.extend("abc"), [each.popleft() for _ in "abc"])),
+    ]
+    with MemoryBuffer.filled(most, "x") as plain, MemoryBuffer.filled(most, "x", maxlen=most) as ring:
+        for call, by_hand in calls:
+            for _ in range(3):
+                taken = steps(lambda: [call(ring) for _ in range(20)])  # noqa: B023 - called at once
+                assert taken <= 1.2 * steps(lambda: [by_hand(plain) for _ in range(20)])  # noqa: B023
+            assert len(ring) == most
+            assert len(plain) == most
 
 
 def failing(after):

@@ -3,7 +3,7 @@ import struct
 
 import pytest
 
-from stablemem import CorruptRegionError, MemoryBuffer
+from stablemem import COMPILED, CorruptRegionError, MemoryBuffer
 from stablemem._core.device import MemoryDevice
 from stablemem._core.freespace import FreeSpace
 from stablemem._core.index import Index
@@ -12,6 +12,7 @@ from stablemem._core.region import Region
 from stablemem._core.repair import cut
 from stablemem.layout import INNER_CAPACITY, LEAF_CAPACITY
 from support import chosen_seed, scaled
+from support.steps import steps
 
 SEED = chosen_seed()
 
@@ -143,6 +144,53 @@ def test_ranges(values, bounds):
     del model[bounds[0] : bounds[1]]
     sound(index_of(values), len(model))
     assert values[:] == model
+
+
+FULL, HALF, LAST = "full leaves", "leaves of all sizes", "one full leaf, and one of a single entry"
+
+
+@pytest.mark.parametrize("committed", [False, True])
+@pytest.mark.parametrize("shape", [FULL, HALF, LAST])
+@pytest.mark.parametrize("count", [1, 2, 127, 128, 254, 255, 256, 509, 510, 511, 765, 766])
+def test_short_ranges_anywhere(values, shape, count, committed):
+    """Within a leaf, across two, a whole leaf, and more than are deleted leaf by leaf."""
+    model = [b"value %06d, and more" % number for number in range(256 if shape == LAST else 1100)]
+    for start in range(0, max(1, len(model) - count + 1), scaled(61, 401)):
+        kept = list(model)
+        if shape == HALF:
+            # Split and evened out at random, so that no leaf is full and none of the size of another.
+            values[:] = kept[::2]
+            for place in range(1, len(kept), 2):
+                values.insert(place, kept[place])
+        else:
+            values[:] = kept
+        if committed:
+            values.commit()
+        index = index_of(values)
+        version = index.version
+        stop = min(start + count, len(kept))
+        index.delete_range(start, stop)
+        del kept[start:stop]
+        sound(index, len(kept))
+        assert index.version > version
+        assert values[:] == kept
+        values.append(b"goes to the end, whatever path was kept")
+        assert values[-1] == b"goes to the end, whatever path was kept"
+    values.commit()
+    assert values.verify().faults == []
+
+
+@pytest.mark.skipif(COMPILED, reason="steps are counted interpreted; compiled, the source is the same")
+@pytest.mark.parametrize("place", [0, 20_000, 39_900])
+def test_a_short_range_takes_no_more_steps_than_its_values_alone(values, place):
+    """A range made lists of all children of each node on the way, whatever it had to delete."""
+    values.extend(blob(number) for number in range(40_000))
+    index = index_of(values)
+    index.delete(place)
+    for count in (1, 2, 10):
+        alone = steps(lambda: [index.delete(place) for _ in range(count)])  # noqa: B023 - called at once
+        together = steps(lambda: index.delete_range(place, place + count))  # noqa: B023 - called at once
+        assert together <= 1.2 * alone
 
 
 def test_random_work(values):

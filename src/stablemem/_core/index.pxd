@@ -66,6 +66,8 @@ cdef class Index:
     @cython.locals(node=Node, slot=int, left=int)
     cdef int delete_owned(self, u64 position) except -1
     cpdef object delete_range(self, u64 start, u64 stop)
+    @cython.locals(node=Node, slot=int, number=int, each=int, left=int)
+    cdef object _delete_few(self, u64 start, u64 stop)
     @cython.locals(node=Node, child=Node, page=dirty_t, slot=int, first=u64, low=u64, high=u64, count=u64, address=u64, child_check=u64)
     cdef Node _delete_below(self, u64 reference, u64 check, int level, u64 start, u64 stop)
     cdef object _repair(self, u64 position)

@@ -436,9 +436,28 @@ class Index:
             free_below(self.pager, self.root, self.root_check, self.height - 1, self.length)
             self.restore((0, 0, 0, 0))
             return
+        if stop - start <= 3 * LEAF_CAPACITY:
+            self._delete_few(start, stop)
+            return
         self.root = self._delete_below(self.root, self.root_check, self.height - 1, start, stop).reference
         self.length -= stop - start
         self._repair(start)
+        self._touch()
+
+    def _delete_few(self, start: int, stop: int) -> None:
+        """Do ``delete_range`` of some entries, leaf by leaf along the path, without lists of all children."""
+        while start < stop:
+            node = self._own_path(start)
+            slot = self._slots[0]
+            number = min(stop - start, count_of(node.page) - slot)
+            for each in range(slot, slot + number):
+                self.pager.release(word0(node.page, each), word1(node.page, each))
+            close_entries(node.page, slot, number)
+            self._count(-number)
+            stop -= number
+            left = count_of(node.page)
+            if left < LEAF_MINIMUM and (left == 0 or not self._at_right_edge(0)):
+                self._repair(start)
         self._touch()
 
     def clear(self) -> None:
