@@ -1,6 +1,8 @@
 """maxlen and the calls at the left end, beside collections.deque."""
 
+import contextlib
 import copy
+import errno
 import operator
 import threading
 from collections import deque
@@ -8,7 +10,16 @@ from pathlib import Path
 
 import pytest
 
-from stablemem import COMPILED, BlobifyError, CorruptRegionError, MemoryBuffer, MemoryRegion
+from stablemem import (
+    COMPILED,
+    BlobifyError,
+    CorruptRegionError,
+    MemoryBuffer,
+    MemoryRegion,
+    ReadOnlyError,
+    RegionClosedError,
+)
+from stablemem._core.device import FileDevice
 from stablemem.blobify import msgpack
 from support import scaled
 from support.steps import steps
@@ -121,8 +132,110 @@ def test_it_holds_for_the_handle(path):
         assert values == [11, 12]
         with values.snapshot() as snapshot:
             assert snapshot.maxlen == 2
-    with pytest.raises(AttributeError):
+    with pytest.raises(RegionClosedError):
         values.maxlen = 5
+    assert values.maxlen == 2
+
+
+@pytest.mark.parametrize("most", MOST)
+@pytest.mark.parametrize("content", [(), range(2), range(299), range(1000)])
+def test_another_limit(most, content):
+    """What is left is what a deque of that maxlen would keep of the values, and they count as changes."""
+    for before in MOST:
+        model, values = both(before, content)
+        values.commit()
+        values.maxlen = most
+        kept = deque(model, most)
+        assert values == list(kept)
+        assert values.maxlen == most
+        assert values.stats().changes == len(model) - len(kept)
+        for call in CALLS:
+            assert outcome(call, values) == outcome(call, kept)
+            assert values == list(kept)
+        values.verify()
+        values.close()
+
+
+def test_the_new_limit_is_of_the_handle_and_its_changes_of_the_transaction(path):
+    with MemoryBuffer.from_iterable(range(9), path) as values:
+        values.maxlen = 3
+        assert values == [6, 7, 8]
+        values.rollback()
+        assert values == list(range(9)), "what a rollback brings back stays until the next addition"
+        assert values.maxlen == 3
+        with contextlib.suppress(KeyError), values.transaction():
+            values.maxlen = 2
+            raise KeyError
+        assert (len(values), values.maxlen) == (9, 2)
+        values.append(9)
+        assert values == [8, 9]
+        values.maxlen = None
+        values.extend("abc")
+        assert values == [8, 9, "a", "b", "c"]
+    with MemoryBuffer(path) as values:
+        assert (len(values), values.maxlen) == (5, None)
+
+
+def test_another_limit_is_a_call_that_commits_by_itself(path):
+    with MemoryBuffer.from_iterable(range(9), path) as values:
+        pass
+    with MemoryBuffer(path, autocommit=True) as values:
+        before = values.region.transaction_number
+        values.maxlen = 10
+        assert values.region.transaction_number == before, "nothing was changed"
+        values.maxlen = 4
+        with MemoryBuffer(path, "r") as reader:
+            assert reader == [5, 6, 7, 8]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "error"), [(-1, ValueError), ("a", TypeError), (1.5, TypeError), (1 << 63, OverflowError)]
+)
+def test_a_limit_that_cannot_be(wrong, error):
+    with MemoryBuffer.from_iterable(range(9), maxlen=20) as values, values.snapshot() as snapshot:
+        for each in (values, snapshot):
+            with pytest.raises(error):
+                each.maxlen = wrong
+            assert each.maxlen == 20
+            assert each == list(range(9))
+
+
+def test_readers_take_no_other_limit(path):
+    with MemoryBuffer.from_iterable(range(9), path, maxlen=20) as values, values.snapshot() as snapshot:
+        for most in (3, 30, None):
+            with pytest.raises(ReadOnlyError):
+                snapshot.maxlen = most
+        assert (snapshot.maxlen, len(snapshot)) == (20, 9)
+
+
+@pytest.mark.parametrize("failing", ["write_run", "sync"])
+def test_a_limit_that_fails_changes_nothing(path, monkeypatch, failing):
+    with MemoryBuffer.from_iterable(range(1000), path, maxlen=2000):
+        pass
+    with MemoryBuffer(path, maxlen=2000, autocommit=True) as values:
+
+        def fail(*arguments):
+            raise OSError(errno.EIO, "the disk fails")
+
+        monkeypatch.setattr(FileDevice, failing, fail)
+        with pytest.raises(OSError, match="the disk fails"):
+            values.maxlen = 3
+        monkeypatch.undo()
+        assert (values.maxlen, len(values)) == (2000, 1000)
+
+
+def test_what_is_told_of_low_space_comes_after_the_limit(path):
+    """The values are gone by then, and committed: the limit holds."""
+
+    def tell(stats):
+        raise KeyError
+
+    with MemoryBuffer.from_iterable(range(1000), path):
+        pass
+    with MemoryBuffer(path, autocommit=True, max_size=1 << 20, low_space=0.01, on_low_space=tell) as values:
+        with pytest.raises(KeyError):
+            values.maxlen = 3
+        assert (values[:], values.maxlen) == ([997, 998, 999], 3)
 
 
 @pytest.mark.parametrize("how", [MemoryBuffer.copy, copy.copy, copy.deepcopy])

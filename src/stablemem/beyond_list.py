@@ -11,7 +11,7 @@ from ._core.sequence import BufferIterator
 from .layout import LEAF_CAPACITY, NODE_SIZE
 from .list_calls import ListCalls
 
-__all__ = ["BeyondList", "Random", "Sizes"]
+__all__ = ["BeyondList", "Random", "Sizes", "as_limit"]
 
 T = TypeVar("T")
 D = TypeVar("D")
@@ -42,6 +42,25 @@ class Sizes:
     capacity: int
 
 
+def as_limit(maxlen: Any) -> int:
+    """Return how many values a list keeps, -1 for any number.
+
+    Raises:
+        TypeError, ValueError, OverflowError: a limit is 0 or more, or None.
+    """
+    if maxlen is None:
+        return -1
+    try:
+        most = as_index(maxlen)
+    except TypeError:
+        raise TypeError(f"maxlen is an int or None, not {type(maxlen).__name__}") from None
+    if most < 0:
+        raise ValueError(f"maxlen is 0 or more, or None, not {most}")
+    if most >> 63:
+        raise OverflowError("Python int too large to convert to C ssize_t")
+    return most
+
+
 class BeyondList(ListCalls[T]):
     """What a list in a region can do that a list in memory cannot."""
 
@@ -68,9 +87,30 @@ class BeyondList(ListCalls[T]):
 
     @property
     def maxlen(self) -> int | None:
-        """How many values it keeps, the newest; None for any number. Of this handle, not stored."""
+        """How many values it keeps, the newest; None for any number. Of this handle, not stored.
+
+        Setting it drops the first values where there are more, as a deque of that ``maxlen`` would keep the
+        last ones: all of that or nothing, with the next commit. None lifts the limit. O(k + log n) for k
+        values dropped.
+
+        Raises:
+            TypeError, ValueError, OverflowError: a limit is 0 or more, or None.
+            ReadOnlyError: the list only reads.
+
+        >>> from stablemem import MemoryBuffer
+        >>> recent = MemoryBuffer.from_iterable("abcd")
+        >>> recent.maxlen = 3; recent.append("e"); recent
+        MemoryBuffer(['c', 'd', 'e'])
+        >>> recent.maxlen = None; recent.append("f"); len(recent)
+        4
+        >>> recent.close()
+        """
         most: int = self._most
         return None if most < 0 else most
+
+    @maxlen.setter
+    def maxlen(self, maxlen: int | None) -> None:
+        self._limit(as_limit(maxlen))
 
     def to_list(self) -> list[T]:
         """Return all values in a list, all of one state. O(n).

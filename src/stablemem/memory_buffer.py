@@ -13,7 +13,7 @@ from ._core import sorting
 from ._core.catalog import MAIN
 from ._core.sequence import ListCore
 from ._core.verify import Report
-from .beyond_list import BeyondList
+from .beyond_list import BeyondList, as_limit
 from .blobify import Blobify, describe, resolve
 from .errors import BlobifyError, StableMemoryError
 from .layout import is_name
@@ -67,7 +67,7 @@ class MemoryBuffer(BeyondList[T]):
         maxlen: how many values to keep, the newest, as ``collections.deque`` does: ``append``, ``extend``
             and slice assignment drop the first ones, ``appendleft`` and ``extendleft`` the last;
             ``insert`` into a full list is an IndexError. Holds for this handle and is not stored; what is
-            there already stays until the next addition.
+            there already stays until the next addition. The attribute ``maxlen`` changes it.
         region_options: ``max_size``, ``on_low_space``, ``low_space``, ``fit``, as for MemoryRegion; not with
             one that is open already.
 
@@ -181,7 +181,7 @@ class MemoryBuffer(BeyondList[T]):
                 f"the name of a list is a str of 1 to 65535 bytes in UTF-8, not {shown}: "
                 f"name it, or leave name= out"
             )
-        most = _most(maxlen)
+        most = as_limit(maxlen)
         for option in region_options.keys() - RegionOptions.__annotations__.keys():
             raise TypeError(f"MemoryBuffer() got an unexpected keyword argument {option!r}")
         self._owner = not isinstance(source, MemoryRegion)
@@ -530,21 +530,6 @@ class MemoryBuffer(BeyondList[T]):
             raise TypeError("a list in memory cannot be pickled: give it a path")
         seen = self._region.transaction_number
         return _reopen, (os.path.abspath(self.path), self.name, self.blobify, self._store.checksums, seen)
-
-
-def _most(maxlen: Any) -> int:
-    """Return how many values a list keeps, -1 for any number."""
-    if maxlen is None:
-        return -1
-    try:
-        most = as_index(maxlen)
-    except TypeError:
-        raise TypeError(f"maxlen is an int or None, not {type(maxlen).__name__}") from None
-    if most < 0:
-        raise ValueError(f"maxlen is 0 or more, or None, not {most}")
-    if most >> 63:
-        raise OverflowError("Python int too large to convert to C ssize_t")
-    return most
 
 
 def _reopen(path: str, name: str, blobify: Blobify[T], checksums: bool, seen: int) -> MemoryBuffer[T]:

@@ -189,7 +189,9 @@ def beyond_list(texts: MemoryBuffer[str], numbers: MemoryBuffer[int]) -> None:
     texts.appendleft(1)  # type: ignore[arg-type]
     texts.shuffle(5)  # type: ignore[arg-type]
     texts.get("a")  # type: ignore[call-overload]
-    texts.maxlen = 5  # type: ignore[misc]
+    texts.maxlen = 5
+    texts.maxlen = None
+    texts.maxlen = "5"  # type: ignore[assignment]
 
 
 def state(texts: MemoryBuffer[str]) -> None:

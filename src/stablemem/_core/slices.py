@@ -247,6 +247,23 @@ class Slices(Values):
         if 0 <= self._most < self._index.length:
             self._index.delete_range(0, self._index.length - self._most)
 
+    def _limit(self, most: int) -> None:
+        """Keep so many values from now on, -1 for any number; the first ones go, where there are more."""
+        before = self._most
+        try:
+            with self._store.exclusive():
+                self._require_writable()
+                more = len(self) - most if most >= 0 else 0
+                if more > 0:
+                    self._delete_slice(slice(more))
+                self._most = most
+            self._relieve()
+        except BaseException:
+            if 0 <= most < self._index.length:
+                # What should have gone is there: the disk has failed.
+                self._most = before
+            raise
+
     # -- deleting ------------------------------------------------------------------------------------
 
     def _delete_slice(self, item: slice) -> None:
