@@ -354,6 +354,30 @@ def test_network_file_systems_are_refused(path, monkeypatch, mode):
     assert outcome(path, "r") == ("old", "snapshot")
 
 
+@pytest.mark.parametrize(("mode", "kind"), [row for row in TABLE if row[0] != "r"])
+def test_fuse_is_refused_for_writing(tmp_path, monkeypatch, mode, kind):
+    """What the mode refuses anyway, it refuses as it does everywhere; nothing is made or changed."""
+    path = str(tmp_path / "file")
+    make(path, kind)
+    before = None if kind == "missing" else open_bytes(path)
+    monkeypatch.setattr(opening, "_file_system", lambda device: 0x65735546)
+    expected = TABLE[mode, kind]
+    if expected in {FileNotFoundError, FileExistsError}:
+        assert outcome(path, mode) is expected
+    else:
+        with pytest.raises(OSError, match=r"FUSE .*local disk; mode='r' reads") as caught:
+            open_store(path, mode)
+        assert (caught.value.errno, caught.value.filename) == (errno.EOPNOTSUPP, path)
+    assert os.listdir(tmp_path) == ([] if kind == "missing" else ["file"])
+    assert kind == "missing" or open_bytes(path) == before
+
+
+def test_fuse_may_be_read(path, monkeypatch):
+    make(path, "region")
+    monkeypatch.setattr(opening, "_file_system", lambda device: 0x65735546)
+    assert outcome(path, "r") == ("old", "snapshot")
+
+
 def test_the_file_system_is_known(tmp_path):
     make(str(tmp_path / "x.smem"), "region")
     device = FileDevice.open(str(tmp_path / "x.smem"), writable=False)

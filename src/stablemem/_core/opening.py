@@ -32,8 +32,14 @@ MODES = ("r", "r+", "a", "x", "w")
 # Kinds of file system on which flock and byte locks collide or do not reach other machines: statfs(2).
 _NETWORK = {
     0x6969: "NFS", 0xFF534D42: "CIFS", 0xFE534D42: "SMB2", 0x517B: "SMB", 0x01021997: "9P",
-    0x5346414F: "AFS", 0x00C36400: "Ceph", 0x0BD00BD0: "Lustre", 0x47504653: "GPFS",
+    0x5346414F: "AFS", 0x6B414653: "AFS", 0x73757245: "Coda", 0x00C36400: "Ceph", 0x0BD00BD0: "Lustre",
+    0x47504653: "GPFS", 0x19830326: "BeeGFS", 0x20030528: "OrangeFS", 0x01161970: "GFS2",
+    0x7461636F: "OCFS2", 0x786F4256: "a VirtualBox folder", 0xBACBACBC: "a VMware folder",
 }  # fmt: skip
+
+_FUSE = 0x65735546
+"""A file system that is a program: sshfs, s3fs, rclone, gcsfuse, virtiofs, and ntfs-3g as well; they have one
+number."""
 
 _ACCESS_LIST = "system.posix_acl_access"
 _OF_CONTENT = {"security.evm", "security.ima"}
@@ -84,7 +90,7 @@ def open_store(
         # What is made or replaced is what the link names, also where that is missing still.
         path = os.path.realpath(path)
     with _advice(path, mode):
-        opened = _local(FileDevice.open(path, writable=False)) if mode == "r" else None
+        opened = _local(FileDevice.open(path, writable=False), False) if mode == "r" else None
         while opened is None:
             opened = _writer(path, mode, timeout, fresh)
     return Store(opened, writable=mode != "r", checksums=checksums, boot=boot)
@@ -144,8 +150,8 @@ def _advised(number: int, path: str, mode: str) -> str:
     return ""
 
 
-def _local(device: FileDevice) -> FileDevice:
-    """Return the device, unless its file is on another machine."""
+def _local(device: FileDevice, writing: bool = True) -> FileDevice:
+    """Return the device, unless its file is where locks, or syncs, may be worth nothing."""
     magic = _file_system(device)
     if magic in _NETWORK:
         device.close()
@@ -153,6 +159,14 @@ def _local(device: FileDevice) -> FileDevice:
             errno.EOPNOTSUPP,
             f"the file is on a network file system ({_NETWORK[magic]}), whose locks do not protect it: "
             f"keep it on a local disk",
+            device.path,
+        )
+    if writing and magic == _FUSE:
+        device.close()
+        raise OSError(
+            errno.EOPNOTSUPP,
+            "the file is on a FUSE file system (such as sshfs, s3fs, rclone, gcsfuse, ntfs-3g), whose locks "
+            "and syncs may not protect it: write it on a local disk; mode='r' reads it here",
             device.path,
         )
     return device
