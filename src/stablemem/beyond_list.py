@@ -27,13 +27,13 @@ class Random(Protocol):
 
 @dataclass(frozen=True)
 class Sizes:
-    """What one list occupies.
+    """How many bytes one list takes.
 
     Attributes:
         values: number of values.
-        blob_bytes: bytes of their blobs, those inside their pointers included.
-        node_bytes: bytes of the nodes of its index: pointers, checksums, counts, and room for more.
-        capacity: number of values that the leaves have room for as they are; no limit.
+        blob_bytes: bytes of the values themselves, also of small values that are kept inside their pointers.
+        node_bytes: bytes of the index: pointers, checksums, counts, and room for more values.
+        capacity: number of values that the index has room for now. The list may grow beyond it.
     """
 
     values: int
@@ -62,7 +62,7 @@ def as_limit(maxlen: Any) -> int:
 
 
 class BeyondList(ListCalls[T]):
-    """What a list in a region can do that a list in memory cannot."""
+    """The calls that a list in a region has and ``list`` does not."""
 
     if TYPE_CHECKING:
         # ListCore does these; what follows is their types.
@@ -113,7 +113,7 @@ class BeyondList(ListCalls[T]):
         self._limit(as_limit(maxlen))
 
     def to_list(self) -> list[T]:
-        """Return all values in a list, all of one state. O(n).
+        """Return a ``list`` of all values as of one moment. O(n).
 
         >>> from stablemem import MemoryBuffer
         >>> MemoryBuffer.from_iterable("ab").to_list()
@@ -126,7 +126,8 @@ class BeyondList(ListCalls[T]):
     ) -> Iterator[tuple[int, T]]:
         """Iterate over (index, value) in a range of positions. O(1) a step.
 
-        The bounds are those of a slice, taken now; what changes meanwhile is seen by index.
+        The bounds are those of a slice, and are fixed by this call. If the list changes meanwhile, the
+        iterator goes on by index.
 
         >>> from stablemem import MemoryBuffer
         >>> letters = MemoryBuffer.from_iterable("abcd")
@@ -141,9 +142,10 @@ class BeyondList(ListCalls[T]):
     def blobs(
         self, start: SupportsIndex = 0, stop: SupportsIndex | None = None, *, reverse: bool = False
     ) -> Iterator[bytes]:
-        """Iterate over the blobs in a range of positions, undecoded. O(1) a step.
+        """Iterate over the bytes of the values in a range of positions, without decoding. O(1) a step.
 
-        The bounds are those of a slice, taken now; what changes meanwhile is seen by index.
+        The bounds are those of a slice, and are fixed by this call. If the list changes meanwhile, the
+        iterator goes on by index.
 
         >>> from stablemem import MemoryBuffer
         >>> list(MemoryBuffer.from_iterable("ab", blobify="text").blobs())
@@ -155,9 +157,9 @@ class BeyondList(ListCalls[T]):
         return islice(blobs, last - first)
 
     def edit(self, index: SupportsIndex) -> AbstractContextManager[T]:
-        """Return a context for changing a value that is mutable: it is written back at the end.
+        """Return a context that gives a mutable value, and assigns it back at its end.
 
-        Not if an exception leaves the context. O(log n + size).
+        If an exception leaves the context, the value is not assigned. O(log n + size).
 
         Raises:
             IndexError: the index is out of range.
@@ -182,9 +184,9 @@ class BeyondList(ListCalls[T]):
         self[position] = value
 
     def sizes(self) -> Sizes:
-        """Return what the list occupies: bytes of blobs and nodes, and capacity.
+        """Return how many bytes the values and the index of the list take.
 
-        O(n / 255) nodes are read, and every pointer in them; no blob. Changes wait meanwhile.
+        It reads the whole index, 16 bytes for each value, but no values. Changes wait meanwhile.
 
         >>> from stablemem import MemoryBuffer
         >>> MemoryBuffer.from_iterable(["one", "two", "three"], blobify="text").sizes()

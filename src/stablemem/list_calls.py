@@ -142,7 +142,7 @@ class ListCalls(ListCore, MutableSequence[T]):
         """Return the first position of a value, from ``start`` on, before ``stop``. O(n).
 
         Raises:
-            ValueError: it is not there.
+            ValueError: the value is not in the list.
 
         >>> from stablemem import MemoryBuffer
         >>> letters = MemoryBuffer.from_iterable("abcb")
@@ -158,7 +158,7 @@ class ListCalls(ListCore, MutableSequence[T]):
         """Return the last position of a value, from ``start`` on, before ``stop``. O(n), from the end.
 
         Raises:
-            ValueError: it is not there.
+            ValueError: the value is not in the list.
         """
         low, high = self._clamped(start, stop)
         found = next(self._positions(value, min(high, len(self)) - 1, low - 1, -1), -1)
@@ -179,7 +179,7 @@ class ListCalls(ListCore, MutableSequence[T]):
         """Delete the first value equal to one. O(n).
 
         Raises:
-            ValueError: it is not there.
+            ValueError: the value is not in the list.
 
         >>> from stablemem import MemoryBuffer
         >>> letters = MemoryBuffer.from_iterable("aba")
@@ -215,7 +215,7 @@ class ListCalls(ListCore, MutableSequence[T]):
         return other[:] + self[:]
 
     def __mul__(self, times: SupportsIndex) -> list[T]:
-        """Return a list of the values, so many times. O(n)."""
+        """Return a list with the values repeated ``times`` times. O(n)."""
         return self[:] * times
 
     def __rmul__(self, times: SupportsIndex) -> list[T]:

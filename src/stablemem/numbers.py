@@ -51,7 +51,7 @@ def pack(kind: str, value: float) -> bytes:
     Raises:
         ValueError: there is no such kind.
         OverflowError: the number does not fit.
-        TypeError: it is no number, or a fraction where there is room for an integer only.
+        TypeError: it is not a number, or not a whole number for a kind of integer.
 
     >>> pack("u16", 258), pack("i8", -1)
     (b'\x02\x01', b'\xff')

@@ -13,15 +13,15 @@ __all__ = ["RawBlocks"]
 
 
 class RawBlocks(Heap):
-    """Blocks that the user of a region lays out, each an address and a size in bytes.
+    """Blocks of raw bytes in a region, each given by its address and its size.
 
-    A block has no identity beyond its range: what was allocated in two calls may be freed in one, a part of
-    a block may be resized or freed. A range that is not wholly allocated is a BlockError, and nothing
-    happens. What was allocated and not stored into holds zeros, or what an earlier block left there.
+    A block is only a range of addresses. One call may free what two calls have allocated, and a part of a
+    block may be freed or resized. A range that is not allocated as a whole raises BlockError, and nothing
+    changes. A new block holds zeros, or bytes that an earlier block left there.
     """
 
     def deallocate_range(self, start: int, stop: int) -> None:
-        """Free every byte of ``[start, stop)`` that is allocated as a raw block; others are left alone."""
+        """Free every raw byte in ``[start, stop)``; lists in the region are not touched."""
         self._edit(self._free_all, *bounds(start, stop))
 
     def clear(self) -> None:
@@ -41,7 +41,7 @@ class RawBlocks(Heap):
         """Return the number at an address; see ``numbers.Kind``.
 
         Raises:
-            BlockError: it leaves the region.
+            BlockError: a part of it is outside the region.
         """
         return unpack(kind, self.load(address, size_of(kind)))
 
@@ -50,7 +50,7 @@ class RawBlocks(Heap):
 
         Raises:
             BlockError: not all of its bytes are allocated.
-            OverflowError, TypeError: the value is no number of that kind.
+            OverflowError, TypeError: the value is not a number of that kind.
         """
         self.store(address, pack(kind, value))
 
@@ -58,7 +58,7 @@ class RawBlocks(Heap):
         """Return the address of a new block that holds a number.
 
         Raises:
-            OverflowError, TypeError: the value is no number of that kind.
+            OverflowError, TypeError: the value is not a number of that kind.
 
         >>> from stablemem import MemoryRegion
         >>> heap = MemoryRegion()
@@ -94,7 +94,7 @@ class RawBlocks(Heap):
 
     @property
     def size(self) -> int:
-        """Bytes up to the end of the last one in use. O(log in the space map)."""
+        """Bytes up to the end of the last one in use. O(log n) in free blocks."""
         with self._store.latch.held():
             return self._store.space.used_end()
 
@@ -129,7 +129,10 @@ class RawBlocks(Heap):
         return [(low, high - low) for low, high in cut if low < high]
 
     def allocated_blocks(self, start: int = 0, stop: int = MAX_ADDRESS) -> list[tuple[int, int]]:
-        """Return the maximal runs of allocated raw bytes, as (address, size), cut to ``[start, stop)``."""
+        """Return the allocated raw bytes, as (address, size), cut to ``[start, stop)``.
+
+        Neighbouring blocks are one entry.
+        """
         start, stop = bounds(start, stop)
         with self._store.latch.held():
             return self._store.space.allocated_blocks(RAW_PAGE, start, stop)
@@ -138,16 +141,16 @@ class RawBlocks(Heap):
         """Return whether every byte of a range is allocated as a raw block.
 
         Raises:
-            BlockError: it leaves the region.
+            BlockError: a part of it is outside the region.
         """
         with self._store.latch.held():
             return not self._store.space.fault_of(RAW_PAGE, *self._within(address, size))
 
     def is_free(self, address: int, size: int) -> bool:
-        """Return whether no byte of a range is in use: free, or freed and only kept for older snapshots.
+        """Return whether no byte of a range is in use. Freed bytes that older snapshots read count as free.
 
         Raises:
-            BlockError: it leaves the region.
+            BlockError: a part of it is outside the region.
         """
         with self._store.latch.held():
             return self._store.space.is_unused(*self._within(address, size))

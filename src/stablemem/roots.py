@@ -15,8 +15,8 @@ _MOST = 65535
 class Roots(MutableMapping[str, tuple[int, ...]]):
     """A small mapping of names to tuples of integers, committed and rolled back with everything else.
 
-    Meant for addresses and sizes: the whole of it is written with every commit that changes it. Each integer
-    is from -2**127 to 2**127 - 1; a single one may be given without a tuple.
+    It is meant for addresses and sizes. A commit that changes one root writes all of them. Each integer is
+    from -2**127 to 2**127 - 1. A single integer may be given without a tuple.
 
     >>> from stablemem import MemoryRegion
     >>> with MemoryRegion() as region:

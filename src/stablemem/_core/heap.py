@@ -98,7 +98,7 @@ class Heap(Calls):
         """Return a copy of a range. O(size).
 
         Raises:
-            BlockError: it leaves the region.
+            BlockError: a part of it is outside the region.
         """
         self._enter()
         try:
@@ -111,11 +111,11 @@ class Heap(Calls):
     def view(self, address: SupportsIndex, size: SupportsIndex) -> memoryview:
         """Return a read-only view of a range.
 
-        A snapshot's is the file's own memory, and keeps the snapshot. A writer's is a copy: what it writes
-        next may take the place of what it has freed.
+        From a reader or snapshot it is a view of the file's own memory, and keeps the snapshot open. From a
+        region that is open for writing it is a copy, because freed space may be written again.
 
         Raises:
-            BlockError: it leaves the region.
+            BlockError: a part of it is outside the region.
         """
         self._enter()
         try:
@@ -184,7 +184,7 @@ class Heap(Calls):
         return address
 
     def deallocate(self, address: SupportsIndex, size: SupportsIndex) -> None:
-        """Free a range. What older snapshots can still read is used again when they are gone. O(log n).
+        """Free a range. It is used again when no older snapshot can read it any more. O(log n).
 
         Raises:
             BlockError: not all of it is allocated.
@@ -217,7 +217,7 @@ class Heap(Calls):
         self._pager.space.free_range(address, size)
 
     def remove_blob(self, address: SupportsIndex, size: SupportsIndex) -> bytes:
-        """Free a range and return what it held.
+        """Free a range and return its bytes.
 
         Raises:
             BlockError: not all of it is allocated.
@@ -235,9 +235,10 @@ class Heap(Calls):
         return content
 
     def resize(self, address: SupportsIndex, size: SupportsIndex, new_size: SupportsIndex) -> int:
-        """Return the address of a block after a change of its size: the same if there is room behind it.
+        """Change the size of a block and return its address: the same one if there is room after the block.
 
-        Its bytes stay, as far as it still has them; the bytes that are new hold anything. O(log n + size).
+        The contents are kept, up to the smaller of the two sizes. New bytes may hold anything.
+        O(log n + size).
 
         Raises:
             BlockError: not all of it is allocated.
@@ -270,7 +271,7 @@ class Heap(Calls):
         return address
 
     def replace_blob(self, address: SupportsIndex, size: SupportsIndex, data: Buffer) -> int:
-        """Return the address of a block that holds ``data`` in place of what it held, whatever its length.
+        """Put ``data`` in the place of a block's contents, resize the block to it, and return its address.
 
         Raises:
             BlockError: not all of it is allocated.
@@ -300,7 +301,7 @@ class Heap(Calls):
         return at
 
     def store(self, address: SupportsIndex, data: Buffer) -> None:
-        """Overwrite a range, which older snapshots go on seeing as it was. O(size).
+        """Overwrite a range. Older snapshots still read the old bytes. O(size).
 
         Raises:
             BlockError: not all of it is allocated.

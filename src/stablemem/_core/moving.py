@@ -46,7 +46,7 @@ class Moving(Slices):
         return one, two
 
     def swap(self, i: Any, j: Any) -> None:
-        """Let two values change places. O(log n), whatever their size: only pointers move.
+        """Exchange two values. O(log n) for values of any size: only pointers move.
 
         Raises:
             IndexError: one of the indices is out of range.
@@ -106,7 +106,7 @@ class Moving(Slices):
         return value
 
     def reverse(self) -> None:
-        """Reverse the list in place. O(n) in pointers: no value is read or written.
+        """Reverse the list in place. O(n): only pointers move.
 
         >>> from stablemem import MemoryBuffer
         >>> letters = MemoryBuffer.from_iterable("abc")
@@ -129,9 +129,9 @@ class Moving(Slices):
         self._pager.changes += high - low
 
     def rotate(self, n: Any = 1) -> None:
-        """Rotate the list so many steps to the right, as ``deque.rotate``; to the left if negative.
+        """Rotate the list ``n`` steps to the right, as ``deque.rotate``; to the left if ``n`` is negative.
 
-        O(log n), however many steps: the index is cut in two and put together the other way round.
+        O(log n) for any number of steps: the index is cut in two, and the parts change places.
 
         >>> from stablemem import MemoryBuffer
         >>> letters = MemoryBuffer.from_iterable("abcd")
@@ -152,17 +152,17 @@ class Moving(Slices):
         self._end_change()
 
     def shuffle(self, rng: Any = None) -> None:
-        """Put the values in random order, each order as likely as any other. O(n) in pointers.
+        """Put the values in random order; every order is equally likely. O(n): only pointers move.
 
-        Fisher-Yates over the pointers; of more than a million values they lie in a temporary file meanwhile,
-        16 bytes each, so that memory stays bounded.
+        It is a Fisher-Yates shuffle of the pointers. For more than a million values, the pointers are kept
+        in a temporary file meanwhile, 16 bytes each, so that memory stays bounded.
 
         Args:
-            rng: where the numbers come from: a ``random.Random`` or anything with its ``randrange``; None
+            rng: gives the random numbers: a ``random.Random``, or any object with its ``randrange``; None
                 takes the ``random`` module.
 
         Raises:
-            ValueError: ``rng`` changed the list meanwhile; it is as ``rng`` left it.
+            ValueError: ``rng`` changed the list meanwhile; the list stays as ``rng`` left it.
 
         >>> import random
         >>> from stablemem import MemoryBuffer
@@ -222,9 +222,9 @@ class Moving(Slices):
     ) -> Iterator[tuple[int, int]]:
         """Iterate over (address, size) of the blobs in a range of positions, in bytes.
 
-        The address is 0 for a value of up to 8 bytes, which lies inside its pointer. What is pending is
-        written out first, so that everything has an address. The bounds are those of a slice, taken
-        now; values that change places meanwhile are met where they are then. O(1) a step.
+        A value of up to 8 bytes is kept inside its pointer, and its address is 0. Uncommitted values are
+        written out first, so that all have an address. The bounds are those of a slice, and are fixed by this
+        call. If the list changes meanwhile, the iterator goes on by position. O(1) a step.
 
         >>> from stablemem import MemoryBuffer
         >>> texts = MemoryBuffer.from_iterable(["short", "more than eight bytes"], blobify="text")

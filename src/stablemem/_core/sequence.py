@@ -60,11 +60,11 @@ class ListCore(Moving):
         return self._decode(blob, position)
 
     def blob_view(self, index: Any) -> memoryview:
-        """Return a read-only view of the blob of a value. O(log n), and one look at its bytes to verify them.
+        """Return a read-only view of the bytes of a value. O(log n), plus its size to verify the checksum.
 
-        A snapshot's is the file's own memory, and keeps the snapshot alive as long as it lives itself. A
-        writer's is a copy: what it writes next may take the place of what it has freed. So is that of a
-        value inside its pointer.
+        From a reader or snapshot it is a view of the file's own memory, and keeps the snapshot open as long
+        as the view exists. From a list that is open for writing it is a copy, because freed space may be
+        written again. A value of up to 8 bytes is always copied.
 
         Raises:
             IndexError: the index is out of range.
@@ -91,7 +91,7 @@ class ListCore(Moving):
             self._latch.leave()
 
     def __iter__(self) -> Iterator[Any]:
-        """Iterate by position. O(1) a step; holds a leaf's worth of blobs."""
+        """Iterate by position. O(1) a step; holds up to 255 blobs."""
         len(self)
         return BufferIterator(self, 0, 1)
 
@@ -155,7 +155,7 @@ class ListCore(Moving):
         self._end_change()
 
     def appendleft(self, value: Any) -> None:
-        """Add a value in front of the first. O(log n) plus its size.
+        """Add a value before the first one. O(log n) plus its size.
 
         With ``maxlen``, a full list drops its last value.
 

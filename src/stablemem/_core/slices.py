@@ -109,11 +109,11 @@ class Slices(Values):
     def get_many(self, indices: Any) -> list[Any]:
         """Return the values at indices, in the order asked for. O(k log k + k) for k indices.
 
-        They are read in the order of the list, each leaf once, all of one state; negative indices count
-        from the end. Data loaders call it ``__getitems__``.
+        All values are of one state of the list. Each page of the index is read once. Negative indices count
+        from the end. ``__getitems__``, which data loaders call, is the same.
 
         Raises:
-            IndexError: one of them is out of range; nothing was read.
+            IndexError: one of the indices is out of range; nothing was read.
 
         >>> from stablemem import MemoryBuffer
         >>> MemoryBuffer.from_iterable("abcdef").get_many([5, 0, -2, 0])
@@ -312,8 +312,9 @@ class Slices(Values):
     def extend(self, values: Iterable[Any]) -> None:
         """Add all values of an iterable at the end, or none of them. O(1) amortised each.
 
-        Any iterable, of any length, in bounded memory; a list extended by itself is doubled, and a list
-        of the same Blobify gives its blobs as they are. With ``maxlen``, the newest values stay.
+        The iterable may have any length; memory stays bounded. A list that is extended by itself is doubled.
+        From a list with the same Blobify, bytes are copied without decoding. With ``maxlen``, the newest
+        values stay.
 
         >>> from stablemem import MemoryBuffer
         >>> numbers = MemoryBuffer.from_iterable([1, 2])
@@ -405,10 +406,10 @@ class Slices(Values):
         self._extend(repeat(self._encode(value, -1), number), False)
 
     def extendleft(self, values: Iterable[Any]) -> None:
-        """Add the values of an iterable in front, one by one: they stand in reverse, as a deque's would.
+        """Add the values of an iterable before the first, one by one, so that their order is reversed.
 
-        All or none of them; O(log n) each at the most. They are held in memory. With ``maxlen``, what is
-        too much goes from the right.
+        ``collections.deque`` does the same. All values are added, or none. They are held in memory
+        meanwhile. At most O(log n) each. With ``maxlen``, values at the right end are dropped.
 
         >>> from stablemem import MemoryBuffer
         >>> letters = MemoryBuffer.from_iterable("x")
@@ -444,7 +445,7 @@ class Slices(Values):
         return self
 
     def __imul__(self, times: Any) -> Any:
-        """Repeat the values so many times in place; none remain for 0 or less."""
+        """Repeat the values ``times`` times in place; 0 or less leaves an empty list."""
         if not hasattr(type(times), "__index__"):
             raise TypeError(f"can't multiply sequence by non-int of type {type(times).__name__!r}")
         number = ordinal(times)

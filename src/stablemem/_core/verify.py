@@ -26,15 +26,15 @@ MOST_FAULTS = 1000
 
 @dataclass
 class Report:
-    """What a verification met.
+    """The result of ``verify()``.
 
     Attributes:
-        transaction: number of the state that was verified.
-        lists: values in each list, by name.
-        nodes, blobs: how many were read and checked.
+        transaction: number of the commit that was verified.
+        lists: number of values in each list, by name.
+        nodes, blobs: how many pages of the index, and how many values over 8 bytes, were read and checked.
         header_bytes, log_bytes, catalog_bytes, node_bytes, blob_bytes, raw_bytes, patch_bytes,
-            free_bytes, limbo_bytes: where every byte is.
-        faults: a sentence for everything that is wrong; empty if nothing is.
+            free_bytes, limbo_bytes: how many bytes of the file have this use.
+        faults: a sentence for each fault; empty if there is none.
     """
 
     transaction: int
