@@ -4,10 +4,12 @@ import io
 import json
 import os
 import pty
+import re
 import signal
 import subprocess
 import sys
 import time
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,7 @@ from typing import Any
 import pytest
 
 import stablemem
-from stablemem import MemoryBuffer, StableMemoryError, cli
+from stablemem import MemoryBuffer, MemoryRegion, StableMemoryError, cli
 from stablemem.cli import base, importing
 
 COMMAND = [sys.executable, "-m", "stablemem"]
@@ -219,6 +221,15 @@ class TestLooking:
         assert found["file_bytes"] == os.path.getsize("r.smem")
         assert found["compiled"] is stablemem.COMPILED
         assert found["commit"] > 1
+        assert found["roots"] == {}
+
+    def test_info_tells_roots(self, run: Run) -> None:
+        with MemoryRegion("r.smem") as region:
+            region.roots["table"] = 65536, 12
+            region.roots["many"] = range(9)
+        out = run("info", "r.smem")[1]
+        assert "  root     many: 0, 1, 2, 3 and 5 more\n  root     table: 65536, 12\n" in out
+        assert json.loads(run("info", "r.smem", "--json")[1])["roots"]["table"] == [65536, 12]
 
     def test_get(self, run: Run) -> None:
         fill()
@@ -230,6 +241,24 @@ class TestLooking:
         refused(run("get", "r.smem", "-12"), "no index -12")
         refused(run("get", "r.smem", "9" * 30), "no index")
         refused(run("get", "r.smem", "x"), "not a valid integer")
+
+    def test_get_several(self, run: Run) -> None:
+        fill(values=[str(number).encode() for number in range(10)])
+        for choices, shown in (
+            (["3", "1"], "3 1"),
+            (["2:5"], "2 3 4"),
+            (["-3:"], "7 8 9"),
+            ([":2", "-1", "9:0:-4", "5:5"], "0 1 9 9 5 1"),
+            (["8:100"], "8 9"),
+            (["100:"], ""),
+        ):
+            assert run("get", "r.smem", *choices) == (0, "".join(f"{each}\n" for each in shown.split()), "")
+        refused(run("get", "r.smem", "0", "10"), "no index 10")
+
+    def test_get_several_raw(self, tmp_path: Path) -> None:
+        path = fill(str(tmp_path / "r.smem"), [b"a\n", b"\xff", b"", b"b"])
+        result = subprocess.run([*COMMAND, "get", path, "3", "0:3", "--raw"], capture_output=True, check=True)
+        assert result.stdout == b"ba\n\xff"
 
     def test_get_raw(self, tmp_path: Path) -> None:
         path = fill(str(tmp_path / "r.smem"), [b"\xff\r\n\x00"])
@@ -254,6 +283,8 @@ class TestLooking:
         )
         assert len(run("tail", "r.smem", "-n", "100")[1].splitlines()) == 12
         assert run("head", "r.smem", "-n", "0") == (0, "", "")
+        assert run("tail", "r.smem", "-n1", "--values") == (0, "line\\t11\\x1b[31m\n", "")
+        assert run("head", "r.smem", "-n1", "--values") == (0, "line\\t0\\x1b[31m\n", "")
         refused(run("head", "r.smem", "-n", "-1"), "-1")
         refused(run("tail", "r.smem", "--name", "nope"), "no list 'nope'", "main")
 
@@ -265,6 +296,16 @@ class TestLooking:
         assert lines[0] == f"0  {'a' * 34}..."
         assert lines[1] == f"1  {chr(0x6F22) * 17}..."
         assert lines[2] == "2  short"
+        lines = run("head", "r.smem", "--values")[1].splitlines()
+        assert lines == ["a" * 37 + "...", "\u6f22" * 18 + " ...", "short"]
+
+    def test_a_long_value_is_not_read_for_what_is_cut_off(
+        self, run: Run, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        fill(values=[["\x1b" * 10_000, 1]], blobify="msgpack")
+        monkeypatch.setenv("COLUMNS", "40")
+        monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+        assert run("head", "r.smem")[1] == "0  [" + '"' + "\\u001b" * 5 + "\\u...\n"
 
     def test_a_blobify_of_ones_own_is_shown_as_bytes(self, run: Run) -> None:
         class Reversed:
@@ -297,6 +338,25 @@ class TestVerify:
         assert out.startswith("r.smem: sound as of commit ")
         assert "main: 4 values" in out
         assert f"{os.path.getsize('r.smem'):,} bytes" in out
+
+    def test_every_byte_is_in_the_table(self, run: Run) -> None:
+        with MemoryRegion("r.smem") as region:
+            block = region.allocate(600_000)
+            region.commit()
+            region.store(block + 100_000, b"x" * 1000)
+            region.commit()
+            found = region.stats()
+        out = run("verify", "r.smem")[1]
+        table = {
+            label: int(size.replace(",", ""))
+            for label, size in re.findall(r"^  (\w+) +([\d,]+) b", out, re.M)
+        }
+        assert table["raw"] == found.raw_bytes >= 600_000
+        assert table["patches"] == 1000
+        length = json.loads(run("map", "r.smem", "--json")[1])["bytes"]
+        file = table.pop("file")
+        assert table.pop("ahead") == file - length
+        assert sum(table.values()) == length
 
     @pytest.mark.usefixtures("damaged")
     def test_damaged_blob(self, run: Run) -> None:
@@ -384,6 +444,47 @@ class TestErrors:
 
         monkeypatch.setattr(base, "open_store", fail)
         refused(run("info", "r.smem"), "something that cannot be helped")
+
+    def test_no_memory(self, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+        def fail(*_: object) -> None:
+            raise MemoryError
+
+        monkeypatch.setattr(base, "open_store", fail)
+        refused(run("info", "r.smem"), "not enough memory")
+
+    def test_a_fault_of_its_own(self, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+        def fail(*_: object) -> None:
+            raise AssertionError("a\x1b[31mb")
+
+        monkeypatch.setattr(base, "open_store", fail)
+        code, out, err = run("info", "r.smem")
+        assert (code, out) == (3, "")
+        assert err.startswith("stablemem: this is a fault of stablemem itself")
+        assert err.endswith("AssertionError: a\\x1b[31mb\n")
+
+    def test_a_warning_is_one_line(self, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+        real = base.open_store
+
+        def warn(*given: Any) -> Any:
+            with warnings.catch_warnings():
+                warnings.simplefilter("default")
+                warnings.warn("a\x1b[31mb\nc", UserWarning, stacklevel=1)
+            return real(*given)
+
+        fill()
+        monkeypatch.setattr(base, "open_store", warn)
+        code, _, err = run("info", "r.smem")
+        assert (code, err) == (0, "stablemem: a\\x1b[31mb\\nc\n")
+
+    def test_no_message_is_longer_than_a_screen(self, run: Run) -> None:
+        with MemoryRegion("r.smem") as region:
+            for number in range(40):
+                region.buffer(f"{number}" * 20_000, "bytes")
+        code, _, err = run("head", "r.smem", "--name", "n" * 60_000)
+        assert (code, len(err) < 2000) == (2, True)
+        assert "30 more; choose one with --name" in err
+        code, _, err = run("get", "r.smem", "9" * 6000)
+        assert (code, len(err) < 2000) == (2, True)
 
     def test_the_reader_of_the_output_leaves(self, tmp_path: Path) -> None:
         path = fill(str(tmp_path / "r.smem"), [b"x" * 100] * 5000)

@@ -1,24 +1,33 @@
 """What all commands share: the group, what errors become, and how a region is opened and named.
 
 Exit codes: 0 good; 1 the region is damaged; 2 wrong usage, or something only the user can put right;
-130 interrupted.
+3 a fault of stablemem's own; 130 interrupted.
 """
 
 import errno
 import os
 import sys
+import traceback
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
+from itertools import islice
 from reprlib import repr as shortened
+from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 
 from .. import COMPILED, __version__
 from .._core.catalog import MAIN
 from .._core.opening import open_store
+from .._core.sequence import BufferIterator, ListCore
 from .._core.store import Store
+from ..blobify import Bytes, resolve
+from ..blobify.registry import BUILT_INS
 from ..errors import CorruptRegionError, NotARegionError, RegionLockedError, StableMemoryError
 from ..layout import FORMAT
+from .printing import echo, listed, printable, shown_name
 
 __all__ = [
     "AHEAD",
@@ -28,14 +37,15 @@ __all__ = [
     "blobifies",
     "commands",
     "counted",
+    "each",
+    "list_of",
     "name_option",
     "open_region",
-    "printable",
     "region_argument",
     "run",
 ]
 
-GOOD, DAMAGED, REFUSED, INTERRUPTED = 0, 1, 2, 130
+GOOD, DAMAGED, REFUSED, FAULTY, INTERRUPTED = 0, 1, 2, 3, 130
 
 AHEAD = "at the end of the file, for the next commits"
 
@@ -45,10 +55,21 @@ ENGINE = "compiled" if COMPILED else "interpreted"
 # -- errors, and how they end ------------------------------------------------------------------------
 
 
-def _say(message: str, error: BaseException) -> None:
-    """Write a message in one line, and behind it what notes the error has."""
-    line = "; ".join([f"stablemem: {message}", *getattr(error, "__notes__", [])])
-    click.echo(printable(line), err=True)
+MOST = 1600
+"""Letters of a message; what has more is no message."""
+
+
+def _say(message: str, error: BaseException | None = None) -> None:
+    """Write a message and the error's notes in one line; the middle of a long one is left out."""
+    line = printable("; ".join([f"stablemem: {message}", *getattr(error, "__notes__", [])]))
+    if len(line) > MOST:
+        line = f"{line[: MOST // 2]} ... {line[-MOST // 2 :]}"
+    echo(line, err=True)
+
+
+def _warned(message: Warning | str, *_: object) -> None:
+    """Write a warning as any other message."""
+    _say(str(message))
 
 
 _REMEDIES = {
@@ -107,6 +128,17 @@ class _Commands(click.Group):
         except StableMemoryError as error:
             _say(_reason(error), error)
             return REFUSED
+        except MemoryError as error:
+            _say("there is not enough memory for it: close other programs, or ask for less at once", error)
+            return REFUSED
+        except (click.ClickException, click.exceptions.Exit, click.Abort, OSError):
+            raise
+        except Exception as error:  # noqa: BLE001 - its text may hold what is in the file
+            echo(
+                "stablemem: this is a fault of stablemem itself; please report it with what follows", err=True
+            )
+            click.echo(printable("".join(traceback.format_exception(error)), "\n"), err=True, nl=False)
+            return FAULTY
         return code or GOOD
 
 
@@ -119,6 +151,13 @@ def run(arguments: Sequence[str] | None = None) -> int:
         reconfigure = getattr(stream, "reconfigure", None)
         if reconfigure is not None:
             reconfigure(errors="backslashreplace")
+    with warnings.catch_warnings():
+        warnings.showwarning = _warned  # type: ignore[assignment]
+        return _run(arguments)
+
+
+def _run(arguments: Sequence[str] | None) -> int:
+    """Run a command, and turn what click and the system raise into a message and an exit code."""
     try:
         code = commands.main(arguments, prog_name="stablemem", standalone_mode=False)
     except click.exceptions.NoArgsIsHelpError as error:
@@ -154,7 +193,13 @@ def commands() -> None:
 
 # -- what commands take and say ----------------------------------------------------------------------
 
-region_argument = click.argument("path", metavar="REGION")
+
+def _files(_context: click.Context, _argument: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Let the shell complete the name of a file."""
+    return [CompletionItem(incomplete, type="file")]
+
+
+region_argument = click.argument("path", metavar="REGION", shell_complete=_files)
 
 
 def _checked_name(_context: click.Context, _option: click.Parameter, name: str) -> str:
@@ -192,11 +237,33 @@ def blobifies(store: Store) -> dict[str, str]:
     return {name: entry.blobify for name, entry in sorted(store.entries.items())}
 
 
-def printable(text: str, kept: str = "") -> str:
-    """Return text without what would move a terminal's cursor or change its state."""
-    return "".join(
-        letter if letter.isprintable() or letter in kept else ascii(letter)[1:-1] for letter in text
-    )
+def list_of(store: Store, name: str, raw: bool = False) -> ListCore:
+    """Return a list of the region, of blobs if they are wanted raw or its Blobify is somebody's own."""
+    entry = store.entries.get(name)
+    if entry is None:
+        there = listed(list(blobifies(store)))
+        remedy = f"there is {there}; choose one with --name" if there else "`stablemem import` makes one"
+        raise click.ClickException(f"{store.path} has no list {shown_name(name)}: {remedy}")
+    if raw or entry.blobify not in BUILT_INS:
+        return ListCore(store, name, Bytes())
+    return ListCore(store, name, resolve(None, (entry.blobify, entry.options)))
+
+
+def each(values: ListCore, positions: range) -> Iterator[Any]:
+    """Yield the values at some positions: many at once, and up to the first that is damaged."""
+    done = 0
+    if positions.step == 1 and len(positions) > 1:
+        try:
+            for value in islice(BufferIterator(values, positions.start, 1), len(positions)):
+                yield value
+                done += 1
+        except CorruptRegionError:
+            # One of those that were read together: those before it can be read alone.
+            pass
+        else:
+            return
+    for position in positions[done:]:
+        yield values[position]
 
 
 def counted(number: int, noun: str) -> str:

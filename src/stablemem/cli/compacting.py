@@ -8,6 +8,7 @@ import click
 from .._core.opening import open_store
 from ..layout import MAX_ADDRESS
 from .base import GOOD, commands, counted, region_argument
+from .printing import echo
 
 __all__: list[str] = []
 
@@ -39,7 +40,7 @@ def compact(path: str, max_bytes: int, timeout: float) -> int:
             click.echo("\r\033[K", nl=False, err=True)
         store.close()
     length = store.slot.length
-    click.echo(
+    echo(
         f"{path}: {counted(gained, 'byte')} shorter, {length:,} in use or to be used again "
         f"({time.monotonic() - begin:.1f} s)"
     )

@@ -16,6 +16,7 @@ from ..blobify import Blobify, Bytes, Msgpack, Text, describe
 from ..errors import BlobifyError
 from ..memory_buffer import MemoryBuffer
 from .base import GOOD, blobifies, commands, counted, name_option, open_region, region_argument
+from .printing import echo
 
 __all__: list[str] = []
 
@@ -285,7 +286,7 @@ def import_(path: str, inputs: Sequence[str], name: str, encoding: str | None, j
         f"from {counted(len(inputs), 'input')} into {path}"
     )
     try:
-        click.echo(done)
+        echo(done)
     except OSError as error:
         error.add_note(done)
         raise

@@ -5,7 +5,8 @@ import os
 import shutil
 import sys
 import time
-from typing import Any
+from collections.abc import Iterator, Sequence
+from itertools import repeat
 
 import click
 
@@ -14,8 +15,7 @@ from .._core.census import IN_USE, census
 from .._core.sequence import ListCore
 from .._core.store import Store
 from .._core.verify import verify as verify_store
-from ..blobify import Bytes, Text, resolve
-from ..blobify.registry import BUILT_INS
+from ..blobify import Text
 from ..errors import CorruptRegionError
 from ..layout import FORMAT, INLINE_SIZE
 from .base import (
@@ -23,61 +23,47 @@ from .base import (
     DAMAGED,
     ENGINE,
     GOOD,
-    blobifies,
     commands,
     counted,
+    each,
+    list_of,
     name_option,
     open_region,
-    printable,
     region_argument,
 )
+from .positions import parsed, selected
+from .printing import cut, echo, print_lines, printable, shown_name, spelled, to_terminal
 
 __all__: list[str] = []
 
-
-def _values(store: Store, name: str, raw: bool = False) -> ListCore:
-    """Return a list of the region, of blobs if they are wanted raw or its Blobify is somebody's own."""
-    entry = store.entries.get(name)
-    if entry is None:
-        there = ", ".join(blobifies(store))
-        remedy = f"there is {there}; choose one with --name" if there else "`stablemem import` makes one"
-        raise click.ClickException(f"{store.path} has no list {name!r}: {remedy}")
-    if raw or entry.blobify not in BUILT_INS:
-        return ListCore(store, name, Bytes())
-    blobify = resolve(None, (entry.blobify, entry.options))
-    return ListCore(store, name, blobify)
+SHOWN_NUMBERS = 4
+"""Integers of a root that ``info`` prints."""
 
 
-def _text(value: Any, text: bool) -> str:
-    """Return a value as a person reads it: bytes and text as they are, other values as JSON or Python."""
-    if isinstance(value, bytes):
-        return value.decode("utf-8", "backslashreplace")
-    if text:
-        return str(value)
-    try:
-        spelled = json.dumps(value, ensure_ascii=False)
-        if json.loads(spelled) == value:
-            return spelled
-    except (TypeError, ValueError):
-        pass
-    return repr(value)
+def _lines(values: ListCore, positions: range, text: bool, prefixed: bool) -> Iterator[str]:
+    """Yield values, a line each, cut to the terminal's width if there is one.
 
-
-def _show(values: ListCore, positions: range, text: bool) -> None:
-    """Print positions and values, a line each, cut to the terminal's width if there is one."""
-    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 0
+    Args:
+        values: the list.
+        positions: which of them.
+        text: whether the list is one of text.
+        prefixed: whether each line begins with the index.
+    """
+    width = shutil.get_terminal_size().columns if to_terminal() else 0
     digits = len(str(positions[-1])) if positions else 0
-    for position in positions:
-        value = values[position]
-        if width and isinstance(value, bytes | str):
-            value = value[: 4 * width]
-        line = f"{position:>{digits}}  {printable(_text(value, text))}"
+    for position, value in zip(positions, each(values, positions), strict=True):
+        # What has no room is not even made printable.
+        short = value[: 4 * width] if width and isinstance(value, bytes | str) else value
+        line = spelled(short, text)
         if width:
-            from rich.cells import cell_len, set_cell_size
+            line = printable(line[: 4 * width])
+        if prefixed:
+            line = f"{position:>{digits}}  {line}"
+        yield cut(line, width) if width else line
 
-            if cell_len(line) > width:
-                line = set_cell_size(line, width - 3) + "..."
-        click.echo(line)
+
+def _is_text(store: Store, name: str) -> bool:
+    return store.entries[name].blobify == Text.name
 
 
 @commands.command()
@@ -87,7 +73,7 @@ def info(path: str, as_json: bool) -> None:
     """Print what a region holds, and what its bytes are used for."""
     with open_region(path) as store:
         found = census(store, store.slot.length)
-        entries = sorted(store.entries.items())
+        entries, roots = sorted(store.entries.items()), sorted(store.roots.items())
     used = sum(found.total(use) for use in IN_USE)
     free, limbo = found.total("free"), found.total("limbo")
     if as_json:
@@ -100,6 +86,7 @@ def info(path: str, as_json: bool) -> None:
             "lists": [
                 {"name": name, "values": entry.tree[3], "blobify": entry.blobify} for name, entry in entries
             ],
+            "roots": dict(roots),
             "file_bytes": found.length + found.ahead,
             "used_bytes": used,
             "free_bytes": free,
@@ -107,14 +94,17 @@ def info(path: str, as_json: bool) -> None:
         }
         click.echo(json.dumps(said, indent=2))
         return
-    click.echo(path)
-    click.echo(f"  format   {FORMAT} (unstable), read by stablemem {__version__} {ENGINE}")
-    click.echo(f"  commit   {found.transaction}")
+    echo(path)
+    echo(f"  format   {FORMAT} (unstable), read by stablemem {__version__} {ENGINE}")
+    echo(f"  commit   {found.transaction}")
     for name, entry in entries:
         values = counted(entry.tree[3], "value")
-        click.echo(f"  list     {printable(name)}: {values}, blobify {printable(entry.blobify)}")
+        echo(f"  list     {name}: {values}, blobify {entry.blobify}")
     if not entries:
-        click.echo("  list     none yet")
+        echo("  list     none yet")
+    for name, numbers in roots:
+        more = f" and {len(numbers) - SHOWN_NUMBERS:,} more" if len(numbers) > SHOWN_NUMBERS else ""
+        echo(f"  root     {name}: {', '.join(map(str, numbers[:SHOWN_NUMBERS]))}{more}")
     _table(
         [
             ("file", found.length + found.ahead, ""),
@@ -130,64 +120,87 @@ def _table(rows: list[tuple[str, int, str]]) -> None:
     """Print byte counts below each other."""
     digits = max(len(f"{size:,}") for _, size, _ in rows)
     for label, size, remark in rows:
-        click.echo(f"  {label:<7}  {size:>{digits},} bytes{remark and f'  ({remark})'}")
+        echo(f"  {label:<7}  {size:>{digits},} bytes{remark and f'  ({remark})'}")
+
+
+def _choices(
+    _context: click.Context, _argument: click.Parameter, written: Sequence[str]
+) -> list[int | slice]:  # fmt: skip
+    return [parsed(one) for one in written]
 
 
 @commands.command(context_settings={"ignore_unknown_options": True})
 @region_argument
-@click.argument("index", type=int)
+@click.argument("choices", metavar="INDEX...", nargs=-1, required=True, callback=_choices)
 @name_option
-@click.option("--raw", is_flag=True, help="Write the value's bytes as they are in the file, nothing else.")
-def get(path: str, index: int, name: str, raw: bool) -> None:
-    r"""Print the value at INDEX; -1 is the last.
+@click.option(
+    "--raw", is_flag=True,
+    help="Write the bytes as they are in the file, nothing between or after them (a terminal gets escapes).",
+)  # fmt: skip
+def get(path: str, choices: Sequence[int | slice], name: str, raw: bool) -> None:
+    r"""Print the values at each INDEX, a line each.
 
+    INDEX is a number, where -1 is the last value, or a slice as in Python: START:STOP or START:STOP:STEP.
     Bytes are shown as UTF-8, what is not UTF-8 as \xNN; values that are not bytes or text, as JSON
     where that says all, else as Python writes them.
     """
     with open_region(path) as store:
-        values = _values(store, name, raw)
-        try:
-            value = values[index]
-        except IndexError:
-            last = len(values) - 1
-            remedy = f"; give 0 to {last}, or -{last + 1} to -1" if values else ""
-            raise click.ClickException(
-                f"{path} has {counted(last + 1, 'value')} in {name!r}: there is no index {index}{remedy}"
-            ) from None
-        text = blobifies(store)[name] == Text.name
-    if raw:
-        sys.stdout.buffer.write(value)
-        return
-    shown = _text(value, text)
-    click.echo(printable(shown, "\n\t") if sys.stdout.isatty() else shown)
+        values = list_of(store, name, raw)
+        length = len(values)
+        asked: list[range] = []
+        for choice in choices:
+            positions = selected(choice, length)
+            if positions is None:
+                remedy = f"; give 0 to {length - 1}, or -{length} to -1" if length else ""
+                raise click.ClickException(
+                    f"{path} has {counted(length, 'value')} in {shown_name(name)}: there is no index "
+                    f"{choice}{remedy}"
+                )
+            asked.append(positions)
+        found = (value for positions in asked for value in each(values, positions))
+        if not raw:
+            print_lines(
+                (spelled(value, text) for value, text in zip(found, repeat(_is_text(store, name)))),
+                "\n\t" if to_terminal() else None,
+            )
+            return
+        for blob in found:
+            if to_terminal():
+                click.echo(printable(blob.decode("utf-8", "backslashreplace"), "\n\t"), nl=False)
+            else:
+                sys.stdout.buffer.write(blob)
 
 
 _count = click.option(
     "-n", "count", default=10, show_default=True, type=click.IntRange(min=0), help="How many values."
 )
+_bare = click.option("--values", "bare", is_flag=True, help="Print the values without their indices.")
 
 
 @commands.command()
 @region_argument
 @_count
+@_bare
 @name_option
-def head(path: str, count: int, name: str) -> None:
+def head(path: str, count: int, bare: bool, name: str) -> None:
     """Print the first values, each with its index."""
     with open_region(path) as store:
-        values = _values(store, name)
-        _show(values, range(len(values))[:count], blobifies(store)[name] == Text.name)
+        values = list_of(store, name)
+        print_lines(_lines(values, range(len(values))[:count], _is_text(store, name), not bare))
 
 
 @commands.command()
 @region_argument
 @_count
+@_bare
 @name_option
-def tail(path: str, count: int, name: str) -> None:
+def tail(path: str, count: int, bare: bool, name: str) -> None:
     """Print the last values, each with its index."""
     with open_region(path) as store:
-        values = _values(store, name)
+        values = list_of(store, name)
         length = len(values)
-        _show(values, range(max(0, length - count), length), blobifies(store)[name] == Text.name)
+        positions = range(max(0, length - count), length)
+        print_lines(_lines(values, positions, _is_text(store, name), not bare))
 
 
 @commands.command()
@@ -204,14 +217,15 @@ def verify(path: str) -> int:
             dropped = store.header.dropped
             file_bytes = os.path.getsize(path)
     except CorruptRegionError as error:
-        click.echo(f"{path}: DAMAGED, and cannot be opened: restore it from a copy\n  {error.fault}")
+        echo(f"{path}: DAMAGED, and cannot be opened: restore it from a copy")
+        echo(f"  {error.fault}")
         return DAMAGED
     seconds = time.perf_counter() - started
     state = "DAMAGED" if report.faults else "sound"
-    click.echo(f"{path}: {state} as of commit {report.transaction}, in {seconds:.2f} s")
+    echo(f"{path}: {state} as of commit {report.transaction}, in {seconds:.2f} s")
     for name, length in report.lists.items():
-        click.echo(f"  list     {printable(name)}: {counted(length, 'value')}")
-    click.echo(
+        echo(f"  list     {name}: {counted(length, 'value')}")
+    echo(
         f"  checked  {counted(report.nodes, 'node')} and {counted(report.blobs, 'blob')} "
         f"(values of more than {INLINE_SIZE} bytes)"
     )
@@ -221,6 +235,8 @@ def verify(path: str) -> int:
         ("catalog", report.catalog_bytes, ""),
         ("nodes", report.node_bytes, ""),
         ("blobs", report.blob_bytes, ""),
+        ("raw", report.raw_bytes, ""),
+        ("patches", report.patch_bytes, ""),
         ("free", report.free_bytes, ""),
         ("limbo", report.limbo_bytes, ""),
     ]
@@ -228,7 +244,7 @@ def verify(path: str) -> int:
     _table([*parts, ("file", file_bytes, "")])
     for number, why in sorted(dropped.items()):
         if why != "empty":
-            click.echo(f"  note     header slot {number} is not used: {printable(why)}")
+            echo(f"  note     header slot {number} is not used: {why}")
     for fault in report.faults:
-        click.echo(f"  fault    {printable(fault)}")
+        echo(f"  fault    {fault}")
     return DAMAGED if report.faults else GOOD

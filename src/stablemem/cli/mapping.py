@@ -13,7 +13,8 @@ import click
 
 from .._core.census import IN_USE, USES, Census, cell_size, census
 from ..plot import draw
-from .base import AHEAD, GOOD, commands, counted, open_region, printable, region_argument
+from .base import AHEAD, GOOD, commands, counted, open_region, region_argument
+from .printing import echo, printable
 
 __all__: list[str] = []
 
@@ -52,9 +53,9 @@ def map_(path: str, width: int | None, rows: int | None, png: str | None, as_jso
             raise click.UsageError("--png and --json exclude each other.")
         if not png.lower().endswith(".png"):
             # A region named by mistake must not be written over.
-            raise click.UsageError(f"the name of a PNG file ends in .png, not as {printable(png)}.")
+            raise click.UsageError(f"the name of a PNG file ends in .png, not as {png}.")
         if os.path.exists(png) and os.path.exists(path) and os.path.samefile(png, path):
-            raise click.UsageError(f"{printable(path)} cannot be drawn into itself.")
+            raise click.UsageError(f"{path} cannot be drawn into itself.")
     with open_region(path) as store:
         length = store.slot.length
         if png is not None:
@@ -64,9 +65,8 @@ def map_(path: str, width: int | None, rows: int | None, png: str | None, as_jso
         found = census(store, cell_size(length, width * rows))
     if png is not None:
         _write(png, _png(found, path, width))
-        click.echo(
-            f"drew {printable(path)} as of commit {found.transaction}, {counted(found.cell, 'byte')} a cell, "
-            f"into {printable(png)}"
+        echo(
+            f"drew {path} as of commit {found.transaction}, {counted(found.cell, 'byte')} a cell, into {png}"
         )
     elif as_json:
         said = {
