@@ -26,11 +26,11 @@ __all__ = [
 
 
 class StableMemoryError(Exception):
-    """Base of every exception that stablemem defines."""
+    """The base class of all exceptions that stablemem defines."""
 
 
 class NotARegionError(StableMemoryError):
-    """The file is not a region: it is empty, or something else's."""
+    """The file is not a region: it is empty, or another program wrote it."""
 
 
 class VersionError(StableMemoryError):
@@ -38,12 +38,12 @@ class VersionError(StableMemoryError):
 
 
 class CorruptRegionError(StableMemoryError):
-    """The bytes at an address are not what the structure that points there expects.
+    """The file is damaged: the bytes at an address are not the expected ones.
 
     Attributes:
-        address: byte offset in the region where the damage was met.
-        expected: what should have been there.
-        found: what was there.
+        address: byte offset of the damage in the region.
+        expected: a description of the bytes that should be there.
+        found: a description of the bytes that are there.
     """
 
     def __init__(self, address: int, expected: object, found: object, path: str = "") -> None:
@@ -67,7 +67,7 @@ class CorruptRegionError(StableMemoryError):
 
 
 class BlobifyError(StableMemoryError):
-    """A value could not become a blob, or a blob not a value, or the file names another Blobify.
+    """A value cannot be stored, its bytes cannot be decoded, or the file needs another Blobify.
 
     Attributes:
         index: position of the value in the list or in the given iterable; None for a value given alone.
@@ -83,7 +83,7 @@ class BlobifyError(StableMemoryError):
 
 
 class RegionFullError(StableMemoryError, OSError):
-    """The region may not grow: the disk is full, or ``max_size`` is reached. Nothing committed was lost."""
+    """The disk is full, or ``max_size`` is reached. Nothing that was committed is lost."""
 
     def __init__(self, message: str, path: str | None = None) -> None:
         self.message = message
@@ -121,12 +121,12 @@ class RegionLockedError(StableMemoryError, BlockingIOError):
 
 
 class RegionClosedError(StableMemoryError, ValueError):
-    """The handle is closed, or its process forked, or an earlier failed sync ended it."""
+    """The handle is closed: by you, because the process forked, or because a sync failed."""
 
 
 class ReadOnlyError(StableMemoryError, io.UnsupportedOperation):
-    """The handle only reads: it is a snapshot, or was opened with mode 'r', or lives in a forked child."""
+    """The handle is for reading only: a snapshot, one opened with mode 'r', or one in a forked child."""
 
 
 class BlockError(StableMemoryError, ValueError):
-    """A block is not what the call needs: freed twice, overlapping, not raw, or out of range."""
+    """A block cannot be used: it was freed, overlaps free space, is not raw, or is outside the region."""

@@ -51,32 +51,34 @@ class BufferOptions(RegionOptions, total=False):
 
 
 class MemoryBuffer(BeyondList[T]):
-    """A list that lives in a file: larger than memory, open at once, safe against crashes.
+    """A list that lives in a file. It may be larger than memory, opens at once, and is safe from crashes.
 
-    Nothing is kept before ``commit()``, the end of ``with``, or ``close()``. A value returned is a copy:
-    changing it does not change the list.
+    Changes reach the file only when you call ``commit()`` or ``close()``, or when the ``with`` block ends
+    normally. A value that the list returns is a copy: changing the copy does not change the list.
 
     Args:
         source: the file's path; None for a list in memory; or a MemoryRegion that is open.
-        mode: as for MemoryRegion; "r" reads a snapshot and is never in anybody's way.
+        mode: as for MemoryRegion. "r" opens a snapshot: it never blocks a writer and is never blocked.
         name: which list of the region.
-        blobify: how values become bytes: an instance, a class, or a name such as "text"; None takes
-            what the file says, and Msgpack for a new list.
-        autocommit, commit_every, sync, checksums, timeout: as for MemoryRegion; not with one that is open
-            already, which has its own.
+        blobify: how values become bytes: an instance, a class, or a name such as "text". None takes the one
+            that the file records, and Msgpack for a new list.
+        autocommit, commit_every, sync, checksums, timeout: as for MemoryRegion. A region that is open already
+            has its own settings, and they may not be given with it.
         maxlen: how many values to keep, the newest, as ``collections.deque`` does: ``append``, ``extend``
             and slice assignment drop the first ones, ``appendleft`` and ``extendleft`` the last;
             ``insert`` into a full list is an IndexError. Holds for this handle and is not stored; what is
             there already stays until the next addition. The attribute ``maxlen`` changes it.
         region_options: ``max_size``, ``on_low_space``, ``low_space``, ``fit``, as for MemoryRegion; not with
-            one that is open already.
+            a region that is open already.
 
     Raises:
         FileNotFoundError, FileExistsError, IsADirectoryError, PermissionError: as ``open`` does.
-        NotARegionError, VersionError, CorruptRegionError: what the file is instead.
+        NotARegionError: stablemem did not write the file.
+        VersionError: the file has a format that this version does not read.
+        CorruptRegionError: the file is damaged.
         RegionLockedError: another handle has it open for writing.
         BlobifyError: the list was written with another Blobify.
-        KeyError: a list of this name is not there, and the region is open for reading only.
+        KeyError: there is no list of this name, and the region is open for reading only.
 
     >>> events = MemoryBuffer()
     >>> events.append({"user": 7, "action": "login"})
@@ -296,7 +298,7 @@ class MemoryBuffer(BeyondList[T]):
         mode: str = "a",
         **options: Any,
     ) -> "MemoryBuffer[V]":
-        """Return a list with a value added at its end ``n`` times, committed; it is encoded once.
+        """Return a list with a value added at its end ``n`` times, committed. The value is encoded once.
 
         >>> MemoryBuffer.filled(3, "x")
         MemoryBuffer(['x', 'x', 'x'])
@@ -317,9 +319,9 @@ class MemoryBuffer(BeyondList[T]):
         return self
 
     def copy(self) -> "MemoryBuffer[T]":
-        """Return a list in memory of the same values, Blobify and ``maxlen``. O(n); blobs are not decoded.
+        """Return a list in memory with the same values, Blobify and ``maxlen``. O(n), without decoding.
 
-        All values, also where they are more than ``maxlen``: they stay until the next addition, as here.
+        The copy has all values, even if they are more than ``maxlen``. They stay until the next addition.
 
         >>> letters = MemoryBuffer.from_iterable("ab")
         >>> other = letters.copy(); other.append("c"); letters, other
@@ -351,29 +353,29 @@ class MemoryBuffer(BeyondList[T]):
     def sort(self, *, reverse: bool = False, by_blob: Literal[True]) -> None: ...
 
     def sort(self, *, key: Any = None, reverse: bool = False, by_blob: bool = False) -> None:
-        """Put the values in ascending order, as ``list.sort`` does: stable, by ``<`` alone.
+        """Put the values in ascending order, as ``list.sort`` does: stable, and using ``<`` only.
 
-        Pointers are permuted; no value is moved or written again. If ``key`` or a comparison raises, the
-        list is as it was. Reading the list is allowed meanwhile, and finds it as it was.
+        Only pointers move; no value is written again. If ``key`` or a comparison raises, the list is as it
+        was. ``key`` and comparisons may read the list, and find it as it was.
 
-        O(n log n) comparisons, fewer in a list that is partly in order; if it is in order altogether,
-        nothing is changed. What fits into some 256 MiB when decoded is sorted in memory. A longer list is
-        sorted in runs of that size, merged by way of temporary files in ``tempfile.gettempdir()``: as
-        many bytes as its blobs, plus 32 a value. Each value is decoded, and ``key`` called for it,
-        twice then, or once more for every 256-fold of runs.
+        O(n log n) comparisons, fewer if the list is partly in order. If it is in order already, nothing is
+        changed. A list of up to about 256 MiB, decoded, is sorted in memory. A longer list is sorted in parts
+        of that size, which are merged through temporary files in ``tempfile.gettempdir()``. The files take as
+        many bytes as the values, plus 32 for each value. Each value is then decoded, and ``key`` called for
+        it, at least twice.
 
         Args:
-            key: what to compare by, called with each value.
-            reverse: whether the greatest comes first; equal values keep their order also then.
-            by_blob: compare the blobs, without decoding, as is done anyway without ``key`` where the
-                Blobify keeps order. Another Blobify is an error.
+            key: called with each value; its results are compared.
+            reverse: whether the greatest comes first. Equal values keep their order in any case.
+            by_blob: compare the bytes of the values, without decoding. Without ``key`` this is done anyway if
+                the Blobify says ``order_preserving``.
 
         Raises:
-            TypeError: two values cannot be compared; or ``by_blob`` with ``key``, or with a Blobify that
-                does not say ``order_preserving``.
-            ValueError: ``key`` or a comparison has changed the list; what it did stays, nothing is sorted.
-            OSError: no room for the temporary files, or the disk failed; in the latter case the
-                uncommitted changes were rolled back.
+            TypeError: two values cannot be compared; or ``by_blob`` was given with ``key``, or for a Blobify
+                that does not say ``order_preserving``.
+            ValueError: ``key`` or a comparison changed the list. Its changes stay, and nothing is sorted.
+            OSError: there is no room for the temporary files; or the disk failed, and all uncommitted changes
+                were rolled back.
 
         >>> words = MemoryBuffer.from_iterable(["pear", "fig", "apple"], blobify="text")
         >>> words.sort()
@@ -390,34 +392,34 @@ class MemoryBuffer(BeyondList[T]):
 
     @property
     def region(self) -> MemoryRegion:
-        """The region it lives in."""
+        """The region that the list is in."""
         return self._region
 
     @property
     def name(self) -> str:
-        """Its name in the region."""
+        """The name of the list in its region."""
         name: str = self._name
         return name
 
     @property
     def blobify(self) -> Blobify[T]:
-        """What makes blobs of its values."""
+        """The object that turns values into bytes and back."""
         chosen: Blobify[T] = self._blobify
         return chosen
 
     @property
     def path(self) -> str:
-        """The file's path, empty for memory."""
+        """The path of the file; empty for a list in memory."""
         return self._region.path
 
     @property
     def mode(self) -> str:
-        """The mode it was opened in; "r" for snapshots and in forked children."""
+        """The mode that the list was opened with; "r" for snapshots and in forked children."""
         return self._region.mode
 
     @property
     def closed(self) -> bool:
-        """Whether it was closed, or its region."""
+        """Whether the list or its region was closed."""
         return self._detached or self._region.closed
 
     @recursive_repr("MemoryBuffer([...])")
@@ -442,10 +444,11 @@ class MemoryBuffer(BeyondList[T]):
         return self._region
 
     def commit(self, sync: bool | None = None) -> None:
-        """Make all changes since the last commit one atomic step, over all lists of the region.
+        """Make all changes since the last commit part of the file: one atomic step for all lists of a region.
 
         Args:
-            sync: False returns before the step survives a power cut; None takes what it was opened with.
+            sync: True waits until the commit is safe from power cuts. False does not wait. None takes the
+                setting that the list was opened with.
 
         Raises:
             OSError: the disk failed or is full; the changes were rolled back.
@@ -453,11 +456,13 @@ class MemoryBuffer(BeyondList[T]):
         self._live_region().commit(sync)
 
     def rollback(self) -> None:
-        """Forget all changes since the last commit."""
+        """Undo all changes since the last commit."""
         self._live_region().rollback()
 
     def transaction(self) -> AbstractContextManager[None]:
-        """Return a context that commits at its end, and rolls back if an exception leaves it.
+        """Return a context that commits at its end. If an exception leaves it, its changes are undone.
+
+        Do not ``await`` or ``yield`` inside the context, and leave it before you close the list.
 
         >>> numbers = MemoryBuffer.from_iterable([1, 2, 3])
         >>> with numbers.transaction():
@@ -469,7 +474,7 @@ class MemoryBuffer(BeyondList[T]):
         return self._live_region().transaction()
 
     def snapshot(self) -> "MemoryBuffer[T]":
-        """Return a read-only list that stays at the last commit, whatever is written meanwhile."""
+        """Return a read-only list that stays at the last commit while others write."""
         region = self._live_region().snapshot()
         try:
             other: MemoryBuffer[T] = MemoryBuffer.__new__(MemoryBuffer)
@@ -481,7 +486,7 @@ class MemoryBuffer(BeyondList[T]):
         return other
 
     def refresh(self) -> bool:
-        """Move a read-only list to the newest commit; return whether there was one."""
+        """Move a read-only list to the newest commit. Return whether there was a newer one."""
         return self._live_region().refresh()
 
     def compact(
@@ -491,15 +496,18 @@ class MemoryBuffer(BeyondList[T]):
         return self._live_region().compact(max_bytes=max_bytes, progress=progress)
 
     def verify(self) -> Report:
-        """Prove that the last commit of the whole region is sound; see MemoryRegion.verify."""
+        """Check everything in the last commit of the whole region; see MemoryRegion.verify."""
         return self._live_region().verify()
 
     def stats(self) -> Stats:
-        """Return what is where in the region."""
+        """Return how the bytes of the region are used; see MemoryRegion.stats."""
         return self._live_region().stats()
 
     def close(self) -> None:
-        """Commit, synced, and let go of the file. A list on a given region only detaches from it."""
+        """Commit, wait for the disk, and release the file.
+
+        If the list was opened with a region, only the list is closed, and nothing is committed.
+        """
         if self._owner:
             self._region.close()
         self._detached = True

@@ -32,31 +32,32 @@ LEAST_SIZE = 1 << 18
 
 @dataclass(frozen=True)
 class Stats:
-    """What is where in a region: as a writer knows it, else as of the commit a reader stands on.
+    """How the bytes of a region are used.
 
-    The file is what is used, free and in limbo, and perhaps something behind that has no meaning.
+    A writer's figures include its uncommitted changes. A reader's are those of its commit. Used, free and
+    limbo bytes together make the region; the file may have more bytes at its end, without meaning.
 
     Attributes:
-        path: the file, empty for memory.
+        path: the file; empty for a region in memory.
         transaction: number of the last commit.
         lists: number of values in each list, by name, uncommitted changes included.
-        changes: changes since the last commit.
+        changes: number of changes since the last commit.
         file_bytes: length of the file.
-        disk_bytes: what the file takes on the disk, holes not counted.
-        used_bytes: bytes that hold something: header, log, nodes, blobs, raw blocks.
-        raw_bytes: those of them in raw blocks.
-        free_bytes: bytes that may be used again.
-        limbo_bytes: bytes freed that an older state can still reach.
+        disk_bytes: bytes that the file takes on the disk, without its holes.
+        used_bytes: bytes in use: header, log, index, values, raw blocks.
+        raw_bytes: the part of ``used_bytes`` in raw blocks.
+        free_bytes: bytes that may be used again now.
+        limbo_bytes: bytes that were freed, but that an older commit or a snapshot still uses.
         free_blocks: number of free blocks.
         largest_free: bytes of the largest free block.
         fragmentation: share of the free bytes that are not in the largest free block, from 0 to 1.
-        reclaimable_bytes: by how much ``compact()`` could make the file shorter, about, beside the snapshots
-            that are open, if values fit into the holes there are.
-        oldest_snapshot: number of the oldest commit that a snapshot, here or in another process, is open on;
-            None without one.
-        held_bytes: bytes in limbo that would be free but for snapshots.
-        written_bytes: bytes that the last commit of this handle wrote, 0 before one.
-        written_runs: the number of pieces they were written in.
+        reclaimable_bytes: about how much shorter ``compact()`` could make the file now, with the snapshots
+            that are open.
+        oldest_snapshot: number of the oldest commit on which a snapshot is open, in this process or another;
+            None if there is no snapshot.
+        held_bytes: bytes in limbo that would be free if there were no snapshots.
+        written_bytes: bytes that the last commit of this handle wrote; 0 before the first.
+        written_runs: number of pieces in which they were written.
     """
 
     path: str
@@ -80,7 +81,7 @@ class Stats:
 
 
 class RegionOptions(TypedDict, total=False):
-    """How a region uses its room; MemoryRegion says what each means."""
+    """The options of a region about its space; see MemoryRegion."""
 
     fit: Literal["first", "best"]
     max_size: int | None
@@ -89,34 +90,39 @@ class RegionOptions(TypedDict, total=False):
 
 
 class MemoryRegion(RawBlocks):
-    """A file (or anonymous memory) that holds blocks and lists, with one commit over all of them.
+    """A file, or memory, that holds lists and raw blocks. One commit covers all of them.
 
     Args:
-        source: the file's path; None for memory.
-        mode: "r" reads a snapshot of the last commit; "r+" opens an existing region for writing; "a"
-            does too and creates a missing one; "x" creates one and fails if it exists; "w" puts a new
-            one in its place.
-        fit: which free block is allocated from: "first", the lowest that is large enough, or "best", the
-            smallest, the lowest of equals. Best fit needs a second tree in memory, and more time; which of
-            them leaves less unused depends on the sizes. No property of the file: each opening chooses.
-        timeout: seconds to wait while another handle writes.
-        autocommit: whether every call that changes something commits, at its end.
-        commit_every: changes (int) after which a call commits, or seconds (float or timedelta) after the
-            first uncommitted change at which a thread in the background does; never within a transaction
-            block, or between the values of one call. None leaves it to ``commit``.
+        source: the file's path; None for a region in memory.
+        mode: "r" reads a snapshot of the last commit. "r+" opens an existing region for writing. "a" also
+            creates a missing one. "x" creates one, and fails if the file exists. "w" replaces the file by a
+            new, empty region.
+        fit: which free block is used: "first" takes the lowest that is large enough, "best" the smallest that
+            is large enough. Best fit needs a second tree in memory, and more time. Which of the two leaves
+            less space unused depends on the sizes. The file does not record it: each opening chooses.
+        timeout: seconds to wait while another handle has the file open for writing.
+        autocommit: whether each call that changes something commits at its end.
+        commit_every: an int is a number of changes: the call that reaches it commits. A float or timedelta is
+            a time in seconds after the first uncommitted change: then a thread in the background commits.
+            Neither commits inside a transaction block, or in the middle of a call. With None, nothing is
+            committed until you call ``commit``.
         sync: whether commits survive a power cut; False makes them survive the process only, and the
             machine half a minute later.
         checksums: whether values are verified at each read.
-        max_size: bytes that the file may have; a change beyond is a RegionFullError, and the transaction is
-            rolled back. The last MiB of it, or a quarter, is kept for what deleting writes.
-        on_low_space: called with ``stats()`` after the call in which what is used reaches ``low_space`` of
-            max_size, or of what the disk has room for if that is less; after the next commit if the file does
-            not grow by it; once each time. It may change the region. What it raises, that call raises.
-        low_space: the share, from 0 to 1.
+        max_size: bytes that the file may have. A change that needs more raises RegionFullError, and the
+            transaction is rolled back. The last MiB of it, or the last quarter if that is less, is reserved
+            for deleting.
+        on_low_space: a function that is called with ``stats()`` when the used bytes reach ``low_space`` of
+            max_size, or of the room on the disk if that is less. It is called after the call that made the
+            file grow, or else after the next commit, once each time. It may change the region. An exception
+            from it is raised by that call.
+        low_space: a share, from 0 to 1.
 
     Raises:
         FileNotFoundError, FileExistsError, IsADirectoryError, PermissionError: as ``open`` does.
-        NotARegionError, VersionError, CorruptRegionError: what the file is instead.
+        NotARegionError: stablemem did not write the file.
+        VersionError: the file has a format that this version does not read.
+        CorruptRegionError: the file is damaged.
         RegionLockedError: another handle has it open for writing.
 
     >>> region = MemoryRegion()
@@ -188,22 +194,22 @@ class MemoryRegion(RawBlocks):
 
     @property
     def path(self) -> str:
-        """The file's path, empty for memory."""
+        """The path of the file; empty for a region in memory."""
         return self._store.path
 
     @property
     def mode(self) -> str:
-        """The mode it was opened in; "r" for snapshots and in forked children."""
+        """The mode that the region was opened with; "r" for snapshots and in forked children."""
         return self._mode if self._store.writable else "r"
 
     @property
     def closed(self) -> bool:
-        """Whether it was closed."""
+        """Whether the region was closed."""
         return self._store.closed
 
     @property
     def transaction_number(self) -> int:
-        """Number of the last commit, or of the one a snapshot stands on."""
+        """Number of the last commit; for a snapshot, of the commit that it shows."""
         return self._store.slot.transaction
 
     def __repr__(self) -> str:
@@ -231,23 +237,23 @@ class MemoryRegion(RawBlocks):
     def buffer(self, name: str, blobify: str | None = None) -> "MemoryBuffer[Any]": ...
 
     def buffer(self, name: str, blobify: Any = None) -> "MemoryBuffer[Any]":
-        """Return the list of a name, made with the next commit if it is new.
+        """Return the list with this name. If there is none, a new one is made with the next commit.
 
         Raises:
-            KeyError: there is none, and the region is open for reading only.
-            BlobifyError: it was written with another Blobify.
+            KeyError: there is no list with this name, and the region is open for reading only.
+            BlobifyError: the list was written with another Blobify.
         """
         from .memory_buffer import MemoryBuffer
 
         return MemoryBuffer(self, name=name, blobify=blobify)
 
     def drop(self, name: str) -> None:
-        """Delete a list and everything in it, with the next commit. O(n).
+        """Delete a list and all its values, with the next commit. O(n).
 
-        Its handles are closed, and stay so if the change is rolled back.
+        Open handles of the list are closed. They stay closed if the change is rolled back.
 
         Raises:
-            KeyError: there is none of this name.
+            KeyError: there is no list with this name.
         """
         self._store.require_open()
         self._store.require_writable()
@@ -265,11 +271,11 @@ class MemoryRegion(RawBlocks):
     # -- state ---------------------------------------------------------------------------------------
 
     def commit(self, sync: bool | None = None) -> None:
-        """Make all changes since the last commit one atomic step.
+        """Make all changes since the last commit part of the file, in one atomic step.
 
         Args:
-            sync: False returns before the step survives a power cut; None takes what the region was
-                opened with.
+            sync: True waits until the commit is safe from power cuts. False does not wait. None takes the
+                setting that the region was opened with.
 
         Raises:
             OSError: the disk failed or is full; the changes were rolled back.
@@ -277,22 +283,24 @@ class MemoryRegion(RawBlocks):
         self._store.commit(self._store.policy.sync if sync is None else sync)
 
     def rollback(self) -> None:
-        """Forget all changes since the last commit."""
+        """Undo all changes since the last commit."""
         self._store.rollback()
 
     def transaction(self) -> AbstractContextManager[None]:
-        """Return a context that commits at its end, and rolls back if an exception leaves it.
+        """Return a context that commits at its end. If an exception leaves it, its changes are undone.
 
-        Blocks nest: an inner one that an exception leaves is undone alone. Other threads' changes wait.
+        Contexts may be nested. An exception that leaves an inner one undoes only the changes of that one.
+        Changes of other threads wait for the end. Do not ``await`` or ``yield`` inside the context, and leave
+        it before you close the region.
         """
         return self._store.transaction(self._store.policy.sync)
 
     def snapshot(self) -> Self:
-        """Return a read-only region that stays at the last commit, whatever is written meanwhile."""
+        """Return a read-only region that stays at the last commit while others write."""
         return type(self)._of(self._store.snapshot(), "r")
 
     def refresh(self) -> bool:
-        """Move a read-only region to the newest commit; return whether there was one."""
+        """Move a read-only region to the newest commit. Return whether there was a newer one."""
         changed = self._store.refresh()
         if changed:
             for reference in self._buffers:
@@ -309,25 +317,25 @@ class MemoryRegion(RawBlocks):
     def compact(
         self, *, max_bytes: int | None = None, progress: Callable[[int, int], object] | None = None
     ) -> int:
-        """Make the file as short as it can be, in small commits beside readers.
+        """Make the file as short as possible, in small commits, while readers may be open.
 
-        What was changed so far is committed first. Then values and nodes move from the end into the holes
-        before it, and the end is cut off. Free pages that remain, in runs of 1 MiB or more, are given back to
-        the disk as holes. Raw blocks never move. What an older snapshot can still read stays until it is
-        closed: compact again then. Between its steps no other change is let in; reads are. Cost: some walks
-        over the nodes, and the bytes moved.
+        Uncommitted changes are committed first. Then values and pages of the index move from the end of the
+        file into free space before it, and the end is cut off. Free space of 1 MiB or more that remains in
+        the middle is given back to the disk as a hole. Raw blocks never move. Bytes that an older snapshot
+        can still read stay until the snapshot is closed; compact again then. Other threads may read between
+        the steps, but their changes wait. Cost: some walks over the index, and the bytes moved.
 
         Args:
-            max_bytes: of values and nodes to move at the most, about; None moves all it can.
-            progress: called after each step with the bytes moved so far and those there are to move. What
-                it raises ends the compaction, and is raised; what was moved stays.
+            max_bytes: about how many bytes to move at most; None moves as many as possible.
+            progress: called after each step with the number of bytes moved so far and the number to move in
+                all. An exception from it ends the compaction and is raised; bytes that were moved stay moved.
 
         Returns:
             Bytes by which the file is shorter.
 
         Raises:
             StableMemoryError: within a transaction block.
-            CorruptRegionError: something that was to be moved is damaged.
+            CorruptRegionError: a value or a page to be moved is damaged.
 
         >>> region = MemoryRegion()
         >>> log = region.buffer("log")
@@ -342,12 +350,12 @@ class MemoryRegion(RawBlocks):
         return self._store.compact(MAX_ADDRESS if max_bytes is None else max_bytes, progress)
 
     def verify(self) -> Report:
-        """Prove that the last commit is whole: every byte accounted for, every value as written.
+        """Check everything in the last commit: all checksums, and that each byte has exactly one use.
 
         Cost: one read of everything.
 
         Raises:
-            CorruptRegionError: it is not; the exception's notes say everything that is wrong.
+            CorruptRegionError: something is damaged; the notes of the exception list all faults.
         """
         report = self._verify()
         if report.faults:
@@ -383,7 +391,7 @@ class MemoryRegion(RawBlocks):
             store.close()
 
     def stats(self) -> Stats:
-        """Return what is where. O(free blocks + region pages)."""
+        """Return how the bytes of the region are used. O(free blocks + region pages of 64 KiB)."""
         store = self._store
         lengths = {name: entry.tree[3] for name, entry in store.entries.items()}
         lengths |= {name: index.length for name, index in store.indexes.items()}
@@ -426,7 +434,7 @@ class MemoryRegion(RawBlocks):
         )
 
     def close(self) -> None:
-        """Commit, synced, and let go of the file. Further calls do nothing."""
+        """Commit, wait for the disk, and release the file. Closing again does nothing."""
         self._store.close()
 
     def __enter__(self) -> Self:

@@ -34,10 +34,10 @@ _TURNED = bytes(range(255, -1, -1))
 
 
 class Nat(BuiltIn, Blobify[int]):
-    r"""Integers from 0 on, of any size, in 1 to 8 bytes up to 2**56 - 1.
+    r"""Integers from 0 on, of any size. Up to 2**56 - 1 they take 1 to 8 bytes.
 
-    The least have the least blobs, so ``sort`` compares these as they are. A ``bool``, a negative number,
-    a float and any other type, numpy's integers included, raise BlobifyError. O(size).
+    The bytes compare as the numbers do, so ``sort`` does not decode them. A ``bool``, a negative number, a
+    float and any other type, numpy's integers included, raise BlobifyError. O(size).
 
     >>> [Nat().to_blob(number).hex() for number in (7, 247, 248, 1_000_000)]
     ['07', 'f7', 'f8f8', 'fa0f4240']
@@ -49,7 +49,7 @@ class Nat(BuiltIn, Blobify[int]):
     order_preserving = True
 
     def to_blob(self, value: int, /) -> bytes:
-        """Return ``value`` in as few bytes as Nat has for it."""
+        """Return ``value`` in as few bytes as Nat can."""
         _require_int(self, value)
         if value < 0:
             raise BlobifyError(
@@ -58,14 +58,14 @@ class Nat(BuiltIn, Blobify[int]):
         return _blob(value, 0)
 
     def from_blob(self, blob: bytes, /) -> int:
-        """Return the number that ``blob`` spells; BlobifyError where Nat would not have written it so."""
+        """Return the number in ``blob``. BlobifyError if Nat did not write it."""
         return _value(self, blob, 0)
 
 
 class Int(BuiltIn, Blobify[int]):
-    r"""Integers of any size and sign, in 1 to 8 bytes from -2**56 to 2**56 - 1.
+    r"""Integers of any size and sign. From -2**56 to 2**56 - 1 they take 1 to 8 bytes.
 
-    The least have the least blobs, so ``sort`` compares these as they are. A ``bool``, a float and any
+    The bytes compare as the numbers do, so ``sort`` does not decode them. A ``bool``, a float and any
     other type, numpy's integers included, raise BlobifyError. O(size).
 
     >>> [Int().to_blob(number).hex() for number in (-1_000_000, -1, 0, 1_000_000)]
@@ -78,12 +78,12 @@ class Int(BuiltIn, Blobify[int]):
     order_preserving = True
 
     def to_blob(self, value: int, /) -> bytes:
-        """Return ``value`` in as few bytes as Int has for it."""
+        """Return ``value`` in as few bytes as Int can."""
         _require_int(self, value)
         return _blob(-1 - value, _HALF).translate(_TURNED) if value < 0 else _blob(value, _HALF)
 
     def from_blob(self, blob: bytes, /) -> int:
-        """Return the number that ``blob`` spells; BlobifyError where Int would not have written it so."""
+        """Return the number in ``blob``. BlobifyError if Int did not write it."""
         if blob[:1] < b"\x80":
             return -1 - _value(self, blob.translate(_TURNED), _HALF)
         return _value(self, blob, _HALF)

@@ -33,14 +33,14 @@ _decode = msgspec.msgpack.Decoder(ext_hook=_refuse_extension).decode
 class Msgpack(BuiltIn, Blobify[Any]):
     """Plain data: None, bool, int, float, str, bytes, and list, tuple and dict of these.
 
-    Reading a blob runs no code of its writer. A value comes back equal and of the same types, except
+    Reading a blob runs no code from the file. A value comes back equal and of the same types, except
     that a **tuple comes back as a list** (as the key of a dict it stays a tuple). Keys may be of any
     type above that is hashable.
 
-    Whatever would come back changed raises BlobifyError, which names the type and where it is: sets, enum
-    members, Decimal, dates, UUID, dataclasses, ``bytearray``, numpy scalars, subclasses such as
-    OrderedDict or a named tuple. So do an int outside -2**63 to 2**64-1, a str with a lone surrogate, and
-    nesting deeper than 200. O(size of the value).
+    Types that would not come back as they were raise BlobifyError, which names the type and its place in the
+    value: sets, enum members, Decimal, dates, UUID, dataclasses, ``bytearray``, numpy scalars, and subclasses
+    such as OrderedDict or a named tuple. The same holds for an int outside -2**63 to 2**64-1, a str with a
+    lone surrogate, and nesting deeper than 200. O(size of the value).
 
     >>> msgpack = Msgpack()
     >>> msgpack.from_blob(msgpack.to_blob({"id": 7, "at": (1.5, None)}))
@@ -64,7 +64,7 @@ class Msgpack(BuiltIn, Blobify[Any]):
         raise BlobifyError(_refusal(value, "it is not plain data"))
 
     def from_blob(self, blob: bytes, /) -> Any:
-        """Return the value that ``blob`` spells; BlobifyError where it is not MessagePack of ours."""
+        """Return the value in ``blob``. BlobifyError if Msgpack did not write it."""
         try:
             value = _decode(blob)
             # A timestamp is the one extension that is decoded without asking. Its type byte is 0xff, and a

@@ -9,8 +9,8 @@ __all__ = ["Bytes", "Text"]
 class Bytes(BuiltIn, Blobify[bytes]):
     """Bytes, stored as they are.
 
-    ``bytes`` costs nothing; a ``bytearray`` or a C-contiguous ``memoryview`` is copied, and comes back
-    as ``bytes``. Anything else raises BlobifyError.
+    A ``bytearray`` or a C-contiguous ``memoryview`` is copied, and comes back as ``bytes``. Any other type
+    raises BlobifyError.
 
     >>> Bytes().to_blob(bytearray(b"abc"))
     b'abc'
@@ -59,8 +59,8 @@ def _bytes_of_view(view: memoryview) -> bytes:
 class Text(BuiltIn, Blobify[str]):
     r"""Text, stored as UTF-8.
 
-    O(length). A lone surrogate, which UTF-8 has no bytes for, raises BlobifyError; so does anything that
-    is not exactly a ``str``, since a subclass would come back as ``str``.
+    O(length). A str with a lone surrogate raises BlobifyError, because UTF-8 cannot encode it. So does any
+    other type, subclasses of ``str`` included, because they would come back as ``str``.
 
     >>> Text().to_blob("z\u00fcrich")
     b'z\xc3\xbcrich'
@@ -90,7 +90,7 @@ class Text(BuiltIn, Blobify[str]):
             ) from error
 
     def from_blob(self, blob: bytes, /) -> str:
-        """Return the text that ``blob`` spells; BlobifyError where it is not UTF-8."""
+        """Return the text in ``blob``. BlobifyError if it is not UTF-8."""
         try:
             return str(blob, "utf-8")
         except UnicodeDecodeError as error:

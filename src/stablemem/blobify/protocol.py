@@ -10,7 +10,7 @@ T = TypeVar("T")
 
 
 class Blobify(Protocol[T]):
-    """How values of one kind become blobs, and blobs values.
+    """Turns values of one kind into blobs (their bytes in the file), and blobs into values.
 
     A Blobify of one's own needs these two methods, a name, and no base class:
 
@@ -24,10 +24,10 @@ class Blobify(Protocol[T]):
 
     A file opened later under another name or other options is refused.
 
-    A third attribute says something about the blobs, and is not recorded:
+    One more attribute is not recorded:
 
     - ``order_preserving: bool`` is True if blobs compare as their values do: ``a < b`` exactly when
-      ``to_blob(a) < to_blob(b)``. Then ``sort`` need not decode them.
+      ``to_blob(a) < to_blob(b)``. Then ``sort`` does not decode them.
 
     >>> class Hex:
     ...     name = "example.Hex"
@@ -42,15 +42,15 @@ class Blobify(Protocol[T]):
     """
 
     def to_blob(self, value: T, /) -> bytes | bytearray | memoryview:
-        """Return the blob of ``value``, or raise BlobifyError.
+        """Return the blob of ``value``, or raise BlobifyError if it cannot be stored.
 
-        ``in``, ``index``, ``count`` and ``remove`` take BlobifyError to say that the value is not in the
-        list; whatever else is raised they raise.
+        For ``in``, ``index``, ``count`` and ``remove``, BlobifyError means that the value is not in the list.
+        They pass on any other exception.
         """
         ...
 
     def from_blob(self, blob: bytes, /) -> T:
-        """Return the value whose blob is ``blob``, or raise BlobifyError."""
+        """Return the value that ``blob`` was made of, or raise BlobifyError."""
         ...
 
 
