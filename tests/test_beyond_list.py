@@ -109,7 +109,7 @@ def test_get_does_not_hide_what_a_blobify_raises():
 
     with MemoryBuffer(blobify=Broken()) as values:
         values.append(b"x")
-        with pytest.raises(IndexError, match="from the Blobify"):
+        with pytest.raises(BlobifyError, match="from the Blobify"):
             values.get(0)
 
 

@@ -5,12 +5,17 @@ every call on a closed list in _core/test_store.py: here is one of each kind.
 """
 
 import contextlib
+import datetime
 import decimal
 import enum
 import errno
+import fractions
+import ipaddress
 import os
 import pickle
+import uuid
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
@@ -118,6 +123,205 @@ def test_blobs_that_are_no_values(path, blobify):
     with MemoryBuffer(path, "r", checksums=False) as values:
         for call in (lambda: values[1], lambda: values[:], lambda: list(values)):
             refused(call, BlobifyError, "value 1: ", expected, found, "`stablemem get --raw` shows its bytes")
+
+
+# -- a Blobify of one's own that fails -------------------------------------------------------------------
+
+
+class Numbers:
+    """Keeps numbers, and raises what it is told to at 13, and for whatever is no number."""
+
+    name = "tests.Numbers"
+
+    def __init__(self, raised=None):
+        self.raised = raised
+
+    def to_blob(self, value):
+        return self._tried(value).to_bytes(20, "big")
+
+    def from_blob(self, blob):
+        return self._tried(int.from_bytes(blob, "big"))
+
+    def _tried(self, number):
+        if number == 13 and self.raised is not None:
+            raise self.raised
+        return number
+
+
+WRITING = {
+    # call; where the value is among those given
+    "append": (lambda b: b.append(13), None),
+    "insert": (lambda b: b.insert(0, 13), None),
+    "b[0] =": (lambda b: b.__setitem__(0, 13), None),
+    "extend": (lambda b: b.extend([10, 13]), 1),
+    "extend by a generator": (lambda b: b.extend(n for n in (10, 13)), 1),
+    "extendleft": (lambda b: b.extendleft([10, 13]), 1),
+    "appendleft": (lambda b: b.appendleft(13), None),
+    "b[0:1] =": (lambda b: b.__setitem__(slice(0, 1), [10, 11, 13]), 2),
+    "b[::2] =": (lambda b: b.__setitem__(slice(None, None, 2), [10, 13]), 1),
+    "filled": (lambda b: MemoryBuffer.filled(3, 13, blobify=b.blobify), None),
+    "from_iterable": (lambda b: MemoryBuffer.from_iterable([1, 13], blobify=b.blobify), 1),
+}
+
+SEARCHING = {
+    "in": lambda b, value: value in b,
+    "index": lambda b, value: b.index(value),
+    "rindex": lambda b, value: b.rindex(value),
+    "count": lambda b, value: b.count(value),
+    "remove": lambda b, value: b.remove(value),
+}
+
+READING = {
+    "b[1]": lambda b: b[1],
+    "b[-2]": lambda b: b[-2],
+    "get": lambda b: b.get(1, "none"),
+    "get_many": lambda b: b.get_many([0, 1]),
+    "b[:]": lambda b: b[:],
+    "b[::-1]": lambda b: b[::-1],
+    "list": list,
+    "a loop": lambda b: [n for n in b],  # noqa: C416 - a loop of Python's own
+    "unpacking": lambda b: [*b],
+    "zip": lambda b: list(zip(b, range(3), strict=False)),
+    "reversed": lambda b: list(reversed(b)),
+    "items": lambda b: list(b.items()),
+    "pop": lambda b: b.pop(1),
+    "swap_remove": lambda b: b.swap_remove(1),
+    "edit": lambda b: b.edit(1).__enter__(),
+    "in": lambda b: 3 in b,
+    "index": lambda b: b.index(3),
+    "remove": lambda b: b.remove(3),
+    "==": lambda b: b == [1, 13, 3],
+    "== of another list": lambda b: b == MemoryBuffer.from_iterable([1, 14, 3], blobify=b.blobify),
+    "sort": lambda b: b.sort(),
+}
+
+RAISED = [
+    StopIteration,
+    StopAsyncIteration,
+    IndexError,
+    KeyError,
+    AttributeError,
+    TypeError,
+    ValueError,
+    OSError,
+]
+
+
+@pytest.mark.parametrize("raised", RAISED)
+@pytest.mark.parametrize(("call", "index"), WRITING.values(), ids=WRITING)
+def test_a_to_blob_that_fails(call, index, raised):
+    with MemoryBuffer.from_iterable([1, 2, 3], blobify=Numbers()) as values:
+        values.blobify.raised = cause = raised("went wrong")
+        what = f"value {index}: Numbers" if index else "Numbers"
+        why = f"cannot store this value ({raised.__name__}: "
+        error = refused(
+            lambda: call(values), BlobifyError, what, why, "give the list what this Blobify takes"
+        )
+        assert str(error).startswith(what)
+        assert error.index == index
+        assert error.__cause__ is cause
+        where = f"value {index}" if index else "the value given"
+        assert cause.__notes__ == [f"raised by Numbers.to_blob (blobify 'tests.Numbers') for {where}"]
+        assert values[:] == [1, 2, 3]
+
+
+@pytest.mark.parametrize("raised", RAISED)
+@pytest.mark.parametrize("call", READING.values(), ids=READING)
+def test_a_from_blob_that_fails(call, raised):
+    with MemoryBuffer.from_iterable([1, 13, 3], blobify=Numbers()) as values:
+        values.blobify.raised = cause = raised("went wrong")
+        parts = "value 1: Numbers", f"cannot read this blob ({raised.__name__}: ", "mend from_blob"
+        error = refused(lambda: call(values), BlobifyError, *parts)
+        assert error.index == 1
+        assert error.__cause__ is cause
+        assert cause.__notes__ == ["raised by Numbers.from_blob (blobify 'tests.Numbers') for value 1"]
+        values.blobify.raised = None
+        assert values[:] == [1, 13, 3], "nothing was deleted or moved"
+
+
+NOT_ITS_FAILURE = [KeyboardInterrupt, GeneratorExit, MemoryError, RecursionError, TimeoutError, ReadOnlyError]
+
+
+@pytest.mark.parametrize("raised", NOT_ITS_FAILURE)
+def test_what_a_blobify_raises_that_is_not_its_failure(raised):
+    """An interrupt, the end of memory or of the stack, an alarm, and our own errors keep their kind."""
+    with MemoryBuffer.from_iterable([1, 13, 3], blobify=Numbers()) as values:
+        values.blobify.raised = cause = raised("went wrong")
+        search = [lambda b, call=call: call(b, 13) for call in SEARCHING.values()]
+        for call in (*(call for call, _ in WRITING.values()), *READING.values(), *search):
+            with pytest.raises(raised) as caught:
+                call(values)
+            assert caught.value is cause
+        values.blobify.raised = None
+        assert values[:] == [1, 13, 3]
+
+
+@pytest.mark.parametrize("raised", RAISED)
+@pytest.mark.parametrize("search", SEARCHING.values(), ids=SEARCHING)
+def test_a_search_whose_to_blob_fails(search, raised):
+    with MemoryBuffer.from_iterable([1, 2], blobify=Numbers()) as values:
+        values.blobify.raised = cause = raised("went wrong")
+        what = f"Numbers cannot tell how it would store what is searched for ({raised.__name__}: "
+        remedy = "let to_blob raise BlobifyError for what it cannot store, and the value is not in the list"
+        assert refused(lambda: search(values, 13), BlobifyError, what, remedy).__cause__ is cause
+        assert cause.__notes__ == ["raised by Numbers.to_blob (blobify 'tests.Numbers') for the value given"]
+        said = "(AttributeError: 'str' object has no attribute 'to_bytes')"
+        refused(lambda: search(values, "a value of another type"), BlobifyError, said, remedy)
+        assert values[:] == [1, 2]
+
+
+def test_what_a_blobify_refuses_is_not_in_the_list():
+    with MemoryBuffer.from_iterable([1, 2], blobify=Numbers()) as values:
+        values.blobify.raised = BlobifyError("no thirteen")
+        assert 13 not in values
+        assert values.count(13) == 0
+        refused(lambda: values.index(13), ValueError, "13 is not in list")
+
+
+# -- edit of what cannot be changed ------------------------------------------------------------------------
+
+
+class Point(NamedTuple):
+    x: int
+    y: int
+
+
+IMMUTABLE = [
+    None, True, 5, 1.5, 2j, "text", b"bytes", (1, ("x", None)), frozenset({1}), range(3), Colour.RED,
+    Point(1, 2), decimal.Decimal(1), fractions.Fraction(1, 2), datetime.datetime(2000, 1, 1),
+    datetime.timedelta(1), uuid.UUID(int=1), Path("x"), ipaddress.ip_address("::1"),
+]  # fmt: skip
+
+
+class Name(str):
+    """A str with attributes, which can be changed."""
+
+
+@pytest.mark.parametrize("value", IMMUTABLE, ids=lambda value: type(value).__name__)
+def test_an_edit_of_what_cannot_be_changed(value):
+    with MemoryBuffer.from_iterable([0, value], blobify=PickledAsIs()) as values:
+        for index in (1, -1):
+            parts = f"the {type(value).__name__} at index {index} cannot be changed", f"b[{index}] = value"
+            refused(lambda index=index: values.edit(index).__enter__(), TypeError, "in place", *parts)
+        assert values[:] == [0, value]
+
+
+@pytest.mark.parametrize("value", [[1], {}, {1}, bytearray(1), ([],), Name("x"), Numbers()])
+def test_an_edit_of_what_may_be_changed(value):
+    with MemoryBuffer.from_iterable([value], blobify=PickledAsIs()) as values, values.edit(0):
+        pass
+
+
+class PickledAsIs:
+    """Gives back what Msgpack does not."""
+
+    name = "tests.PickledAsIs"
+
+    def to_blob(self, value):
+        return pickle.dumps(value)
+
+    def from_blob(self, blob):
+        return pickle.loads(blob)
 
 
 # -- positions: as list says it --------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from support import environment
 PACKAGE = Path(stablemem.__file__).resolve().parent
 
 LAYERS = [
-    {"errors", "layout", "_core", "_core._cython"},
+    {"shown", "errors", "layout", "_core", "_core._cython"},
     {"_core.words", "_core.checksum"},
     {"_core.device", "_core.region", "_core.node", "_core.freenode", "_core.sizetree", "_core.freetree"},
     {"_core.layers", "_core.freespace", "_core.packing", "_core.holes"},

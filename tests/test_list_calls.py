@@ -196,21 +196,6 @@ SEARCHES = [
 
 
 @pytest.mark.parametrize("search", SEARCHES)
-@pytest.mark.parametrize("kind", [TypeError, ValueError, OverflowError, KeyError, OSError, MemoryError])
-def test_what_else_a_codec_raises_is_raised(search, kind):
-    """Only BlobifyError says that the list cannot hold a value; the rest may be a fault of the codec."""
-    with made([1, 2], blobify=Refusing()) as values:
-        error = kind("a fault")
-        with pytest.raises(kind, match="a fault") as caught:
-            search(values, error)
-        assert caught.value is error
-        assert "let it raise BlobifyError for what it cannot store" in error.__notes__[0]
-        with pytest.raises(AttributeError, match="to_bytes"):
-            search(values, [1])
-        assert values == [1, 2]
-
-
-@pytest.mark.parametrize("search", SEARCHES)
 @pytest.mark.parametrize("kind", [BlobifyError, LookupError])
 def test_a_value_that_could_be_stored_but_not_read(search, kind):
     class Unreadable(Refusing):
@@ -219,7 +204,7 @@ def test_a_value_that_could_be_stored_but_not_read(search, kind):
 
     values = MemoryBuffer(blobify=Unreadable())
     values.extend([1, 2])
-    with pytest.raises(kind, match="not to be read"):
+    with pytest.raises(BlobifyError, match="not to be read"):
         search(values, 1)
     assert len(values) == 2
     values.close()

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from enum import Enum
 from itertools import islice
 from operator import index as as_index
 from typing import TYPE_CHECKING, Any, Protocol, SupportsIndex, TypeVar, overload
@@ -59,6 +60,27 @@ def as_limit(maxlen: Any) -> int:
     if most >> 63:
         raise OverflowError("Python int too large to convert to C ssize_t")
     return most
+
+
+_IMMUTABLE = (type(None), bool, int, float, complex, str, bytes, frozenset, range)
+_OF_IMMUTABLES = {"datetime", "decimal", "fractions", "ipaddress", "numpy", "pathlib", "uuid"}
+"""Modules whose values cannot be changed, unless they have ``__setitem__``, as numpy's arrays have."""
+
+
+def _is_immutable(value: object) -> bool:
+    """Return whether nothing in a value can be changed; for a class of somebody else's that is not known.
+
+    >>> _is_immutable("x"), _is_immutable((1, ("x",))), _is_immutable(([],)), _is_immutable({})
+    (True, True, False, False)
+    """
+    kind = type(value)
+    if isinstance(value, Enum):
+        return True
+    if kind.__module__.partition(".")[0].lstrip("_") in _OF_IMMUTABLES:
+        return not hasattr(kind, "__setitem__")
+    if kind.__dictoffset__:
+        return False
+    return isinstance(value, _IMMUTABLE) or (isinstance(value, tuple) and all(map(_is_immutable, value)))
 
 
 class BeyondList(ListCalls[T]):
@@ -163,6 +185,7 @@ class BeyondList(ListCalls[T]):
 
         Raises:
             IndexError: the index is out of range.
+            TypeError: the value cannot be changed, such as a number or a text: assign another instead.
 
         >>> from stablemem import MemoryBuffer
         >>> users = MemoryBuffer.from_iterable([{"name": "Ada"}])
@@ -180,6 +203,11 @@ class BeyondList(ListCalls[T]):
         self._require_writable()
         position = at + len(self) if at < 0 else at
         value = self[at]
+        if _is_immutable(value):
+            raise TypeError(
+                f"edit() changes a value in place, and the {type(value).__name__} at index {at} cannot be "
+                f"changed: assign another, as in b[{at}] = value"
+            )
         yield value
         self[position] = value
 

@@ -57,11 +57,10 @@ class ListCalls(ListCore, MutableSequence[T]):
                 if not (one is two or one == two):
                     return one, two
             return None
-        from_blob = self._blobify.from_blob
         exact = _equal_by_blob(self._blobify)
-        for mine, theirs in zip(self._all_blobs(), other._all_blobs(), strict=False):
+        for position, (mine, theirs) in enumerate(zip(self._all_blobs(), other._all_blobs(), strict=False)):
             if mine != theirs:
-                one, two = from_blob(mine), from_blob(theirs)
+                one, two = self._decoded(mine, position), self._decoded(theirs, position)
                 if exact or one != two:
                     return one, two
         return None
@@ -102,14 +101,15 @@ class ListCalls(ListCore, MutableSequence[T]):
         """Yield the positions of a value, from one on, before another.
 
         What is compared is the value as it would come back from the list: a tuple is found as the list
-        that Msgpack makes of it. One that the Blobify refuses, with BlobifyError, is nowhere.
+        that Msgpack makes of it. One that the Blobify refuses, with BlobifyError, is nowhere; where the
+        Blobify fails instead, that is raised.
         """
         len(self)
         blob = self._sought(value)
         if blob is None:
             return
         exact = _equal_by_blob(self._blobify)
-        sought = None if exact else self._blobify.from_blob(blob)
+        sought = None if exact else self._decoded(blob, -1)
         while True:
             found = self._match(start, stop, step, blob, sought, exact)
             if found < 0:

@@ -15,7 +15,7 @@ from contextlib import suppress
 from itertools import chain, repeat
 from typing import Any
 
-from ..errors import BlobifyError, StableMemoryError
+from ..errors import StableMemoryError
 from ..layout import MAX_ADDRESS
 from .values import Values, ordinal, resolved
 
@@ -100,10 +100,11 @@ class Slices(Values):
             for blob in blobs:
                 value = self._known(blob)
                 values.append(from_blob(blob) if value is NotImplemented else value)
-        except BlobifyError as error:
-            if error.index is None:
-                error.index = list(positions)[len(values)]
-            raise
+        except BaseException as error:
+            failure = self._failure(error, "from_blob", list(positions)[len(values)])
+            if failure is None:
+                raise
+            raise failure from error
         return values
 
     def get_many(self, indices: Any) -> list[Any]:

@@ -16,6 +16,8 @@ cdef class Values(Calls):
     cdef Index _index
 
     cdef object _decode(self, bytes blob, long long position)
+    cpdef object _decoded(self, bytes blob, long long position)
+    cdef object _failure(self, error, str method, long long position)
     cdef object _known(self, bytes blob)
     cdef object _inline(self, u64 first, u64 second)
     cdef bytes _encode(self, object value, long long position)
@@ -44,6 +46,7 @@ cdef class Values(Calls):
     cpdef object _require_writable(self)
     cdef u64 version(self) except? 0
 
+cdef str shown_kind(blobify)
 cpdef slice resolved(slice item)
 cdef object _bound(value)
 cpdef object ordinal(value)

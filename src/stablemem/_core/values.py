@@ -10,8 +10,9 @@ from collections.abc import Iterator
 from operator import index as as_index
 from typing import Any, TypeGuard
 
-from ..errors import BlobifyError, RegionClosedError
+from ..errors import BlobifyError, RegionClosedError, StableMemoryError
 from ..layout import MAX_ADDRESS, MAX_BLOB
+from ..shown import shown, shown_error
 from .calls import Calls
 from .checksum import crc32c
 from .shortcuts import blob_of, form_of, value_of_blob
@@ -31,6 +32,21 @@ __all__ = ["READ_AHEAD", "Values", "ordinal", "resolved", "small"]
 
 READ_AHEAD = 65536
 """Bytes of blobs that an iterator reads at once, at the most, beyond the first."""
+
+PASSED = (StableMemoryError, MemoryError, RecursionError, TimeoutError)
+"""What a Blobify may raise that is not its own failure: raised as it is, as all that is no Exception."""
+
+SOUGHT = -2
+"""In place of the position of a value that is searched for; -1 is that of one given alone."""
+
+_FAILED = {
+    "to_blob": "cannot store this value ({}): give the list what this Blobify takes, or mend to_blob",
+    "in": "cannot tell how it would store what is searched for ({}): let to_blob raise BlobifyError for what "
+    "it cannot store, and the value is not in the list",
+    "from_blob": "cannot read this blob ({}): mend from_blob, or open the list with the Blobify that wrote "
+    "it; `stablemem get --raw` shows the bytes",
+}
+"""What the methods of a Blobify did not do, and what to do."""
 
 
 class Values(Calls):
@@ -77,10 +93,36 @@ class Values(Calls):
             return value
         try:
             return self._blobify.from_blob(blob)
-        except BlobifyError as error:
-            if error.index is None:
+        except BaseException as error:
+            failure = self._failure(error, "from_blob", position)
+            if failure is None:
+                raise
+            raise failure from error
+
+    def _decoded(self, blob: bytes, position: int) -> Any:
+        """Return the value of a blob, for callers that are not compiled; -1 is a position unknown."""
+        return self._decode(blob, position)
+
+    def _failure(self, error: BaseException, method: str, position: int) -> BlobifyError | None:
+        """Return what to raise in place of what the Blobify has raised; None to raise that.
+
+        A BlobifyError is told where its value is. Every other Exception is a failure of the Blobify, a
+        StopIteration too, which would end a loop in silence. What is not its failure is left alone: our own
+        errors, the end of memory or of the stack, a signal handler's TimeoutError or KeyboardInterrupt.
+        """
+        if isinstance(error, BlobifyError):
+            if error.index is None and position >= 0:
                 error.index = position
-            raise
+            return None
+        if not isinstance(error, Exception) or isinstance(error, PASSED):
+            return None
+        kind = shown_kind(self._blobify)
+        entry = self._store.entries.get(self._name)
+        name = f" (blobify {shown(entry.blobify)})" if entry is not None else ""
+        which = f"value {position}" if position >= 0 else "the value given"
+        error.add_note(f"raised by {kind}.{method}{name} for {which}")
+        said = _FAILED["in" if position == SOUGHT else method].format(shown_error(error))
+        return BlobifyError(f"{kind} {said}", position if position >= 0 else None)
 
     def _known(self, blob: bytes) -> Any:
         """Return the value of a blob if that takes no code of a Blobify, else NotImplemented."""
@@ -117,28 +159,28 @@ class Values(Calls):
                     f"a value of {len(blob)} bytes is too large: a blob has at most {MAX_BLOB} bytes; "
                     f"store it in pieces"
                 )
-        except BlobifyError as error:
-            if error.index is None and position >= 0:
-                error.index = position
-            raise
+        except BaseException as error:
+            failure = self._failure(error, "to_blob", position)
+            if failure is None:
+                raise
+            raise failure from error
         return blob
 
     def _sought(self, value: Any) -> bytes | None:
         """Return the blob of a value that is searched for; None if the Blobify refuses it: it is not there.
 
-        Whatever but BlobifyError the Blobify raises may be a fault of its own, and is raised.
+        A failure of the Blobify is raised: it says nothing about the value.
         """
         try:
-            return self._encode(value, -1)
+            blob = self._blobify.to_blob(value)
+            return blob if type(blob) is bytes else self._as_bytes(blob)
         except BlobifyError:
             return None
-        except Exception as error:
-            kind = type(self._blobify).__name__
-            error.add_note(
-                f"raised by {kind}.to_blob for a value that is searched for: let it raise BlobifyError for "
-                f"what it cannot store, and the value is not in the list"
-            )
-            raise
+        except BaseException as error:
+            failure = self._failure(error, "to_blob", SOUGHT)
+            if failure is None:
+                raise
+            raise failure from error
 
     def _as_bytes(self, blob: Any) -> bytes:
         """Return what a Blobify made, which is not bytes, as bytes."""
@@ -147,7 +189,7 @@ class Values(Calls):
         except (TypeError, ValueError, BufferError) as error:
             found = type(blob).__name__ if isinstance(error, TypeError) else f"what cannot be read ({error})"
             raise BlobifyError(
-                f"{type(self._blobify).__name__}.to_blob returned {found}, not bytes: "
+                f"{shown_kind(self._blobify)}.to_blob returned {found}, not bytes: "
                 f"let it return bytes, a bytearray or a memoryview"
             ) from None
 
@@ -346,6 +388,11 @@ class Values(Calls):
             return True
         names = [(getattr(each, "name", None), getattr(each, "options", b"")) for each in (ours, theirs)]
         return type(ours) is type(theirs) and names[0] == names[1]
+
+
+def shown_kind(blobify: Any) -> str:
+    """Return the name of a Blobify's class."""
+    return shown(type(blobify).__qualname__)[1:-1]
 
 
 def resolved(item: slice) -> slice:

@@ -45,7 +45,7 @@ class Blobify(Protocol[T]):
         """Return the blob of ``value``, or raise BlobifyError if it cannot be stored.
 
         For ``in``, ``index``, ``count`` and ``remove``, BlobifyError means that the value is not in the list.
-        They pass on any other exception.
+        Any other exception is a failure: they raise a BlobifyError with that exception as its cause.
         """
         ...
 

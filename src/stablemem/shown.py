@@ -1,0 +1,85 @@
+r"""Shown: how messages and reprs show what comes from outside: names, paths, values, errors of others.
+
+Invariants: whatever comes in, what goes out is on one line, of at most so many characters, has nothing in it
+that a terminal would obey, and nothing is raised.
+
+>>> shown("x" * 1000)
+"'xxxxxxxxxxxx...xxxxxxxxxxxxx'"
+>>> shown(10**10_000), shown("\x1b[31m")
+('<int of 33220 bits>', "'\\x1b[31m'")
+"""
+
+from collections.abc import Collection
+from itertools import islice
+from reprlib import Repr
+
+__all__ = ["MOST", "MOST_OF_A_PATH", "shown", "shown_error", "shown_names", "shown_path"]
+
+MOST = 120
+"""Characters of a value, a name or an error of somebody else."""
+
+MOST_OF_A_PATH = 300
+"""Characters of a path."""
+
+_NAMES = 6
+"""Names of a list of them."""
+
+_DIGITS = 100
+"""Digits of an integer that is shown as it is; beyond some thousand Python refuses to spell it out."""
+
+
+class _Short(Repr):
+    def repr_int(self, x: int, level: int) -> str:  # noqa: ARG002
+        bits = x.bit_length()
+        return f"<int of {bits} bits>" if bits > 3 * _DIGITS else repr(x)
+
+
+_REPR = _Short()
+
+
+def shown(value: object, most: int = MOST) -> str:
+    """Return a value's repr, shortened; what cannot be shown says so."""
+    try:
+        text = _REPR.repr(value)
+    except Exception:  # noqa: BLE001 - a repr of somebody else's, in the middle of telling another error
+        text = f"<{type(value).__name__} that has no repr>"
+    return _line(text, most)
+
+
+def shown_names(names: Collection[str]) -> str:
+    """Return the first names, sorted, and how many there are if these are not all.
+
+    >>> shown_names(["b", "a"]), shown_names([f"log {day:02}" for day in range(30)])
+    ("['a', 'b']", "['log 00', 'log 01', 'log 02', 'log 03', 'log 04', 'log 05', ... 30 names]")
+    """
+    parts = [shown(name, 40) for name in islice(sorted(names), _NAMES)]
+    if len(names) > _NAMES:
+        parts.append(f"... {len(names)} names")
+    return f"[{', '.join(parts)}]"
+
+
+def shown_path(path: str) -> str:
+    """Return a path, without quotes; a long one without its middle."""
+    return _line(path, MOST_OF_A_PATH)
+
+
+def shown_error(error: BaseException) -> str:
+    """Return the kind of an error and what it says.
+
+    >>> shown_error(KeyError("name")), shown_error(OSError())
+    ("KeyError: 'name'", 'OSError')
+    """
+    try:
+        said = str(error)
+    except Exception:  # noqa: BLE001 - as above
+        said = ""
+    return _line(f"{type(error).__name__}: {said}" if said else type(error).__name__, 2 * MOST)
+
+
+def _line(text: str, most: int) -> str:
+    """Return a text on one line, without its middle if it is too long."""
+    if not text.isprintable():
+        text = "".join(each if each.isprintable() else repr(each)[1:-1] for each in text[: 4 * most])
+    if len(text) > most:
+        text = f"{text[: most // 2]}...{text[3 - most // 2 :]}"
+    return text
