@@ -1,10 +1,17 @@
 #!/bin/sh
 # Run pytest, with the arguments given, on the compiled and on the interpreted form. Run by `make test`.
+# A process for each core, unless the arguments ask for a debugger, or say themselves how many (-n 0 is none).
 set -eu
 cd "$(dirname "$0")/.."
 
 step() { printf '==> %s\n' "$*"; }
 compiled() { STABLEMEM_PURE=$1 .venv/bin/python -c 'import stablemem; print(stablemem.COMPILED)'; }
+
+cores=$(nproc 2>/dev/null || echo 1)
+case " $* " in
+    *" no:xdist "* | *"-pno:xdist"* | *" -n"* | *" --numprocesses"* | *" --pdb"* | *" --trace "* | *" -s "*) ;;
+    *) [ "$cores" -lt 2 ] || set -- -n "$((cores < 8 ? cores : 8))" --dist worksteal "$@" ;;
+esac
 
 failed=
 if [ "$(compiled 0)" = True ]; then

@@ -243,7 +243,9 @@ def test_what_is_no_integer(lived_in, wrong):
     assert state(lived_in) == before
 
 
-@pytest.mark.parametrize("wrong", ["text", 5, None, [1, 2], object()], ids=repr)
+@pytest.mark.parametrize(
+    "wrong", ["text", 5, None, [1, 2], object()], ids=["text", "number", "None", "list", "object"]
+)
 def test_what_is_no_data(lived_in, wrong):
     before = state(lived_in)
     a = blocks(lived_in)[0]
