@@ -1,27 +1,19 @@
 """Commits that nobody calls for: after so many changes, after so much time, and the sync that comes later."""
 
 import threading
-import time
 from contextlib import contextmanager
 from datetime import timedelta
+from types import SimpleNamespace
 
 import pytest
 
 from stablemem import MemoryBuffer, MemoryRegion, StableMemoryError
+from stablemem._core import alarm as alarm_module
 from stablemem._core import commits as engine
 from stablemem._core.alarm import Alarm
 from stablemem._core.policy import Policy
 from support.recorded import NEXT_BOOT, Recorder, contents, region_of, region_on
-
-PATIENCE = 20.0
-
-
-def wait_for(condition):
-    """Wait until something in another thread has happened; fail if it never does."""
-    end = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < end, "it never happened"
-        time.sleep(0.002)
+from support.waiting import HANGS, in_thread, join, wait_for, waits_for_latch
 
 
 @pytest.fixture
@@ -164,16 +156,20 @@ def test_after_so_many_seconds(path):
         assert values[:] == ["first", "second"]
 
 
-def test_not_within_a_block(path):
+def test_not_within_a_block(path, monkeypatch):
+    """The commit that is due waits for the end of the block, which commits everything itself."""
+    waiting = waits_for_latch(monkeypatch)
     with MemoryBuffer(path, commit_every=timedelta(milliseconds=10)) as values:
-        values.append(0)
-        values.commit()
+        with values.transaction():
+            values.append(0)
+        number = values.region.transaction_number
         with values.transaction():
             values.append(1)
-            time.sleep(0.1)
+            wait_for(waiting)
             assert seen(path) == [0]
             values.append(2)
         assert seen(path) == [0, 1, 2]
+        assert values.region.transaction_number == number + 1
 
 
 def test_threads_end_with_the_handle(path):
@@ -341,15 +337,32 @@ def test_options_of_a_region_that_is_open_already(option):
         MemoryBuffer(region, **option)
 
 
-def test_an_alarm_that_was_called_off():
+def test_an_alarm_that_was_called_off(monkeypatch):
+    """By a clock that the test puts forward: when it is due, nothing happens."""
+    now = 0.0
+    monkeypatch.setattr(alarm_module, "time", SimpleNamespace(monotonic=lambda: now))
     rung = []
-    alarm = Alarm(lambda: rung.append(1))
-    alarm.set(0.02)
+    alarm = Alarm(lambda: rung.append(now))
+
+    def wake():
+        """Let the thread look at the clock."""
+        with alarm._changed:
+            alarm._changed.notify()
+
+    alarm.set(100.0)
+    thread = alarm._thread
     alarm.cancel()
-    time.sleep(0.1)
+    now = 200.0
+    wait_for(lambda: wake() or not thread.is_alive())
     assert not rung
-    alarm.set(0.001)
-    wait_for(lambda: rung == [1])
+    alarm.set(100.0)
+    thread = alarm._thread
+    now = 299.0
+    wake()
+    assert not rung
+    now = 301.0
+    wait_for(lambda: wake() or not thread.is_alive())
+    assert rung == [301.0]
     alarm.stop()
 
 
@@ -357,20 +370,24 @@ def test_an_alarm_that_was_called_off():
 
 
 def test_a_list_opened_during_a_commit_in_the_background(path, monkeypatch):
-    region = MemoryRegion(path, commit_every=0.01)
+    waiting = waits_for_latch(monkeypatch)
+    region = MemoryRegion(path, commit_every=3600.0)
     region.buffer("old").append(1)
     syncing = threading.Event()
     sync = region._store.region.device.sync
 
     def slow():
+        # The sync lasts until the opening of the list waits for the commit.
         syncing.set()
-        time.sleep(0.1)
+        wait_for(waiting)
         sync()
 
     monkeypatch.setattr(region._store.region.device, "sync", slow)
-    assert syncing.wait(PATIENCE)
+    committing = in_thread(region._store.commit_late)
+    assert syncing.wait(HANGS)
     fresh = region.buffer("new")
     fresh.append(2)
+    join(committing)
     monkeypatch.undo()
     region.commit()
     assert (fresh[:], region.names()) == ([2], ["new", "old"])
@@ -416,7 +433,7 @@ def test_what_the_owner_raises_in_the_background_is_no_failed_commit(path):
     with region.transaction():
         values.append(b"first")
     values.append(bytes(100_000))
-    assert told.wait(PATIENCE)
+    assert told.wait(HANGS)
     wait_for(lambda: not region.stats().changes)
     values.append(b"last")
     wait_for(lambda: len(seen(path)) == 3)

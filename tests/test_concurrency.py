@@ -1,6 +1,7 @@
 """Several processes and threads on one region: whole states, live snapshots, one writer, forks."""
 
 import contextlib
+import fcntl
 import os
 import pickle
 import random
@@ -8,7 +9,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 
 import pytest
 
@@ -23,18 +23,19 @@ from stablemem import (
 from stablemem._core.readers import oldest_reader
 from stablemem._core.store import _OPEN
 from support import environment, run_python, scaled
+from support.waiting import HANGS, finish, in_thread, join, wait_for, waits_for_latch
 
 COPIES = 60
 
 WRITER = """
-import sys, time
+import select, sys
 from stablemem import MemoryBuffer
-path, seconds = sys.argv[1], float(sys.argv[2])
-end = time.monotonic() + seconds
+path = sys.argv[1]
 with MemoryBuffer(path, blobify="bytes") as values:
     number = 0
     print("ready", flush=True)
-    while time.monotonic() < end:
+    # Until standard input ends, and long enough that every kind of commit was made.
+    while number < 100 or not select.select([sys.stdin], [], [], 0)[0]:
         number += 1
         size = number * 37 % 400
         values[:] = [b"%d " % number + bytes(size)] * (COPIES + number % 7)
@@ -45,14 +46,13 @@ with MemoryBuffer(path, blobify="bytes") as values:
 """.replace("COPIES", str(COPIES))
 
 READER = """
-import sys, time
+import sys
 from stablemem import MemoryBuffer
-path, seconds = sys.argv[1], float(sys.argv[2])
+path, wanted = sys.argv[1], int(sys.argv[2])
 values = MemoryBuffer(path, "r", blobify="bytes")
-end = time.monotonic() + seconds
 states = refreshed = last = 0
 held = []
-while time.monotonic() < end:
+while refreshed < wanted:
     found = values[:]
     if found:
         assert len(set(found)) == 1, "a mixture of states"
@@ -83,28 +83,22 @@ def start(code, *arguments):
     """Start Python code in another process."""
     return subprocess.Popen(
         [sys.executable, "-c", code, *map(str, arguments)],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment(),
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment(),
     )  # fmt: skip
-
-
-def finish(process, timeout=60):
-    """Return what a process printed; assert that it ended well."""
-    out, err = process.communicate(timeout=timeout)
-    assert process.returncode == 0, f"{out}\n{err}"
-    return out.split()
 
 
 def test_readers_in_other_processes_see_whole_states(path):
     MemoryBuffer(path, blobify="bytes").close()
-    seconds = scaled(2, 2, 30)
-    writer = start(WRITER, path, seconds)
+    writer = start(WRITER, path)
     assert writer.stdout.readline() == "ready\n"
-    readers = [start(READER, path, seconds - 0.3) for _ in range(2)]
+    wanted = scaled(300, 100)
+    readers = [start(READER, path, wanted) for _ in range(2)]
+    seen = [tuple(map(int, finish(reader))) for reader in readers]
     commits = int(finish(writer)[-1])
-    for reader in readers:
-        states, refreshed, last = map(int, finish(reader))
-        assert 0 < refreshed <= states
-        assert 0 < last <= commits
+    for states, refreshed, last in seen:
+        # What it saw when it opened the list may be empty.
+        assert wanted == refreshed <= states + 1
+        assert wanted - 1 <= last <= commits
     with MemoryBuffer(path, "r") as values:
         values.verify()
         assert int(values[0].split()[0]) == commits
@@ -189,7 +183,7 @@ def test_a_second_writer_in_this_process(path, mode):
 def test_a_second_writer_in_another_process(path):
     holder = start(
         "import sys; from stablemem import *; b = MemoryBuffer(sys.argv[1]); b.append(1); b.commit();"
-        "print('ready', flush=True); sys.stdin.read() if False else __import__('time').sleep(60)",
+        "print('ready', flush=True); sys.stdin.read()",
         path,
     )
     with holder:
@@ -198,32 +192,39 @@ def test_a_second_writer_in_another_process(path):
             MemoryBuffer(path)
         assert caught.value.pid == holder.pid
         assert f"process {holder.pid}" in str(caught.value)
-        begin = time.monotonic()
         with pytest.raises(RegionLockedError):
             MemoryBuffer(path, timeout=0.2)
-        assert time.monotonic() - begin >= 0.2
         with MemoryBuffer(path, "r") as values:
             assert values[:] == [1]
         holder.kill()
-    with MemoryBuffer(path, timeout=5) as values:
+    with MemoryBuffer(path, timeout=HANGS) as values:
         assert values[:] == [1]
 
 
-def test_waiting_for_the_other_writer(path):
+def test_waiting_for_the_other_writer(path, monkeypatch):
     first = MemoryBuffer(path)
     first.append("before")
     got = []
+    refused = threading.Event()
+    flock = fcntl.flock
+
+    def noted(*arguments):
+        try:
+            flock(*arguments)
+        except BlockingIOError:
+            refused.set()
+            raise
 
     def wait():
-        with MemoryBuffer(path, timeout=20) as second:
+        with MemoryBuffer(path, timeout=HANGS) as second:
             got.append(second[:])
 
-    thread = threading.Thread(target=wait)
-    thread.start()
-    time.sleep(0.05)
+    monkeypatch.setattr(fcntl, "flock", noted)
+    thread = in_thread(wait)
+    assert refused.wait(HANGS)
     assert not got
     first.close()
-    thread.join(20)
+    join(thread)
     assert got == [["before"]]
 
 
@@ -231,7 +232,7 @@ def test_many_processes_create_one_file(tmp_path):
     """Exactly one region comes to be, nobody fails wrongly, and nothing else is left behind."""
     code = (
         "import sys; from stablemem import *\n"
-        "b = MemoryBuffer(sys.argv[1], timeout=30); b.append(int(sys.argv[2])); b.close()"
+        f"b = MemoryBuffer(sys.argv[1], timeout={HANGS}); b.append(int(sys.argv[2])); b.close()"
     )
     for round_ in range(scaled(4, 2)):
         path = str(tmp_path / f"made{round_}.smem")
@@ -395,16 +396,15 @@ def test_the_child_of_a_snapshot_reads_on(path):
 
 def test_a_killed_parent_releases_the_lock_though_a_child_lives(path):
     code = """
-import os, sys, time
+import os, signal, sys
 from stablemem import MemoryBuffer
 values = MemoryBuffer(sys.argv[1], blobify="bytes")
 values.append(b"from the parent"); values.commit()
 snapshot = values.snapshot()
 pid = os.fork()
-if pid == 0:
-    time.sleep(60); os._exit(0)
-print(pid, flush=True)
-time.sleep(60)
+if pid:
+    print(pid, flush=True)
+signal.pause()
 """
     parent = start(code, path)
     child = int(parent.stdout.readline())
@@ -414,7 +414,7 @@ time.sleep(60)
         assert caught.value.pid == parent.pid
         parent.kill()
         parent.wait()
-        with MemoryBuffer(path, timeout=5) as values:
+        with MemoryBuffer(path, timeout=HANGS) as values:
             assert values[:] == [b"from the parent"]
             values.append(b"from the next")
         os.kill(child, 0)
@@ -422,8 +422,8 @@ time.sleep(60)
         os.kill(child, signal.SIGKILL)
         parent.kill()
         parent.wait()
-        parent.stdout.close()
-        parent.stderr.close()
+        for pipe in (parent.stdin, parent.stdout, parent.stderr):
+            pipe.close()
 
 
 def test_forks_of_many_regions():
@@ -449,18 +449,13 @@ def run_threads(*calls):
     barrier = threading.Barrier(len(calls))
 
     def run(call):
-        barrier.wait()
+        barrier.wait(HANGS)
         try:
             call()
         except BaseException as error:  # noqa: BLE001 - raised again below
             errors.append(error)
 
-    threads = [threading.Thread(target=run, args=(call,)) for call in calls]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(120)
-        assert not thread.is_alive(), "a thread hangs"
+    join(*[in_thread(lambda call=call: run(call)) for call in calls])
     if errors:
         raise errors[0]
 
@@ -517,7 +512,8 @@ def test_threads_share_a_handle(path, source, often):
         values.verify()
 
 
-def test_a_block_keeps_other_threads_changes_out(often):
+def test_a_block_keeps_other_threads_changes_out(often, monkeypatch):
+    waiting = waits_for_latch(monkeypatch)
     with MemoryBuffer() as values:
         inside = threading.Event()
         order = []
@@ -526,19 +522,20 @@ def test_a_block_keeps_other_threads_changes_out(often):
             with contextlib.suppress(KeyError), values.transaction():
                 values.append("block")
                 inside.set()
-                time.sleep(0.1)
+                wait_for(lambda: waiting() and order)
                 assert list(values) == ["block"]
                 order.append("end of the block")
                 raise KeyError
 
         def other():
-            inside.wait(10)
+            assert inside.wait(HANGS)
             assert values[:] == ["block"]  # reads do not wait, and see what is not committed
+            order.append("read")
             values.append("other")
             order.append("other")
 
         run_threads(block, other)
-        assert order == ["end of the block", "other"]
+        assert order == ["read", "end of the block", "other"]
         assert values[:] == ["other"]
 
 
@@ -581,15 +578,29 @@ def test_rollbacks_and_changes_in_threads(often):
 def test_closing_while_others_read(often):
     for _ in range(scaled(10, 5)):
         values = MemoryBuffer.from_iterable([b"x" * 50] * 1000, blobify="bytes")
+        reading = threading.Semaphore(0)
+        ended = []
 
-        def read(values=values):
+        def read(values=values, reading=reading, ended=ended):
+            count = 0
             with contextlib.suppress(RegionClosedError):
                 while True:
                     assert values[500] == b"x" * 50
                     for value in values:
                         assert value == b"x" * 50
+                        count += 1
+                        if count == 1500:  # in the middle of the second walk
+                            reading.release()
+            ended.append(count)
 
-        run_threads(read, read, lambda values=values: (time.sleep(0.01), values.close()))
+        def close(values=values, reading=reading):
+            for _ in range(2):
+                assert reading.acquire(timeout=HANGS)
+            values.close()
+
+        run_threads(read, read, close)
+        assert len(ended) == 2
+        assert min(ended) >= 1500
 
 
 def test_a_call_from_within_a_call_is_refused_not_deadlocked():

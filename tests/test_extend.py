@@ -5,6 +5,7 @@ import threading
 import pytest
 
 from stablemem import MemoryBuffer, MemoryRegion, StableMemoryError
+from support.waiting import in_thread, join, wait_for
 
 CHUNK = 4096
 """Values that ``extend`` adds at once."""
@@ -92,16 +93,17 @@ def test_a_block_begins_between_the_calls_of_other_threads():
     values = MemoryBuffer.from_iterable(range(2000))
     ended = threading.Event()
     wrong = []
+    rounds = [0, 0]
 
-    def work():
+    def work(mine):
         while not ended.is_set():
             values.append(1)
             values.popleft()
+            rounds[mine] += 1
 
-    threads = [threading.Thread(target=work) for _ in range(2)]
-    for thread in threads:
-        thread.start()
+    threads = [in_thread(lambda mine=mine: work(mine)) for mine in range(2)]
     try:
+        wait_for(lambda: all(rounds))
         for _ in range(300):
             with values.transaction():
                 length = len(values)
@@ -111,8 +113,7 @@ def test_a_block_begins_between_the_calls_of_other_threads():
             values.reverse()
     finally:
         ended.set()
-        for thread in threads:
-            thread.join()
+        join(*threads)
     assert not wrong
     values.commit()
     values.close()
@@ -127,11 +128,12 @@ def test_verifying_beside_a_thread_that_commits(path):
             while not ended.is_set():
                 values.append(1)
 
-        thread = threading.Thread(target=work)
-        thread.start()
+        thread = in_thread(work)
         try:
             for _ in range(5):
+                length = len(values)
                 assert not values.verify().faults
+                wait_for(lambda length=length: len(values) > length)
         finally:
             ended.set()
-            thread.join()
+            join(thread)

@@ -62,7 +62,7 @@ def test_a_seed_replays(seed, capsys):
 @pytest.mark.parametrize("seed", [1386500364, 1386500291])
 def test_seeds_that_found_something(seed):
     """Both: a reader stood on a commit that left no trace, and the next writer took its number."""
-    assert not run(1 << 40, 24, scaled(100, 20), which=iter([seed])).found
+    assert not run(1 << 40, 24, scaled(100, 20), which=[seed]).found
 
 
 def test_every_subset_of_twelve():

@@ -5,15 +5,36 @@ import pytest
 
 from stablemem import RegionClosedError, StableMemoryError
 from stablemem._core.latch import Latch
+from support.waiting import HANGS, in_thread, join, wait_for, waits_for_latch
 
 
-def test_enter_and_leave():
+@pytest.fixture
+def waiting(monkeypatch):
+    """Return what tells how many threads wait for a latch."""
+    return waits_for_latch(monkeypatch)
+
+
+def is_free(latch):
+    """Return whether another thread comes in at once, to change something."""
+    done = []
+    join(in_thread(lambda: (latch.enter_change(), done.append(latch.owner), latch.leave())))
+    return done == [0]
+
+
+def test_enter_and_leave(waiting):
+    """Between the two nobody else comes in; before and after, everybody does."""
     latch = Latch()
-    for _ in range(3):
-        latch.enter()
+    for enter in (latch.enter, latch.enter_change) * 2:
+        assert is_free(latch)
+        order = []
+        enter()
+        other = in_thread(lambda order=order: (latch.enter(), order.append("other"), latch.leave()))
+        wait_for(waiting)
+        order.append("first")
         latch.leave()
-        latch.enter_change()
-        latch.leave()
+        join(other)
+        assert order == ["first", "other"]
+    assert is_free(latch)
 
 
 def test_closed():
@@ -34,13 +55,7 @@ def test_a_call_within_a_call():
     latch.leave()
 
 
-def in_thread(call):
-    thread = threading.Thread(target=call)
-    thread.start()
-    return thread
-
-
-def test_another_thread_waits_for_the_call():
+def test_another_thread_waits_for_the_call(waiting):
     latch = Latch()
     order = []
     latch.enter()
@@ -51,14 +66,32 @@ def test_another_thread_waits_for_the_call():
         latch.leave()
 
     thread = in_thread(other)
-    time.sleep(0.03)
+    wait_for(waiting)
     order.append("first")
     latch.leave()
-    thread.join(10)
+    join(thread)
     assert order == ["first", "other"]
 
 
-def test_changes_wait_for_a_block_and_reads_do_not():
+def test_a_block_waits_for_the_call_of_another_thread(waiting):
+    latch = Latch()
+    order = []
+    latch.enter()
+
+    def block():
+        before = latch.own()
+        order.append("block")
+        latch.disown(before)
+
+    thread = in_thread(block)
+    wait_for(waiting)
+    order.append("call")
+    latch.leave()
+    join(thread)
+    assert order == ["call", "block"]
+
+
+def test_changes_wait_for_a_block_and_reads_do_not(waiting):
     latch = Latch()
     order = []
     before = latch.own()
@@ -74,12 +107,13 @@ def test_changes_wait_for_a_block_and_reads_do_not():
         latch.leave()
 
     changing = in_thread(change)
-    in_thread(read).join(10)
+    wait_for(waiting)
+    join(in_thread(read))
     latch.enter_change()
     order.append("mine")
     latch.leave()
     latch.disown(before)
-    changing.join(10)
+    join(changing)
     assert order == ["read", "mine", "change"]
 
 
@@ -92,7 +126,7 @@ def test_blocks_nest():
     assert latch.owner == threading.get_ident()
     latch.disown(one)
     assert latch.owner == 0
-    in_thread(lambda: (latch.enter_change(), latch.leave())).join(10)
+    assert is_free(latch)
 
 
 def test_reset():
@@ -100,25 +134,28 @@ def test_reset():
     latch.own()
     latch.enter()
     latch.reset()
-    latch.enter_change()
-    latch.leave()
     assert latch.owner == 0
+    assert is_free(latch)
 
 
 def test_many_threads_are_one_at_a_time():
+    """Each leaves a mark and yields to the others before it looks: who comes in meanwhile is seen."""
     latch = Latch()
-    inside = []
-    most = []
+    marks = []
+    together = threading.Barrier(4)
+    mixed = []
 
-    def work():
-        for _ in range(200):
+    def work(name):
+        together.wait(HANGS)
+        for _ in range(100):
             latch.enter_change()
-            inside.append(1)
-            most.append(len(inside))
-            inside.pop()
+            marks.append(name)
+            length = len(marks)
+            time.sleep(0)
+            if len(marks) != length:
+                mixed.append(name)
             latch.leave()
 
-    threads = [in_thread(work) for _ in range(4)]
-    for thread in threads:
-        thread.join(30)
-    assert max(most) == 1
+    join(*[in_thread(lambda name=name: work(name)) for name in range(4)])
+    assert sorted(marks) == sorted([*range(4)] * 100)
+    assert not mixed

@@ -1,13 +1,13 @@
+import fcntl
 import os
 import random
-import threading
-import time
 
 import pytest
 
 from stablemem import RegionLockedError
 from stablemem._core.device import FileDevice, MemoryDevice
 from stablemem._core.readers import lock_writer, oldest_reader, register_reader, writer_pid
+from support.waiting import HANGS
 
 
 @pytest.fixture
@@ -36,15 +36,32 @@ def test_one_writer(open_file):
     lock_writer(two, 0)
 
 
-def test_waiting(open_file):
+def test_waiting(open_file, monkeypatch):
+    """As often as the lock is refused, until it is free or the time is over."""
     one, two = open_file(), open_file()
     lock_writer(one, 0)
-    begin = time.monotonic()
+    refused = 0
+    flock = fcntl.flock
+
+    def counted(*arguments):
+        nonlocal refused
+        try:
+            flock(*arguments)
+        except BlockingIOError:
+            refused += 1
+            if refused == 5:
+                one.close()
+            raise
+
+    monkeypatch.setattr(fcntl, "flock", counted)
     with pytest.raises(RegionLockedError):
-        lock_writer(two, 0.05)
-    assert time.monotonic() - begin >= 0.05
-    threading.Timer(0.05, one.close).start()
-    lock_writer(two, 20)
+        lock_writer(two, 0)
+    assert refused == 1
+    with pytest.raises(RegionLockedError):
+        lock_writer(two, 1e-9)
+    assert 2 <= refused <= 3
+    lock_writer(two, HANGS)
+    assert refused == 5
 
 
 def test_the_oldest_reader(open_file):

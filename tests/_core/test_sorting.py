@@ -21,6 +21,7 @@ from stablemem import (
 from stablemem._core import sorting, transactions
 from stablemem._core.sorting import permuted
 from support import scaled
+from support.waiting import HANGS, in_thread, join, wait_for, waits_for_latch
 
 WAYS = [(256 << 20, 256, 4096), (3000, 256, 4096), (3000, 2, 4096), (700, 3, 40), (1, 2, 0)]
 """Sizes of runs, fan-in, and blobs kept in the spool: one run, many, many passes, one value a run."""
@@ -510,29 +511,28 @@ def test_it_is_kept(way, path):
         assert values[:] == sorted(model)
 
 
-def test_other_threads_wait(way):
+def test_other_threads_wait(way, monkeypatch):
     """A change made by another thread comes after the sort, and is no error; reading goes on."""
+    waiting = waits_for_latch(monkeypatch)
     model = texts(100)
     with MemoryBuffer.from_iterable(model, blobify="text") as values:
         reached, seen = threading.Event(), []
 
         def other():
-            reached.wait(10)
+            assert reached.wait(HANGS)
             seen.append(values[:])
             values.append("zzz")
 
-        thread = threading.Thread(target=other)
-        thread.start()
+        thread = in_thread(other)
 
         def key(value):
             if not seen:
                 reached.set()
-                while not seen:
-                    thread.join(0.001)
+                wait_for(lambda: seen and waiting())
             return value
 
         values.sort(key=key)
-        thread.join()
+        join(thread)
         assert seen == [model]
         assert values[:] == [*sorted(model), "zzz"]
 

@@ -49,14 +49,18 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=None, help="the one workload to judge")
     parser.add_argument("--state", type=int, default=None, help="the one state of it")
     parser.add_argument("--fault", default="", help="mistake to switch on")
+    parser.add_argument("--thorough", action="store_true", help="work on every state of the one workload")
     options = parser.parse_args()
     if options.state is not None:
-        found = replay(options.seed, options.state, options.most, options.fault)
+        found = replay(options.seed, options.state, options.most, options.fault, options.thorough)
         print(f"FAILED: {found.message}" if found else "sound")
         return 1 if found else 0
     begin = time.monotonic()
     if options.seed is not None:
-        total = run(1 << 60, options.most, which=iter([options.seed]), fault=options.fault, whole=True)
+        total = run(
+            1 << 60, options.most, which=[options.seed], fault=options.fault, whole=True,
+            thorough=options.thorough,
+        )  # fmt: skip
     elif options.fault:
         total = run(options.states, options.most, options.budget, stop=1, fault=options.fault)
     else:

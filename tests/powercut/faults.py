@@ -252,7 +252,7 @@ def _rollback_forgets(plant: Patch) -> None:
     plant(Store, "_undo_all", forgetting)
 
 
-@_fault("number reused", 100_037, 100_055, 100_064, 100_091)
+@_fault("number reused", 100_055, 100_064, 100_091)
 def _number_reused(plant: Patch) -> None:
     """After a commit that failed, the next handle gives its number to another state."""
     begin = Store.begin
@@ -348,7 +348,7 @@ def _digest_after_unsynced(plant: Patch) -> None:
     plant(Store, "_digested", careless)
 
 
-@_fault("early writes not covered", "rea", "Ake")
+@_fault("early writes not covered", 100_000, "uec", "skf")
 def _early_not_covered(plant: Patch) -> None:
     """A digest leaves out what was written early in its transaction."""
     relieve = Store.write_early
@@ -379,7 +379,7 @@ def _tail_cut(plant: Patch) -> None:
     plant(Store, "_cut_tail", cutting)
 
 
-@_fault("hole in limbo", 100_000, 100_004)
+@_fault("hole in limbo", 100_005, 100_004)
 def _hole_in_limbo(plant: Patch) -> None:
     """Pages are punched out that a kept slot still reaches."""
 
@@ -397,7 +397,7 @@ def _readers_ignored(plant: Patch) -> None:
     plant(engine, "oldest_reader", lambda device, below: None)
 
 
-@_fault("dropped slot left", "bfe", "KfA", "rcK", "dcK")
+@_fault("dropped slot left", "Ku", "Kb")
 def _dropped_left(plant: Patch) -> None:
     """A slot whose digest did not match stays, until the next transaction happens to write what it misses."""
     recover = Header.recover

@@ -5,9 +5,8 @@ those that are judged, one in WORK is worked on, one in AGAIN cut a second time 
 """
 
 import random
-import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 
@@ -26,6 +25,8 @@ SHORT_BUDGET = 80
 
 RARE = 8
 WORK, AGAIN = 3, 32
+OFTEN = 8
+"""In a thorough run one image in so many is cut again."""
 
 
 @dataclass
@@ -39,12 +40,14 @@ class Found:
     cut: str
     steps: list[str]
     fault: str = ""
+    thorough: bool = False
 
     def __str__(self) -> str:
         fault = f" --fault {self.fault}" if self.fault else ""
         most = f" --most {self.most}" if self.most != MOST else ""
+        thorough = " --thorough" if self.thorough else ""
         return (
-            f"python -m powercut --seed {self.seed} --state {self.state}{most}{fault}\n"
+            f"python -m powercut --seed {self.seed} --state {self.state}{most}{fault}{thorough}\n"
             f"    {self.message}\n    {self.cut}\n    workload: {'; '.join(self.steps)}"
         )
 
@@ -121,10 +124,14 @@ class Runner:
         stop: failures after which to stop.
         fault: mistake that is switched on.
         whole: whether short sequences have the same budget.
+        thorough: whether every image is worked on, and many of them cut again.
     """
 
-    def __init__(self, most: int, budget: int, stop: int, fault: str, whole: bool) -> None:
+    def __init__(
+        self, most: int, budget: int, stop: int, fault: str = "", whole: bool = False, thorough: bool = False
+    ) -> None:
         self.short_budget = budget if whole else min(budget, SHORT_BUDGET)
+        self.thorough = thorough
         self.most, self.budget, self.stop, self.fault = most, budget, stop, fault
         self.tally = Tally()
         self.judge = Judge(asking=not fault)
@@ -156,7 +163,7 @@ class Runner:
             tally.kinds[cut.kind] += 1
             disk.lay(pages, length)
             try:
-                work, again = chosen(seed, cut.number, states)
+                work, again = chosen(seed, cut.number, states, self.thorough)
                 tally.worked += work
                 older = played.allowed(cut.after) if boot == BOOT else None
                 steady = cut.after <= played.steady
@@ -175,7 +182,8 @@ class Runner:
                 tally.asked, self.judge.asked = tally.asked + self.judge.asked, 0
 
     def _note(self, seed: int, state: int, message: str, cut: str, steps: list[str]) -> None:
-        self.tally.found.append(Found(seed, state, self.most, message, cut, list(steps), self.fault))
+        found = Found(seed, state, self.most, message, cut, list(steps), self.fault, self.thorough)
+        self.tally.found.append(found)
 
 
 def mixed(seed: int, state: int) -> int:
@@ -183,11 +191,12 @@ def mixed(seed: int, state: int) -> int:
     return ((seed * 0x9E3779B97F4A7C15 + state) * 0xD1342543DE82EF95 >> 20) & ((1 << 40) - 1)
 
 
-def chosen(seed: int, state: int, states: list) -> tuple[bool, bool]:
+def chosen(seed: int, state: int, states: list, thorough: bool = False) -> tuple[bool, bool]:
     """Return whether a state is worked on, and cut again: rather if a commit was under way."""
     number = mixed(seed, state) >> 8
-    again = number % (AGAIN if len(states) == 1 else AGAIN // 2) == 0
-    return again or number % WORK == 0, again
+    rare = OFTEN if thorough else AGAIN
+    again = number % (rare if len(states) == 1 else rare // 2) == 0
+    return again or thorough or number % WORK == 0, again
 
 
 def _what_holds(played: Workload, cut: Cut) -> tuple[bytes, list]:
@@ -203,10 +212,10 @@ def run(
     budget: int = 1 << 30,
     first: int = RANDOM,
     stop: int = 5,
-    seconds: float = 1e9,
-    which: Iterator[int] | None = None,
+    which: Iterable[int] | None = None,
     fault: str = "",
     whole: bool = False,
+    thorough: bool = False,
 ) -> Tally:
     """Judge workloads until so many distinct images were judged, or so many failures found.
 
@@ -216,18 +225,17 @@ def run(
         budget: images of one workload.
         first: seed of the first random workload.
         stop: failures after which to stop.
-        seconds: after which to stop.
         which: seeds instead of ``seeds(first)``.
         fault: mistake to switch on meanwhile.
         whole: whether short sequences are judged to the last image too.
+        thorough: whether every image is worked on, and many of them cut again.
     """
-    runner = Runner(most, budget, stop, fault, whole)
+    runner = Runner(most, budget, stop, fault, whole, thorough)
     tally = runner.tally
-    end = time.monotonic() + seconds
     with _planted(fault):
         for seed in seeds(first) if which is None else which:
             runner.workload(seed)
-            if tally.states >= wanted or len(tally.found) >= stop or time.monotonic() > end:
+            if tally.states >= wanted or len(tally.found) >= stop:
                 break
     return tally
 
@@ -235,7 +243,7 @@ def run(
 def part_of(task: tuple[list[int], int, int]) -> Tally:
     """Judge the workloads of some seeds: (seeds, most, budget)."""
     numbers, most, budget = task
-    return run(1 << 60, most, budget, which=iter(numbers), stop=3)
+    return run(1 << 60, most, budget, which=numbers, stop=3)
 
 
 def _planted(fault: str):
@@ -246,14 +254,16 @@ def _planted(fault: str):
     return planted(fault)
 
 
-def replay(seed: int, state: int, most: int = MOST, fault: str = "") -> Found | None:
+def replay(
+    seed: int, state: int, most: int = MOST, fault: str = "", thorough: bool = False
+) -> Found | None:  # fmt: skip
     """Judge one state of one workload again; print what it is."""
     with _planted(fault):
         try:
             played = play(seed)
         except Failure as failure:
             print(f"workload {seed}: {'; '.join(failure.played.steps)}")  # type: ignore[attr-defined]
-            return Found(seed, 0, most, str(failure), "seen without a cut", [], fault)
+            return Found(seed, 0, most, str(failure), "seen without a cut", [], fault, thorough)
         print(f"workload {seed}: {'; '.join(played.steps)}")
         if not state:
             return None
@@ -269,11 +279,10 @@ def replay(seed: int, state: int, most: int = MOST, fault: str = "") -> Found | 
             try:
                 older = played.allowed(cut.after) if boot == BOOT else None
                 steady = cut.after <= played.steady
-                Judge(not fault).judge(
-                    disk, states, boot, mixed(seed, state), *chosen(seed, state, states), older, steady
-                )
+                work, again = chosen(seed, state, states, thorough)
+                Judge(not fault).judge(disk, states, boot, mixed(seed, state), work, again, older, steady)
             except Exception as error:  # noqa: BLE001 - whatever it is, it is what was looked for
-                return Found(seed, state, most, said(error), str(cut), played.steps, fault)
+                return Found(seed, state, most, said(error), str(cut), played.steps, fault, thorough)
             finally:
                 disk.clear()
             return None
