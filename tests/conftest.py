@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, settings
 
 from stablemem import COMPILED, MemoryBuffer
 from stablemem._core import store as engine
+from stablemem._core.ending import OPEN
 from stablemem._core.opening import open_store
 from stablemem._core.verify import verify, verify_writer
 from support import LONG
@@ -62,15 +63,15 @@ def watch(request, monkeypatch):
     process = os.getpid()
 
     def watched_end(store, why):
-        if os.getpid() == process and "dropped" not in why and store.writable:
+        if os.getpid() == process and not why.startswith("nobody") and store.writable:
             seen.look_at(store)
         end(store, why)
 
     monkeypatch.setattr(engine.Store, "_end", watched_end)
-    before = set(engine._OPEN)
+    before = set(OPEN)
     folder = request.getfixturevalue("tmp_path") if "tmp_path" in request.fixturenames else None
     yield seen
-    for store in set(engine._OPEN) - before:
+    for store in set(OPEN) - before:
         if not store.closed:
             seen.look_at(store)
             end(store, "the test is over")

@@ -20,6 +20,7 @@ NAMES = [
     "Sizes",
     "StableMemoryError",
     "Stats",
+    "UncommittedChangesWarning",
     "VersionError",
     "blobify",
 ]

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from stablemem import MemoryBuffer, MemoryRegion, StableMemoryError
+from stablemem import MemoryBuffer, MemoryRegion, StableMemoryError, UncommittedChangesWarning
 from stablemem._core import alarm as alarm_module
 from stablemem._core import commits as engine
 from stablemem._core.alarm import Alarm
@@ -187,7 +187,7 @@ def test_threads_end_with_the_handle(path):
     wait_for(lambda: not alarms())
     dropped = MemoryBuffer(path, commit_every=3600.0)
     dropped.append(2)
-    with pytest.warns(ResourceWarning, match="1 uncommitted changes"):
+    with pytest.warns(UncommittedChangesWarning, match="1 uncommitted changes"):
         del dropped
     wait_for(lambda: not alarms())
 

@@ -20,8 +20,8 @@ from stablemem import (
     RegionLockedError,
     StableMemoryError,
 )
+from stablemem._core.ending import OPEN
 from stablemem._core.readers import oldest_reader
-from stablemem._core.store import _OPEN
 from support import environment, run_python, scaled
 from support.waiting import HANGS, finish, in_thread, join, wait_for, waits_for_latch
 
@@ -673,30 +673,9 @@ def test_pickle_refusals(path):
 # -- ends ------------------------------------------------------------------------------------------------
 
 
-def test_a_dropped_handle_warns_and_rolls_back(path):
-    values = MemoryBuffer.from_iterable([1], path)
-    values.append(2)
-    values.append(3)
-    with pytest.warns(ResourceWarning, match="dropped with 2 uncommitted changes"):
-        del values
-    with MemoryBuffer(path, "r+") as values:
-        assert values[:] == [1]
-
-
-def test_leaving_the_interpreter_warns_and_rolls_back(path):
-    code = (
-        "import sys; from stablemem import *\n"
-        "b = MemoryBuffer(sys.argv[1]); b.append(1); b.commit(); b.append(2)"
-    )
-    done = run_python(code, path, PYTHONWARNINGS="default")
-    assert "1 uncommitted changes" in done.stderr
-    with MemoryBuffer(path, "r") as values:
-        assert values[:] == [1]
-
-
 def test_nothing_is_left_open():
     before = len(os.listdir("/proc/self/fd"))
-    count = len(_OPEN)
+    count = len(OPEN)
     for _ in range(20):
         with MemoryBuffer(blobify="bytes") as values:
             values.extend([bytes(100)] * 100)
@@ -708,4 +687,4 @@ def test_nothing_is_left_open():
             values.verify()
             values.stats()
     assert len(os.listdir("/proc/self/fd")) == before
-    assert len(_OPEN) == count
+    assert len(OPEN) == count

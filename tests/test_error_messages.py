@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 import pytest
 
-from stablemem import MemoryBuffer, MemoryRegion, errors
+from stablemem import MemoryBuffer, MemoryRegion, UncommittedChangesWarning, errors
 from stablemem.errors import (
     BlobifyError,
     BlockError,
@@ -649,12 +649,12 @@ def test_a_writer_in_another_process(path):
         os.close(held)
 
 
-def test_a_dropped_handle_says_what_is_lost():
-    values = MemoryBuffer.from_iterable([1, 2])
+def test_a_dropped_handle_says_what_is_lost(path):
+    values = MemoryBuffer.from_iterable([1, 2], path)
     values.append(3)
-    said = "a list in memory was dropped with 1 uncommitted changes, which are lost: "
+    said = r"list.smem \(list 'main'\) was dropped with 1 uncommitted changes, which are lost: "
     remedy = r"use it in a with statement, or call commit\(\) or close\(\)"
-    with pytest.warns(ResourceWarning, match=said + remedy):
+    with pytest.warns(UncommittedChangesWarning, match=said + remedy):
         del values
 
 
@@ -724,4 +724,4 @@ def test_every_error_is_met():
     """All but BlockError, which no public call raises yet: _core/test_freetree.py reads its messages."""
     rows = [*PATHS, *VALUES.values(), *STATES.values(), *DAMAGE.values()]
     met = {kind for row in rows for kind in row if isinstance(kind, type)}
-    assert {getattr(errors, name) for name in errors.__all__} - met == {BlockError}
+    assert {getattr(errors, name) for name in errors.__all__} - met == {BlockError, UncommittedChangesWarning}

@@ -21,6 +21,7 @@ from .errors import (
     RegionFullError,
     RegionLockedError,
     StableMemoryError,
+    UncommittedChangesWarning,
     VersionError,
 )
 from .memory_buffer import MemoryBuffer
@@ -41,6 +42,7 @@ __all__ = [
     "Sizes",
     "StableMemoryError",
     "Stats",
+    "UncommittedChangesWarning",
     "VersionError",
     "blobify",
 ]

@@ -1,4 +1,4 @@
-"""The exceptions of stablemem, one base above them all.
+"""The exceptions of stablemem, one base above them all, and its warnings.
 
 Where a built-in exception says the same thing, ours is also that one, so that code written for
 files and lists keeps working. Damage is never a ``ValueError`` or ``IndexError``: a caller that
@@ -21,6 +21,7 @@ __all__ = [
     "RegionFullError",
     "RegionLockedError",
     "StableMemoryError",
+    "UncommittedChangesWarning",
     "VersionError",
 ]
 
@@ -130,3 +131,11 @@ class ReadOnlyError(StableMemoryError, io.UnsupportedOperation):
 
 class BlockError(StableMemoryError, ValueError):
     """A block cannot be used: it was freed, overlaps free space, is not raw, or is outside the region."""
+
+
+class UncommittedChangesWarning(UserWarning):
+    """A handle has ended that nobody closed, and the changes since its last commit are lost."""
+
+
+class UncommittedMemoryWarning(UncommittedChangesWarning, ResourceWarning):
+    """The same of a list in memory, which ends with its process in any case: hidden, unless asked for."""

@@ -104,8 +104,9 @@ class MemoryRegion(RawBlocks):
         autocommit: whether each call that changes something commits at its end.
         commit_every: an int is a number of changes: the call that reaches it commits. A float or timedelta is
             a time in seconds after the first uncommitted change: then a thread in the background commits.
-            Neither commits inside a transaction block, or in the middle of a call. With None, nothing is
-            committed until you call ``commit``.
+            Neither commits inside a transaction block, or in the middle of a call. Both commit at the end of
+            the program, unless an exception ends it. With None, nothing is committed until you call
+            ``commit``; what is not committed at the end is lost, with an UncommittedChangesWarning.
         sync: whether commits survive a power cut; False makes them survive the process only, and the
             machine half a minute later.
         checksums: whether values are verified at each read.

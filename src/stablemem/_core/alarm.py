@@ -1,5 +1,6 @@
 """Alarm: one call, some seconds from now, in a thread of its own."""
 
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -13,7 +14,8 @@ LONGEST = 3600.0
 class Alarm:
     """A call that is due at a time, which may be put off or called off.
 
-    The thread exists only while something is due, and does not keep the process alive.
+    The thread exists only while something is due, and does not keep the process alive. Once the interpreter
+    ends, no thread is started or spoken to: it would never answer.
 
     Args:
         call: what to call; what it raises ends up with ``threading.excepthook``.
@@ -32,7 +34,7 @@ class Alarm:
 
     def set(self, seconds: float) -> None:
         """Let the call be due ``seconds`` from now, unless it is due already."""
-        if self._due is not None:
+        if self._due is not None or sys.is_finalizing():
             return
         with self._changed:
             self._due = time.monotonic() + seconds
@@ -53,7 +55,7 @@ class Alarm:
     def stop(self) -> None:
         """Call it off for good, and let the thread end now."""
         self._due = None
-        if self._thread is not None:
+        if self._thread is not None and not sys.is_finalizing():
             with self._changed:
                 self._changed.notify()
 

@@ -11,6 +11,10 @@ they must wait for it. Reads do not: they see the block's uncommitted state.
 Interpreted, an interrupt too may come anywhere, also between ``enter`` and the ``try`` whose ``finally``
 leaves. The call is gone then, and the latch still taken: the thread's next call sees that by the frame of
 the call, which is not on the stack any more, and has ``repair`` undo what may be half done.
+
+When the interpreter ends, other threads are stopped wherever they wait, and never leave. So one thread takes
+each latch for good before that (``keep``), which leaves no change of another half done; and from then on
+nobody waits for a thread: a read that was stopped is passed over, and anything else is an error.
 """
 
 import sys
@@ -66,7 +70,8 @@ class Latch:
             frame = _frame_of_call()
             if self._inner._is_owned():  # type: ignore[attr-defined]
                 self._left_behind()
-            self._inner.acquire()
+            if not self._inner.acquire(blocking=False):
+                self._await_inner()
             self._frame = frame
             self._changing = False
         self.busy = thread
@@ -82,6 +87,8 @@ class Latch:
         """Go out, and in again, until no other thread's block holds the handle."""
         while self.owner and self.owner != get_ident():
             self.leave()
+            if sys.is_finalizing():
+                self._refuse()
             with self.lock:
                 pass
             self.enter()
@@ -107,10 +114,33 @@ class Latch:
             self._re_entered()
         pause = 0.0
         while self.busy:
+            if sys.is_finalizing():
+                self._pass_over(thread)
+                break
             time.sleep(pause)
             pause = min(pause + 1e-5, 1e-3)
         if self.closed:
             raise RegionClosedError(self.closed)
+
+    def _await_inner(self) -> None:
+        """Do as ``_wait``, interpreted, and acquire the lock."""
+        if sys.is_finalizing():
+            self._pass_over(get_ident())
+        self._inner.acquire()
+
+    def _pass_over(self, thread: int) -> None:
+        """Go on where another thread was stopped inside, at the end of the interpreter: it was in a read."""
+        if self.owner != thread:
+            self._refuse()
+        self.busy = 0
+        self._inner = threading.RLock()
+
+    def _refuse(self) -> None:
+        """Raise for a call that would wait for a thread that is no more."""
+        raise StableMemoryError(
+            "another thread was stopped within a call of this list by the end of the interpreter: end "
+            "threads, or join them, before the program ends"
+        )
 
     def _re_entered(self) -> None:
         """Raise for a call from within a call, as a finalizer or signal handler might make it."""
@@ -136,7 +166,10 @@ class Latch:
         """Hold the handle for a block of calls; returns the owner before, for ``disown``."""
         thread = get_ident()
         try:
-            self.lock.acquire()
+            if not self.lock.acquire(blocking=False):
+                if sys.is_finalizing():
+                    self._refuse()
+                self.lock.acquire()
         except BaseException:
             # An interrupt ends the waiting; or it comes just behind it, and then the lock is taken.
             if self.lock._is_owned():  # type: ignore[attr-defined]
@@ -157,11 +190,37 @@ class Latch:
         if cython.compiled:
             pause = 0.0
             while self.busy and self.busy != thread:
+                if sys.is_finalizing():
+                    self._pass_over(thread)
+                    break
                 time.sleep(pause)
                 pause = min(pause + 1e-5, 1e-3)
         elif not self._inner._is_owned():  # type: ignore[attr-defined]
-            with self._inner:
-                pass
+            if not self._inner.acquire(blocking=False):
+                self._await_inner()
+            self._inner.release()
+
+    def keep(self, seconds: float) -> bool:
+        """Take the handle for this thread for good, since the process ends; changes of other threads wait.
+
+        Returns:
+            Whether it was free within so many seconds; else another thread's block or call goes on.
+        """
+        thread = get_ident()
+        until = time.monotonic() + seconds
+        if not self.lock.acquire(timeout=seconds):
+            return False
+        before = self.owner
+        self.owner = thread
+        while self.busy and self.busy != thread:
+            if sys.is_finalizing():
+                self._pass_over(thread)
+            elif time.monotonic() > until:
+                self.disown(before)
+                return False
+            else:
+                time.sleep(1e-3)
+        return True
 
     def disown(self, before: int) -> None:
         """End a block that ``own`` began; in the child of a fork there is none to end."""

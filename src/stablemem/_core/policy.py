@@ -27,6 +27,11 @@ class Policy:
     changes: int | None = None
     seconds: float | None = None
 
+    @property
+    def by_itself(self) -> bool:
+        """Whether it commits without being told."""
+        return self.changes is not None or self.seconds is not None
+
     @classmethod
     def of(cls, sync: bool, autocommit: bool, commit_every: float | timedelta | None) -> "Policy":
         """Return the policy that the arguments of a constructor ask for.

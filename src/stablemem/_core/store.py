@@ -9,15 +9,17 @@ The layers below it, each a class over the one before:
     compaction.py     the region made smaller
 """
 
-import atexit
 import os
-import warnings
 import weakref
+from reprlib import repr as shortened
 
 from ..errors import (
     BlobifyError,
     StableMemoryError,
+    UncommittedChangesWarning,
+    UncommittedMemoryWarning,
 )
+from . import ending
 from .commits import alarms
 from .compaction import Compaction
 from .device import Device
@@ -30,7 +32,8 @@ from .region import Region
 
 __all__ = ["Store"]
 
-_OPEN: "weakref.WeakSet[Store]" = weakref.WeakSet()
+PATIENCE = 5.0
+"""Seconds that the end of the interpreter waits for another thread's call or transaction block."""
 
 
 class Store(Compaction):
@@ -48,7 +51,7 @@ class Store(Compaction):
                 store.failed(KeyboardInterrupt())
 
         self.latch.repair = repair
-        _OPEN.add(self)
+        ending.opened(self)
 
     # -- snapshots -------------------------------------------------------------------------------------
 
@@ -152,26 +155,66 @@ class Store(Compaction):
         self.latch.closed = why
         self.pager.discard()
         self.region.close()
-        _OPEN.discard(self)
+        ending.OPEN.discard(self)
 
     def __del__(self) -> None:
         if getattr(self, "pager", None) is not None:
-            self.drop()
+            ending.collected(self)
 
-    def drop(self) -> None:
-        """End a handle that nobody closed: uncommitted changes are rolled back, with a warning."""
+    def settle(self, well: bool) -> None:
+        """Keep other threads out, since the process ends; if it ends well, commit as the policy does."""
+        if self.closed or self._pid != os.getpid() or not self.latch.keep(PATIENCE):
+            return
+        if well and self.writable and self.policy.by_itself and not self._savepoints and self._late is None:
+            try:
+                self._commit_now(True)
+            except Exception as error:  # noqa: BLE001 - whatever it is, close() or drop() tells
+                self._late = error
+
+    def drop(self, well: bool | None = None) -> None:
+        """End a handle that nobody has closed: uncommitted changes are lost, with a warning.
+
+        Args:
+            well: whether the process ends well, if it ends.
+        """
         if self.closed or self._pid != os.getpid():
             return
-        lost = self.changes if self.writable and not self.forked else 0
+        when = "when nothing referred to it any more" if well is None else "when the interpreter ended"
+        lost = self._lost(well) if self.writable else ""
+        when = "nothing referred to it any more" if well is None else "the interpreter ended"
+        where = self.path or "this region"
+        self._end(f"nobody had closed {where} when {when}, which ended it: open it again")
         if lost:
-            warnings.warn(
-                f"{self.path or 'a list in memory'} was dropped with {lost} uncommitted changes, which are "
-                f"lost: use it in a with statement, or call commit() or close()",
-                ResourceWarning,
-                stacklevel=2,
-                source=self,
-            )
-        self._end(f"{self.path or 'this region'} was dropped without close(): open it again")
+            ending.warn(lost, UncommittedChangesWarning if self.path else UncommittedMemoryWarning)
+
+    def _lost(self, well: bool | None) -> str:
+        """Return what to say of the changes that end with this handle; empty if there are none."""
+        happened = "was dropped" if well is None else "was still open when the interpreter ended,"
+        said = f"{self.path}{self._places()} {happened}" if self.path else f"a list in memory {happened}"
+        remedy = "use it in a with statement, or call commit() or close()"
+        if self.changes:
+            said += f" with {self.changes} uncommitted changes, which are lost: {remedy}"
+            if well is False and self.policy.by_itself:
+                said += "; it commits by itself at the end of a program only if no exception ends that"
+            return said
+        if self._late is None:
+            return ""
+        why = ", ".join([str(self._late), *getattr(self._late, "__notes__", [])])
+        return f"{said} after a commit that failed, and what it was to commit is lost ({why}): {remedy}"
+
+    def _places(self) -> str:
+        """Return the lists that have uncommitted changes, to be put behind the file's name."""
+        before = {name: entry.tree for name, entry in self.committed.lists.items()}
+        names = [
+            name
+            for name, index in self.indexes.items()
+            if index.state() != before.get(name, (0, 0, 0, 0)) and name not in self.absent
+        ]
+        if not names:
+            return ""
+        shown = ", ".join(shortened(name) for name in names[:3])
+        more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+        return f" (list{'s' if len(names) > 1 else ''} {shown}{more})"
 
     # -- forks -----------------------------------------------------------------------------------------
 
@@ -202,17 +245,3 @@ class Store(Compaction):
         except BaseException as error:  # noqa: BLE001 - nobody is there to catch it in a fork hook
             old.close()
             self.latch.closed = f"the region could not be read after a fork ({error}): open it again"
-
-
-def _after_fork_in_child() -> None:
-    for store in list(_OPEN):
-        store.after_fork()
-
-
-def _at_exit() -> None:
-    for store in list(_OPEN):
-        store.drop()
-
-
-os.register_at_fork(after_in_child=_after_fork_in_child)
-atexit.register(_at_exit)

@@ -1,0 +1,199 @@
+"""Ending: what becomes of the handles that nobody has closed.
+
+    nothing refers to one any more    it ends; what was not committed is lost, with a warning
+    only a cycle of garbage does      the same, after the finalizers of all that is in the cycle
+    the interpreter ends well         one that commits by itself does so; then as above
+    it ends by an exception           as above
+    a worker of multiprocessing ends  as the interpreter does
+    a process forks                   in the child its handles become readers
+
+The interpreter ends in two steps. When all functions of ``atexit`` have run, other threads are kept out of
+the handles, since daemon threads are stopped anywhere from then on, and what commits by itself does. The
+handles stay open for the finalizers (``__del__``) that run when Python takes the program's modules
+apart; after these, and before a module of this package is taken apart, they are ended.
+
+Invariant: a handle is let go of before a warning is given: warnings may be errors.
+"""
+
+import atexit
+import gc
+import os
+import sys
+import types
+import warnings
+from types import FrameType
+from typing import Any, Protocol
+from weakref import WeakSet
+
+__all__ = ["OPEN", "collected", "opened", "warn"]
+
+
+class Handle(Protocol):
+    """What ends a handle; each call does nothing where there is nothing to do."""
+
+    def settle(self, well: bool) -> None:
+        """Keep other threads out from now on; commit, if that is asked for and the process ends well."""
+
+    def drop(self, well: bool | None = None) -> None:
+        """End a handle that nobody has closed; ``well`` as above if the process ends."""
+
+    def after_fork(self) -> None:
+        """Become a reader, in the child of a fork."""
+
+
+OPEN: "WeakSet[Any]" = WeakSet()
+"""The handles of this process that are open."""
+
+_garbage: list[Handle] = []
+_last: list[types.ModuleType] = []
+_watched: set[int] = set()
+_failed: set[int] = set()
+
+
+def opened(handle: Handle) -> None:
+    """Note a handle that has been opened."""
+    OPEN.add(handle)
+    _watch_worker()
+
+
+def collected(handle: Handle) -> None:
+    """End a handle that nothing refers to; called by its ``__del__``."""
+    if not gc.is_finalized(handle):
+        handle.drop()
+        return
+    # The collector calls the finalizers of a cycle in any order, and a later one may commit or close.
+    _garbage.append(handle)
+    if _after_collection not in gc.callbacks:
+        gc.callbacks.append(_after_collection)
+
+
+def _after_collection(*_: object) -> None:
+    """End what the collector found: called once, when all finalizers of this collection have run."""
+    gc.callbacks.remove(_after_collection)
+    while _garbage:
+        _garbage.pop().drop()
+
+
+def _handles() -> list[Any]:
+    """Return the handles that are open."""
+    while True:
+        try:
+            return list(OPEN)
+        except RuntimeError:
+            # Another thread has opened or closed one meanwhile.
+            continue
+
+
+def _after_fork_in_child() -> None:
+    for handle in _handles():
+        handle.after_fork()
+
+
+# -- the end of the interpreter ------------------------------------------------------------------------
+
+
+class _AtExit:
+    """Called among the functions of ``atexit``; nobody else refers to it, so it is deleted after the last."""
+
+    def __init__(self) -> None:
+        self._process = 0
+
+    def __call__(self) -> None:
+        self._process = os.getpid()
+
+    def __del__(self) -> None:
+        if self._process == os.getpid():
+            _exit()
+
+
+class _Last:
+    """Deleted when Python takes modules apart, the youngest one first, after it has collected garbage."""
+
+    def __init__(self, handles: list[Handle], well: bool) -> None:
+        self._handles = handles
+        self._well = well
+
+    def __del__(self) -> None:
+        _end_all([*self._handles, *_garbage, *_handles()], self._well)
+
+
+def _ends_well() -> bool:
+    """Return whether no exception ends the program; in an interactive session none does."""
+    if os.getpid() in _failed:
+        return False
+    if hasattr(sys, "ps1") or sys.flags.interactive:
+        return True
+    return getattr(sys, "last_value", None) is None and getattr(sys, "last_exc", None) is None
+
+
+def _exit() -> None:
+    """Settle all handles, and have them ended when the finalizers of the program have run."""
+    handles, well = _handles(), _ends_well()
+    last = types.ModuleType("stablemem._last")
+    last._last = _Last(handles, well)  # type: ignore[attr-defined]
+    _last.append(last)
+    sys.modules["stablemem._last"] = last
+    for handle in handles:
+        handle.settle(well)
+
+
+def _end_all(handles: list[Handle], well: bool) -> None:
+    """End handles; warnings that are errors are told, and the others are ended all the same."""
+    for handle in handles:
+        try:
+            handle.settle(well)
+            handle.drop(well)
+        except Exception as error:  # noqa: BLE001 - nobody is there to catch it
+            _Untold(error)
+
+
+class _Untold:
+    """Tells an exception that nobody can catch, as Python tells those of finalizers."""
+
+    def __init__(self, error: Exception) -> None:
+        self._error = error
+
+    def __del__(self) -> None:
+        raise self._error
+
+
+def warn(text: str, kind: type[Warning]) -> None:
+    """Warn of what the program did, at its line; at none while the interpreter ends."""
+    level = 1
+    frame: FrameType | None = sys._getframe()
+    while frame is not None and str(frame.f_globals.get("__name__")).startswith("stablemem."):
+        frame = frame.f_back
+        level += 1
+    warnings.warn(text, kind, stacklevel=level)
+
+
+# -- workers of multiprocessing ------------------------------------------------------------------------
+
+
+def _watch_worker() -> None:
+    """Have the end of this process told by multiprocessing, if it is a worker."""
+    process = sys.modules.get("multiprocessing.process")
+    if process is None or os.getpid() in _watched or process.parent_process() is None:
+        return
+    from multiprocessing.util import Finalize
+
+    _watched.add(os.getpid())
+    # The lowest priority: after all that others want to have done at the end.
+    Finalize(None, _exit_worker, exitpriority=-sys.maxsize)
+
+
+def _exit_worker() -> None:
+    """End all handles of a worker that ends by ``os._exit``, which runs no ``atexit``."""
+    well = isinstance(sys.exc_info()[1], SystemExit | None)
+    frame: FrameType | None = sys._getframe()
+    while frame is not None and frame.f_code.co_name != "spawn_main":
+        frame = frame.f_back
+    if frame is None:
+        _end_all(_handles(), well)
+    elif not well:
+        # A spawned worker ends as other programs do, later; but its exception is forgotten by then.
+        _failed.add(os.getpid())
+
+
+os.register_at_fork(after_in_child=_after_fork_in_child)
+atexit.register(_AtExit())
