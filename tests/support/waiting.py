@@ -60,9 +60,11 @@ class _Watched:
         self._release_save = self._lock._release_save  # type: ignore[attr-defined]
         self.release = self._lock.release
 
-    def acquire(self) -> bool:
+    def acquire(self, *, blocking: bool = True) -> bool:
         if self._lock.acquire(blocking=False):
             return True
+        if not blocking:
+            return False
         with _noted(self._waiting):
             return self._lock.acquire()
 

@@ -19,6 +19,7 @@ import atexit
 import gc
 import os
 import sys
+import threading
 import types
 import warnings
 from types import FrameType
@@ -46,8 +47,7 @@ OPEN: "WeakSet[Any]" = WeakSet()
 
 _garbage: list[Handle] = []
 _last: list[types.ModuleType] = []
-_watched: set[int] = set()
-_failed: set[int] = set()
+_workers: "dict[int, _Worker]" = {}
 
 
 def opened(handle: Handle) -> None:
@@ -119,7 +119,7 @@ class _Last:
 
 def _ends_well() -> bool:
     """Return whether no exception ends the program; in an interactive session none does."""
-    if os.getpid() in _failed:
+    if os.getpid() in _workers and _workers[os.getpid()].has_failed():
         return False
     if hasattr(sys, "ps1") or sys.flags.interactive:
         return True
@@ -170,29 +170,48 @@ def warn(text: str, kind: type[Warning]) -> None:
 # -- workers of multiprocessing ------------------------------------------------------------------------
 
 
+class _Worker:
+    """The process as a worker of multiprocessing, while that runs it.
+
+    What ends a worker prints the exception and forgets it, and so it is looked for where that happens.
+    """
+
+    def __init__(self) -> None:
+        self._runs: FrameType | None = None
+        self._spawned = False
+        frame = sys._current_frames().get(threading.main_thread().ident or 0)
+        while frame is not None:
+            if frame.f_code.co_name == "_bootstrap":
+                self._runs = frame
+            self._spawned = self._spawned or frame.f_code.co_name == "spawn_main"
+            frame = frame.f_back
+
+    def has_failed(self) -> bool:
+        """Return whether an exception has ended what the worker had to do."""
+        if not isinstance(sys.exc_info()[1], SystemExit | None):
+            return True
+        return self._runs is not None and "traceback" in self._runs.f_locals
+
+    def exit(self) -> None:
+        """End all handles, where the worker ends by ``os._exit``, which runs no ``atexit``."""
+        failed = self.has_failed()
+        if not self._spawned:
+            _end_all(_handles(), not failed)
+        elif failed:
+            # It ends as other programs do, later, and the exception may be gone by then.
+            self.has_failed = lambda: True  # type: ignore[method-assign]
+
+
 def _watch_worker() -> None:
     """Have the end of this process told by multiprocessing, if it is a worker."""
     process = sys.modules.get("multiprocessing.process")
-    if process is None or os.getpid() in _watched or process.parent_process() is None:
+    if process is None or os.getpid() in _workers or process.parent_process() is None:
         return
     from multiprocessing.util import Finalize
 
-    _watched.add(os.getpid())
+    _workers[os.getpid()] = worker = _Worker()
     # The lowest priority: after all that others want to have done at the end.
-    Finalize(None, _exit_worker, exitpriority=-sys.maxsize)
-
-
-def _exit_worker() -> None:
-    """End all handles of a worker that ends by ``os._exit``, which runs no ``atexit``."""
-    well = isinstance(sys.exc_info()[1], SystemExit | None)
-    frame: FrameType | None = sys._getframe()
-    while frame is not None and frame.f_code.co_name != "spawn_main":
-        frame = frame.f_back
-    if frame is None:
-        _end_all(_handles(), well)
-    elif not well:
-        # A spawned worker ends as other programs do, later; but its exception is forgotten by then.
-        _failed.add(os.getpid())
+    Finalize(None, worker.exit, exitpriority=-sys.maxsize)
 
 
 os.register_at_fork(after_in_child=_after_fork_in_child)
