@@ -139,7 +139,7 @@ class TestImport:
     def test_wrong_options(self, run: Run) -> None:
         Path("in").write_bytes(b"a")
         fill(values=["x"], blobify="text")
-        refused(run("import", "r.smem", "in"), "'text', not 'bytes'")
+        refused(run("import", "r.smem", "in", "--blobify", "bytes"), "'text', not 'bytes'")
         refused(run("import", "new.smem", "missing"), "missing")
         refused(run("import", "new.smem"), "INPUT")
         refused(run("import", "new.smem", "."), "directory")

@@ -21,7 +21,15 @@ from support.errors import Own, failing, flip
 
 Run = Callable[..., tuple[int, str, str]]
 
-LOOKING = ["info REGION", "get REGION 0", "head REGION", "tail REGION", "verify REGION", "map REGION"]
+LOOKING = [
+    "info REGION",
+    "get REGION 0",
+    "export REGION",
+    "head REGION",
+    "tail REGION",
+    "verify REGION",
+    "map REGION",
+]
 COMMANDS = [*LOOKING, "import REGION in"]
 IMPORT = "`stablemem import` makes it"
 HELP = "--help` says how)"
@@ -127,13 +135,19 @@ USAGE = {
     "import new.smem in --encoding klingon": ("a text encoding", "'klingon' is not", "such as utf-8"),
     "import new.smem in --encoding undefined": ("a text encoding", "'undefined' is not", "such as utf-8"),
     "import new.smem in --encoding hex": ("a text encoding", "'hex' is not", "name one such as utf-8"),
-    "import new.smem in --encoding utf-16": ("the one byte 0a", "utf-16 does not", "convert the input first"),
-    "import text.smem in": ("text.smem has 'main' as 'text'", "not 'bytes'",
-        "import with --encoding, or into another list with --name"),
+    "import new.smem in --encoding utf-16": ("the one byte 0a", "utf-16 does not", "use utf-8, and convert"),
+    "import text.smem in --blobify bytes": ("text.smem has 'main' as 'text'", "not 'bytes'",
+        "import with --blobify text, or into another list with --name"),
     "import bytes.smem in --encoding utf-8": ("bytes.smem has 'main' as 'bytes'", "not 'text'",
-        "import without --encoding and --jsonl, or into another list"),
-    "import none.smem in": ("none.smem has 'main' as 'msgpack'", "not 'bytes'", "import with --jsonl, or"),
-    "import own.smem in": ("own.smem has 'main' as 'tests.Own'", "not 'bytes'",
+        "import with --blobify bytes, or into another list"),
+    "import bytes.smem in --jsonl": ("bytes.smem has 'main' as 'bytes'", "not 'msgpack'",
+        "import with --blobify bytes, or into another list"),
+    "import none.smem in": ("none.smem has 'main' as 'msgpack'", "import with --jsonl, or into another list"),
+    "import none.smem in --blobify text": ("none.smem has 'main' as 'msgpack'", "not 'text'",
+        "import with --jsonl, or into another list"),
+    "import own.smem in --blobify bytes": ("own.smem has 'main' as 'tests.Own'", "not 'bytes'",
+        "import from Python, or into another list"),
+    "import own.smem in": ("own.smem has 'main' as 'tests.Own'",
         "import from Python, or into another list"),
 }  # fmt: skip
 

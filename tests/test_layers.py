@@ -42,7 +42,9 @@ LAYERS = [
     {"memory_buffer"},
     {""},
     {"plot"},
-    {"cli", "cli.base", "cli.compacting", "cli.importing", "cli.looking", "cli.mapping"},
+    {"cli.printing", "cli.positions", "cli.lines", "cli.output", "cli.progress"},
+    {"cli.base"},
+    {"cli", "cli.compacting", "cli.exporting", "cli.importing", "cli.looking", "cli.mapping"},
     {"__main__"},
 ]
 """From the bottom up; within a layer imports may go one way."""

@@ -25,7 +25,7 @@ from .header import MAGIC, write_empty
 from .readers import lock_writer
 from .store import Store
 
-__all__ = ["MODES", "open_store"]
+__all__ = ["MODES", "open_store", "take_after"]
 
 MODES = ("r", "r+", "a", "x", "w")
 
@@ -211,7 +211,7 @@ def _write_new(path: str, file_id: bytes, old: FileDevice | None = None) -> File
         _local(device)
         lock_writer(device, 0.0)
         if old is not None:
-            _take_after(device, old)
+            take_after(device, old)
         write_empty(device, file_id)
         os.fsync(device.descriptor)
     except BaseException:
@@ -221,7 +221,7 @@ def _write_new(path: str, file_id: bytes, old: FileDevice | None = None) -> File
     return device
 
 
-def _take_after(device: FileDevice, old: FileDevice) -> None:
+def take_after(device: FileDevice, old: FileDevice) -> None:
     """Give a new file owner, group, mode and extended attributes of an old one, as far as this process may.
 
     Nobody gets a right by this that was not given to them: where the group, or the access list, cannot be

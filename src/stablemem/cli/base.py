@@ -27,6 +27,7 @@ from ..blobify import Bytes, resolve
 from ..blobify.registry import BUILT_INS
 from ..errors import CorruptRegionError, NotARegionError, RegionLockedError, StableMemoryError
 from ..layout import FORMAT
+from .positions import selected
 from .printing import echo, listed, printable, shown_name
 
 __all__ = [
@@ -41,6 +42,7 @@ __all__ = [
     "list_of",
     "name_option",
     "open_region",
+    "positions_of",
     "region_argument",
     "run",
 ]
@@ -77,6 +79,7 @@ _REMEDIES = {
     errno.EACCES: "you need the right to it, and to its folder",
     errno.EPERM: "you need the right to it, and to its folder",
     errno.EROFS: "name a file where you may write",
+    errno.EEXIST: "name another file, or replace it with --force",
 }
 """What to do about the kernel's errors for which the library names modes of opening."""
 
@@ -247,6 +250,18 @@ def list_of(store: Store, name: str, raw: bool = False) -> ListCore:
     if raw or entry.blobify not in BUILT_INS:
         return ListCore(store, name, Bytes())
     return ListCore(store, name, resolve(None, (entry.blobify, entry.options)))
+
+
+def positions_of(values: ListCore, path: str, name: str, choice: int | slice) -> range:
+    """Return the positions that an index or a slice names; the message if there is no such index."""
+    length = len(values)
+    positions = selected(choice, length)
+    if positions is None:
+        remedy = f"; give 0 to {length - 1}, or -{length} to -1" if length else ""
+        raise click.ClickException(
+            f"{path} has {counted(length, 'value')} in {shown_name(name)}: there is no index {choice}{remedy}"
+        )
+    return positions
 
 
 def each(values: ListCore, positions: range) -> Iterator[Any]:

@@ -21,10 +21,15 @@ __all__: list[str] = []
 )  # fmt: skip
 @click.option("--timeout", type=click.FloatRange(min=0), default=0.0, help="Seconds to wait for a writer.")
 def compact(path: str, max_bytes: int, timeout: float) -> int:
-    """Make REGION's file as short as it can be.
+    r"""Make REGION's file as short as it can be.
 
     Values move from its end into the holes before, in small commits: it may be interrupted at any moment, and
     readers go on. What an older snapshot still reads stays until that is closed.
+
+    \b
+    Examples:
+      stablemem compact notes.smem
+      stablemem compact notes.smem --max-bytes 100000000 --timeout 10
     """
     shown = sys.stderr is not None and sys.stderr.isatty()
     begin = time.monotonic()

@@ -10,13 +10,13 @@ from types import FrameType
 from typing import Any, BinaryIO, Self
 
 import click
-import msgspec
 
-from ..blobify import Blobify, Bytes, Msgpack, Text, describe
 from ..errors import BlobifyError
 from ..memory_buffer import MemoryBuffer
 from .base import GOOD, blobifies, commands, counted, name_option, open_region, region_argument
-from .printing import echo
+from .lines import BYTES, KINDS, MSGPACK, TEXT, WITH_JSON, decoder
+from .printing import echo, shown_name
+from .progress import progress
 
 __all__: list[str] = []
 
@@ -154,47 +154,6 @@ def _read_lines(file: BinaryIO, name: str) -> list[bytes]:
         raise OSError(error.errno, said, name) from error
 
 
-def _json_decoder() -> _Decode:
-    decode = msgspec.json.Decoder().decode
-
-    def decoded(line: bytes) -> Any:
-        try:
-            return decode(line)
-        except ValueError as error:
-            raise ValueError(f"not JSON: {error}: mend the line, or leave --jsonl out") from error
-
-    return decoded
-
-
-def _text_decoder(encoding: str) -> _Decode:
-    try:
-        end = "\n".encode(encoding)
-    except (LookupError, UnicodeError):
-        raise click.BadParameter(
-            f"{encoding!r} is not a text encoding: name one such as utf-8 or latin-1.",
-            param_hint="'--encoding'",
-        ) from None
-    if end != b"\n":
-        raise click.BadParameter(
-            f"{encoding} does not end a line with the one byte 0a: convert the input first, for example "
-            f"with iconv -t utf-8.",
-            param_hint="'--encoding'",
-        )
-
-    def decoded(line: bytes) -> str:
-        try:
-            return line.decode(encoding)
-        except UnicodeDecodeError as error:
-            raise ValueError(
-                f"not {encoding}: byte {line[error.start]:#04x} at position {error.start} of the line: "
-                f"mend it, or name another --encoding"
-            ) from error
-        except UnicodeError as error:
-            raise ValueError(f"not {encoding}: {error}: mend it, or name another --encoding") from error
-
-    return decoded
-
-
 def _input_size(inputs: Sequence[str]) -> int | None:
     """Return the bytes of all inputs together; None if one of them is no plain file."""
     total = 0
@@ -208,34 +167,6 @@ def _input_size(inputs: Sequence[str]) -> int | None:
     return total
 
 
-@contextmanager
-def _progress(inputs: Sequence[str]) -> Iterator[Callable[[int, int], None]]:
-    """Show a progress bar if standard error is a terminal; gives what moves it on."""
-    if sys.stderr is None or not sys.stderr.isatty():
-        yield lambda _size, _values: None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (
-        TextColumn("importing"),
-        BarColumn(),
-        DownloadColumn(),
-        TextColumn("{task.fields[values]:,} values"),
-        TimeRemainingColumn(),
-    )
-    values = 0
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task("", total=_input_size(inputs), values=0)
-
-        def advance(size: int, added: int) -> None:
-            nonlocal values
-            values += added
-            progress.update(task, advance=size, values=values)
-
-        yield advance
-
-
 @commands.command("import")
 @region_argument
 @click.argument(
@@ -246,32 +177,42 @@ def _progress(inputs: Sequence[str]) -> Iterator[Callable[[int, int], None]]:
     type=click.Path(exists=True, dir_okay=False, readable=True, allow_dash=True),
 )
 @name_option
-@click.option("--encoding", metavar="ENCODING", help="Make text of the lines, which are in this encoding.")
-@click.option("--jsonl", is_flag=True, help="Parse each line as JSON.")
-def import_(path: str, inputs: Sequence[str], name: str, encoding: str | None, jsonl: bool) -> int:
+@click.option(
+    "--blobify", "blobify", type=click.Choice(KINDS),
+    help="What the values are, as in Python; what the list has by default, and bytes for a new list.",
+)  # fmt: skip
+@click.option("--encoding", metavar="ENCODING", help="The encoding of lines of text; UTF-8 by default.")
+@click.option("--jsonl", is_flag=True, help="Each line is JSON; of a new list the values are msgpack.")
+def import_(
+    path: str, inputs: Sequence[str], name: str, blobify: str | None, encoding: str | None, jsonl: bool
+) -> int:
     r"""Append every line of the INPUTs to a list.
 
-    A region or a list that is missing is made. A line ends at "\n" and nowhere else; its value is the
-    bytes before that, unless --encoding or --jsonl says otherwise. The INPUT - is standard input. What is
-    read is committed every few MiB, so that an interruption loses little.
+    A region or a list that is missing is made. A line ends at "\n" and nowhere else. Its value is the
+    bytes before that, or, with --blobify, text or a whole number (nat: from 0 on; int: any). --encoding alone
+    means --blobify text. With --jsonl each line is a JSON value. The INPUT - is standard input.
+
+    What is read is committed every few MiB, so that an interruption loses little.
+
+    \b
+    Examples:
+      stablemem import notes.smem notes.txt
+      stablemem import events.smem --jsonl monday.jsonl tuesday.jsonl
+      stablemem import words.smem --blobify text --encoding latin-1 words.txt
+      stablemem import data.smem --name numbers --blobify nat numbers.txt
+      sort notes.txt | stablemem import sorted.smem -
     """
-    if jsonl and encoding is not None:
-        raise click.UsageError("--jsonl and --encoding exclude each other: JSON is always UTF-8.")
     for each in inputs:
         if each == "-" and sys.stdin is None:
             raise click.UsageError("standard input is closed: name a file instead of -.")
         if each != "-" and os.path.exists(path) and os.path.samefile(path, each):
             raise click.UsageError(f"{path} cannot be imported into itself.")
-    blobify: Blobify[Any] = Bytes()
-    decode: _Decode | None = None
-    if jsonl:
-        blobify, decode = Msgpack(), _json_decoder()
-    elif encoding is not None:
-        blobify, decode = Text(), _text_decoder(encoding)
+    kind = blobify or _kind(path, name, encoding, jsonl)
+    decode = decoder(kind, encoding, jsonl)
     with _Interrupts() as interrupts:
         with interrupts.deferred():
-            buffer = _opened(path, name, blobify)
-        with buffer, _progress(inputs) as advance:
+            buffer = _opened(path, name, kind)
+        with buffer, progress("importing", size=_input_size(inputs)) as advance:
             work = _Import(buffer, decode, interrupts, advance)
             try:
                 for each in inputs:
@@ -293,24 +234,45 @@ def import_(path: str, inputs: Sequence[str], name: str, encoding: str | None, j
     return GOOD
 
 
-_IMPORTED = {
-    Bytes.name: "without --encoding and --jsonl",
-    Text.name: "with --encoding",
-    Msgpack.name: "with --jsonl",
-}
+def _recorded(path: str, name: str) -> str | None:
+    """Return what the values of a list are; None if there is no such list."""
+    if not os.path.exists(path) or (os.path.isfile(path) and not os.path.getsize(path)):
+        return None
+    with open_region(path) as store:
+        return blobifies(store).get(name)
 
 
-def _opened(path: str, name: str, blobify: Blobify[Any]) -> MemoryBuffer[Any]:
+def _kind(path: str, name: str, encoding: str | None, jsonl: bool) -> str:
+    """Return what lines become where --blobify does not say it."""
+    if encoding is not None:
+        return TEXT
+    found = _recorded(path, name)
+    if jsonl:
+        return found if found in WITH_JSON else MSGPACK
+    if found is None:
+        return BYTES
+    if found not in KINDS or found == MSGPACK:
+        raise _other(path, name, found, None)
+    return found
+
+
+def _other(path: str, name: str, found: str, asked: str | None) -> click.ClickException:
+    """Return the error for a list that is of another kind than the lines."""
+    how = f"import with --blobify {found}" if found in KINDS else "import from Python"
+    if found == MSGPACK:
+        how = "import with --jsonl"
+    what = f"{found!r}, not {asked!r}" if asked else f"{found!r}"
+    return click.ClickException(
+        f"{path} has {shown_name(name)} as {what}: {how}, or into another list with --name"
+    )
+
+
+def _opened(path: str, name: str, kind: str) -> MemoryBuffer[Any]:
     """Open the list to append to."""
     try:
-        return MemoryBuffer(path, name=name, blobify=blobify)
+        return MemoryBuffer(path, name=name, blobify=kind)
     except BlobifyError:
-        with open_region(path) as store:
-            found = blobifies(store)[name]
-        asked, _ = describe(blobify)
-        if found == asked:
+        found = _recorded(path, name)
+        if found is None or found == kind:
             raise
-        how = f"import {_IMPORTED[found]}" if found in _IMPORTED else "import from Python"
-        raise click.ClickException(
-            f"{path} has {name!r} as {found!r}, not {asked!r}: {how}, or into another list with --name"
-        ) from None
+        raise _other(path, name, found, kind) from None

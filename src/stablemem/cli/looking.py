@@ -29,10 +29,11 @@ from .base import (
     list_of,
     name_option,
     open_region,
+    positions_of,
     region_argument,
 )
-from .positions import parsed, selected
-from .printing import cut, echo, print_lines, printable, shown_name, spelled, to_terminal
+from .positions import parsed
+from .printing import cut, echo, print_lines, printable, spelled, to_terminal
 
 __all__: list[str] = []
 
@@ -70,7 +71,13 @@ def _is_text(store: Store, name: str) -> bool:
 @region_argument
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def info(path: str, as_json: bool) -> None:
-    """Print what a region holds, and what its bytes are used for."""
+    r"""Print what a region holds, and what its bytes are used for.
+
+    \b
+    Examples:
+      stablemem info notes.smem
+      stablemem info notes.smem --json
+    """
     with open_region(path) as store:
         found = census(store, store.slot.length)
         entries, roots = sorted(store.entries.items()), sorted(store.roots.items())
@@ -143,20 +150,16 @@ def get(path: str, choices: Sequence[int | slice], name: str, raw: bool) -> None
     INDEX is a number, where -1 is the last value, or a slice as in Python: START:STOP or START:STOP:STEP.
     Bytes are shown as UTF-8, what is not UTF-8 as \xNN; values that are not bytes or text, as JSON
     where that says all, else as Python writes them.
+
+    \b
+    Examples:
+      stablemem get notes.smem 0
+      stablemem get notes.smem 2 -1 10:20
+      stablemem get notes.smem --raw 1 > value
     """
     with open_region(path) as store:
         values = list_of(store, name, raw)
-        length = len(values)
-        asked: list[range] = []
-        for choice in choices:
-            positions = selected(choice, length)
-            if positions is None:
-                remedy = f"; give 0 to {length - 1}, or -{length} to -1" if length else ""
-                raise click.ClickException(
-                    f"{path} has {counted(length, 'value')} in {shown_name(name)}: there is no index "
-                    f"{choice}{remedy}"
-                )
-            asked.append(positions)
+        asked = [positions_of(values, path, name, choice) for choice in choices]
         found = (value for positions in asked for value in each(values, positions))
         if not raw:
             print_lines(
@@ -183,7 +186,13 @@ _bare = click.option("--values", "bare", is_flag=True, help="Print the values wi
 @_bare
 @name_option
 def head(path: str, count: int, bare: bool, name: str) -> None:
-    """Print the first values, each with its index."""
+    r"""Print the first values, each with its index.
+
+    \b
+    Examples:
+      stablemem head notes.smem
+      stablemem head notes.smem -n 100 --values
+    """
     with open_region(path) as store:
         values = list_of(store, name)
         print_lines(_lines(values, range(len(values))[:count], _is_text(store, name), not bare))
@@ -195,7 +204,12 @@ def head(path: str, count: int, bare: bool, name: str) -> None:
 @_bare
 @name_option
 def tail(path: str, count: int, bare: bool, name: str) -> None:
-    """Print the last values, each with its index."""
+    r"""Print the last values, each with its index.
+
+    \b
+    Examples:
+      stablemem tail notes.smem -n 3
+    """
     with open_region(path) as store:
         values = list_of(store, name)
         length = len(values)
@@ -206,9 +220,13 @@ def tail(path: str, count: int, bare: bool, name: str) -> None:
 @commands.command()
 @region_argument
 def verify(path: str) -> int:
-    """Read everything, and prove that every byte is what it should be.
+    r"""Read everything, and check every byte that has a checksum.
 
     The exit code is 1 if something is damaged; every fault is then printed.
+
+    \b
+    Examples:
+      stablemem verify notes.smem
     """
     started = time.perf_counter()
     try:

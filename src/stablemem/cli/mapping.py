@@ -42,11 +42,17 @@ MEANING = {
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object, with the bytes of each cell.")
 def map_(path: str, width: int | None, rows: int | None, png: str | None, as_json: bool) -> int:
-    """Draw what the bytes of a region are used for.
+    r"""Draw what the bytes of a region are used for.
 
     The region is divided into cells of a power of two bytes, drawn row by row. A cell has the letter of its
     main use, a small one if less than half of its bytes are in use: H header, L log, N nodes, B blobs,
     R raw blocks; ~ is limbo (freed, and still reachable from an older state), . is free.
+
+    \b
+    Examples:
+      stablemem map notes.smem
+      stablemem map notes.smem --width 64 --rows 20
+      stablemem map notes.smem --png notes.png
     """
     if png is not None:
         if as_json:

@@ -1,0 +1,136 @@
+"""The command ``export``: the values of a list become the lines of a file, as ``import`` takes them."""
+
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any, BinaryIO
+
+import click
+
+from .._core.sequence import ListCore
+from .base import (
+    GOOD,
+    blobifies,
+    commands,
+    counted,
+    each,
+    list_of,
+    name_option,
+    open_region,
+    positions_of,
+    region_argument,
+)
+from .lines import encoder
+from .output import new_file
+from .positions import parsed
+from .printing import echo, print_lines, to_terminal
+from .progress import progress
+
+__all__: list[str] = []
+
+PIECE = 1 << 20
+"""Bytes of lines that are written at once."""
+
+
+def _choice(_context: click.Context, _argument: click.Parameter, written: str | None) -> int | slice:
+    return slice(None) if written is None else parsed(written)
+
+
+@commands.command("export", context_settings={"ignore_unknown_options": True})
+@region_argument
+@click.argument("choice", metavar="[START:STOP]", required=False, callback=_choice)
+@name_option
+@click.option("--encoding", metavar="ENCODING", help="The encoding of lines of text; UTF-8 by default.")
+@click.option("--jsonl", is_flag=True, help="Write each value as JSON; msgpack always is.")
+@click.option(
+    "-o", "--output", metavar="FILE", type=click.Path(dir_okay=False, allow_dash=True),
+    help="Write into FILE, which has this name only when all is in it.",
+)  # fmt: skip
+@click.option("--force", is_flag=True, help="Replace FILE if it is there.")
+def export(
+    path: str,
+    choice: int | slice,
+    name: str,
+    encoding: str | None,
+    jsonl: bool,
+    output: str | None,
+    force: bool,
+) -> int:
+    r"""Write the values of a list, a line each, as import reads them.
+
+    What import has taken comes back byte by byte; JSON comes back as the same values, without spaces, and
+    a last line always has its end. A value that would not come back as one line is refused.
+
+    All is of one commit, whatever is written meanwhile, and nobody has to wait. Give START:STOP for a part,
+    as in Python: -10: is the last ten. On a terminal, control characters are shown as escapes.
+
+    \b
+    Examples:
+      stablemem export notes.smem
+      stablemem export notes.smem -10: --output last.txt
+      stablemem export events.smem --jsonl --output events.jsonl --force
+      stablemem export notes.smem | sort | uniq -c
+    """
+    if force and output in {None, "-"}:
+        raise click.UsageError("--force is for --output FILE: name a file, or leave --force out.")
+    with open_region(path) as store:
+        values = list_of(store, name)
+        encode = encoder(blobifies(store)[name], encoding, jsonl)
+        positions = positions_of(values, path, name, choice)
+        pieces = _pieces(path, values, positions, encode)
+        if output is None or output == "-":
+            _write(pieces, None)
+            return GOOD
+        try:
+            with (
+                new_file(output, path, force) as file,
+                progress("exporting", values=len(positions)) as advance,
+            ):
+                size = _write(pieces, file, advance)
+        except BaseException as error:
+            error.add_note(f"{output} was not written")
+            raise
+    echo(f"exported {counted(len(positions), 'value')} ({counted(size, 'byte')}) from {path} into {output}")
+    return GOOD
+
+
+def _pieces(
+    path: str, values: ListCore, positions: range, encode: Callable[[Any], bytes]
+) -> Iterator[list[bytes]]:  # fmt: skip
+    """Yield lines, many at once; what comes before an error is yielded."""
+    lines: list[bytes] = []
+    size = 0
+    try:
+        for position, value in zip(positions, each(values, positions), strict=True):
+            try:
+                line = encode(value)
+            except ValueError as error:
+                raise click.ClickException(f"{path}: value {position}: {error}") from error
+            lines.append(line)
+            size += len(line) + 1
+            if size >= PIECE:
+                yield lines
+                lines, size = [], 0
+    except Exception:
+        yield lines
+        raise
+    yield lines
+
+
+def _write(
+    pieces: Iterator[list[bytes]],
+    file: BinaryIO | None,
+    advance: Callable[[int, int], None] = lambda _size, _values: None,
+) -> int:
+    """Write lines into a file, or to standard output; return how many bytes there were without the ends."""
+    if file is None and to_terminal():
+        print_lines((line.decode("utf-8", "backslashreplace") for lines in pieces for line in lines), "\t")
+        return 0
+    target = sys.stdout.buffer if file is None else file
+    total = 0
+    for lines in pieces:
+        if lines:
+            content = b"\n".join(lines) + b"\n"
+            target.write(content)
+            total += len(content) - len(lines)
+            advance(len(content), len(lines))
+    return total

@@ -1,0 +1,77 @@
+"""A file that a command writes: it takes its name at the end, whole, or never."""
+
+import errno
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
+from typing import BinaryIO
+
+import click
+
+from .._core.device import FileDevice, sync_folder
+from .._core.opening import take_after
+
+__all__ = ["new_file"]
+
+_NO_LINKS = {errno.EPERM, errno.ENOSYS, errno.EOPNOTSUPP}
+
+
+@contextmanager
+def new_file(path: str, source: str, force: bool) -> Iterator[BinaryIO]:
+    """Give a new file to write, which has another name beside ``path`` until the block ends well.
+
+    Args:
+        path: the name it gets; of a symbolic link, the name that this stands for.
+        source: the region that is read, which it must not replace.
+        force: whether a file that is there is replaced; the new one takes after it.
+
+    Raises:
+        click.UsageError: the name is the region's, or not that of a regular file.
+        OSError: naming ``path``: the file cannot be written, or is there and is not to be replaced.
+    """
+    place = os.path.realpath(path) if os.path.islink(path) else path
+    there = os.path.exists(place)
+    if there:
+        if os.path.exists(source) and os.path.samefile(place, source):
+            raise click.UsageError(f"{source} cannot be exported into itself.")
+        if not stat.S_ISREG(os.stat(place).st_mode):
+            raise click.UsageError(f"--output makes a regular file, which {path} is not: use > instead.")
+        if not force:
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), path)
+    try:
+        with closing(FileDevice.temporary(place, private=there)) as device:
+            try:
+                if there:
+                    with closing(FileDevice.open(place, writable=False)) as old:
+                        take_after(device, old)
+                with open(device.descriptor, "wb", closefd=False) as file:
+                    yield file
+                os.fsync(device.descriptor)
+                if force:
+                    os.rename(device.path, place)
+                else:
+                    _name(device.path, place)
+            except BaseException:
+                with suppress(OSError):
+                    os.unlink(device.path)
+                raise
+        sync_folder(place)
+    except OSError as error:
+        if error.filename == source:
+            raise
+        raise OSError(error.errno, error.strerror, path) from error
+
+
+def _name(temporary: str, place: str) -> None:
+    """Give a file its name, which nothing may have."""
+    try:
+        os.link(temporary, place)
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        # A file system without links: an empty file of the name, which is ours, keeps others away.
+        os.close(os.open(place, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+        os.rename(temporary, place)
+        return
+    os.unlink(temporary)

@@ -1,0 +1,43 @@
+"""A bar that shows how far a command is, where standard error is a terminal."""
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+__all__ = ["progress"]
+
+
+@contextmanager
+def progress(
+    what: str, *, size: int | None = None, values: int | None = None
+) -> Iterator[Callable[[int, int], None]]:  # fmt: skip
+    """Show a bar during the block; gives what moves it on, called with bytes and values.
+
+    Args:
+        what: the command's work in a word.
+        size: bytes that there are to do; None if only the values can tell, or nothing can.
+        values: values that there are to do, which the bar follows then.
+    """
+    if sys.stderr is None or not sys.stderr.isatty():
+        yield lambda _size, _values: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (
+        TextColumn(what),
+        BarColumn(),
+        *((DownloadColumn(),) if values is None else ()),
+        TextColumn("{task.fields[values]:,} values"),
+        TimeRemainingColumn(),
+    )
+    done = 0
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("", total=size if values is None else values, values=0)
+
+        def advance(more: int, added: int) -> None:
+            nonlocal done
+            done += added
+            bar.update(task, advance=more if values is None else added, values=done)
+
+        yield advance
