@@ -311,10 +311,10 @@ def test_a_failed_sync_below_an_open_transaction():
 @pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [
-        ({"commit_every": 0}, ValueError, "commit_every is above 0, not 0: leave it out"),
-        ({"commit_every": -1.5}, ValueError, "commit_every is above 0, not -1.5"),
-        ({"commit_every": float("nan")}, ValueError, "above 0, not nan"),
-        ({"commit_every": float("inf")}, ValueError, "above 0, not inf"),
+        ({"commit_every": 0}, ValueError, "commit_every is above 0 and finite, not 0: leave it out"),
+        ({"commit_every": -1.5}, ValueError, "commit_every is above 0 and finite, not -1.5"),
+        ({"commit_every": float("nan")}, ValueError, "above 0 and finite, not nan"),
+        ({"commit_every": float("inf")}, ValueError, "above 0 and finite, not inf"),
         ({"commit_every": True}, TypeError, "changes .* or of seconds .*, not bool"),
         ({"commit_every": "1s"}, TypeError, "changes .* or of seconds .*, not str"),
         ({"commit_every": 5, "autocommit": True}, ValueError, "already: leave commit_every out"),

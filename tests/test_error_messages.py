@@ -4,6 +4,7 @@ The tables read as those of test_errors.py do. Every refusal of the built-in Blo
 every call on a closed list in _core/test_store.py: here is one of each kind.
 """
 
+import array
 import contextlib
 import datetime
 import decimal
@@ -330,7 +331,6 @@ AS_LIST = {
     "b['x']": lambda b: b["x"],
     "b[None]": lambda b: b[None],
     "b[1.0]": lambda b: b[1.0],
-    "b[1, 2]": lambda b: b[1, 2],
     "b[3]": lambda b: b[3],
     "b[-4]": lambda b: b[-4],
     "b[2**70]": lambda b: b[1 << 70],
@@ -368,6 +368,88 @@ def test_positions_as_list_has_them(call):
                 call(each)
             outcomes.append((type(caught.value), str(caught.value).replace("MemoryBuffer", "list"), each[:]))
     assert outcomes[0] == outcomes[1]
+
+
+SEVERAL = {
+    "a list": [1, 2],
+    "a tuple": (1, 2),
+    "a range": range(2),
+    "an array": array.array("i", [1, 2]),
+    "no index at all": [],
+    "a set": {1, 2},
+}
+
+AT_SEVERAL = {
+    "reading": lambda b, item: b[item],
+    "assigning": lambda b, item: b.__setitem__(item, [7, 8]),
+    "deleting": lambda b, item: b.__delitem__(item),
+    "get": lambda b, item: b.get(item),
+    "swap": lambda b, item: b.swap(0, item),
+}
+
+
+@pytest.mark.parametrize("item", SEVERAL.values(), ids=SEVERAL)
+@pytest.mark.parametrize("call", AT_SEVERAL.values(), ids=AT_SEVERAL)
+def test_several_indices_at_once(call, item):
+    with MemoryBuffer.from_iterable([1, 2, 3]) as values:
+        found = f"MemoryBuffer indices must be integers or slices, not {type(item).__name__}: "
+        remedy = "get_many([1, 2]) reads the values at several indices; assign or delete them one by one"
+        refused(lambda: call(values, item), TypeError, found, remedy)
+        assert values[:] == [1, 2, 3]
+
+
+def test_several_indices_in_a_numpy_array():
+    numpy = pytest.importorskip("numpy")
+    with MemoryBuffer.from_iterable([1, 2, 3]) as values:
+        for call in AT_SEVERAL.values():
+            array_of_them = numpy.array([1, 2])
+            refused(lambda call=call, a=array_of_them: call(values, a), TypeError, "not ndarray: get_many(")
+        assert values[numpy.int64(1)] == 2
+
+
+# -- roots: integers and nothing else ----------------------------------------------------------------------
+
+NO_ROOTS = [
+    "text",
+    "",
+    b"x",
+    b"",
+    bytearray(b"x"),
+    memoryview(b"x"),
+    1.5,
+    None,
+    [1.5],
+    (1, "x"),
+    [[1]],
+    {"a": 1},
+]
+
+
+@pytest.mark.parametrize("numbers", NO_ROOTS, ids=repr)
+def test_what_is_no_root(numbers):
+    with MemoryRegion() as region:
+        region.roots["a"] = 1, 2
+        remedy = "keep other values in a block, with add_blob() or add_as(), and its address and size here"
+        call = lambda: region.roots.__setitem__("a", numbers)  # noqa: E731
+        refused(call, TypeError, "a root holds integers, such as (address, size)", "not ", remedy)
+        assert dict(region.roots) == {"a": (1, 2)}
+
+
+def test_what_is_a_root():
+    class Three:
+        def __index__(self):
+            return 3
+
+    with MemoryRegion() as region:
+        for given, root in ((5, (5,)), (Three(), (3,)), ([Three(), 4], (3, 4)), ((), ()), (range(2), (0, 1))):
+            region.roots["a"] = given
+            assert region.roots["a"] == root
+        error = refused(
+            lambda: region.roots["b"], KeyError, "has no root 'b'; it has ['a']", "roots.get(name)"
+        )
+        assert "this region" in str(error)
+        assert region.roots.get("b") is None
+        refused(lambda: region.roots.__delitem__("b"), KeyError, "has no root 'b'")
 
 
 # -- what a handle may do, and when ----------------------------------------------------------------------

@@ -6,13 +6,17 @@ says is in test_error_messages.py, and the command line in test_cli_errors.py.
 
 import contextlib
 import copy
+import datetime
+import decimal
 import errno
+import fractions
 import io
 import os
 import pickle
 import socket
 import subprocess
 import sys
+import threading
 
 import pytest
 from xxhash import xxh3_64_intdigest
@@ -389,6 +393,128 @@ def test_arguments(tmp_path, monkeypatch, call, kind, expected, found, remedy):
     monkeypatch.chdir(tmp_path)
     refused(call, kind, expected, found, remedy)
     assert os.listdir(tmp_path) == []
+
+
+WATCHDOG = 600
+"""Seconds after which a test that hangs fails."""
+
+HUGE = 10**5000
+"""More digits than Python spells out, and more than a float holds."""
+
+NUMBERS = {
+    # option: what may be given; what is no number for it; numbers that it cannot be
+    "timeout": (
+        [0, 0.0, 5, 1e300, float("inf"), HUGE, fractions.Fraction(1, 3)],
+        [True, "1", None, b"1", 1j, [1], decimal.Decimal(1), datetime.timedelta(1)],
+        [-1, -0.5, -HUGE, float("nan"), float("-inf"), fractions.Fraction(-1, 3)],
+    ),
+    "commit_every": (
+        [None, 1, HUGE, 1e-9, 1e300, datetime.timedelta.max],
+        [True, False, "1", b"1", 1j, [1], decimal.Decimal(1)],
+        [0, -1, 0.0, -1.5, -HUGE, float("nan"), float("inf"), float("-inf"), datetime.timedelta(0)],
+    ),
+    "max_size": (
+        [None, 1 << 20, HUGE],
+        [True, "1", b"1", 1e9, float("nan"), float("inf"), [1 << 20]],
+        [0, -1, 1000, -HUGE],
+    ),
+    "low_space": (
+        [0.5, 1, 1e-300],
+        [True, "1", None, [1], 1j],
+        [0, 0.0, -1, 1.5, 2, HUGE, -HUGE, float("nan"), float("inf"), float("-inf")],
+    ),
+    "maxlen": (
+        [None, 0, 5, (1 << 63) - 1],
+        [True, "1", b"1", 1.0, float("nan"), float("inf"), [1]],
+        [-1, -HUGE],
+    ),
+    "on_low_space": ([None, print], [5, "print", True], []),
+    "fit": (["first", "best"], [], ["worst", None, True, 5, "FIRST" * 1000]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("option", NUMBERS)
+def test_odd_numbers(tmp_path, monkeypatch, option):
+    monkeypatch.chdir(tmp_path)
+    good, no_number, wrong = NUMBERS[option]
+    for value in good:
+        MemoryBuffer("good", **{option: value}).close()
+    os.unlink("good")
+    for values, kind in ((no_number, TypeError), (wrong, ValueError)):
+        for value in values:
+            said = f"not {type(value).__name__}" if kind is TypeError else "not "
+            said = "timeout is " if option == "timeout" and kind is ValueError else said
+            refused(lambda value=value: MemoryBuffer("file", **{option: value}), kind, f"{option} is ", said)
+            assert os.listdir() == []
+    if option == "maxlen":
+        refused(
+            lambda: MemoryBuffer("file", maxlen=HUGE), OverflowError, "maxlen is below 2**63", "None keeps"
+        )
+
+
+@pytest.mark.parametrize("timeout", [HUGE, float("inf")], ids=["huge", "inf"])
+def test_a_timeout_beyond_all_numbers_waits(path, timeout):
+    first = MemoryBuffer(path)
+    opened = []
+    waiting = threading.Thread(target=lambda: opened.append(MemoryBuffer(path, timeout=timeout)))
+    waiting.start()
+    first.close()
+    waiting.join(WATCHDOG)
+    assert len(opened) == 1
+    opened[0].close()
+
+
+ODD_CALLS = {
+    # call; error; what it says
+    "no bytes to move": (
+        lambda r: r.compact(max_bytes=-1),
+        ValueError,
+        "0 bytes or more, not -1",
+    ),
+    "far too few": (lambda r: r.compact(max_bytes=-HUGE), ValueError, "not <int of 166"),
+    "a part of a byte": (
+        lambda r: r.compact(max_bytes=1.5),
+        TypeError,
+        "max_bytes is a number of bytes",
+    ),
+    "text for bytes": (lambda r: r.compact(max_bytes="1"), TypeError, "not str"),
+    "yes for bytes": (lambda r: r.compact(max_bytes=True), TypeError, "not bool"),
+    "an empty block": (lambda r: r.allocate(0), ValueError, "a block has 1 byte or more, not 0"),
+    "a block below nothing": (lambda r: r.allocate(-HUGE), ValueError, "not <int of 166"),
+    "a block too large": (lambda r: r.allocate(HUGE), ValueError, "not <int of 166"),
+    "a block of a fraction": (lambda r: r.allocate(1.5), TypeError, "'float' object cannot be"),
+    "an address too high": (
+        lambda r: r.deallocate(HUGE, 1),
+        BlockError,
+        "address <int of 166",
+    ),
+    "a size too large": (lambda r: r.deallocate(0, HUGE), ValueError, "not <int of 166"),
+    "reading too high": (lambda r: r.load(HUGE, 1), BlockError, "block (<int of 16610 bits>, 1) is"),
+    "reading too much": (lambda r: r.view(0, HUGE), BlockError, "block (0, <int of 166"),
+    "asking too high": (lambda r: r.is_free(HUGE, 1), BlockError, "block (<int of 16610 bits>, 1) is"),
+    "asking too much": (
+        lambda r: r.is_allocated(0, HUGE),
+        BlockError,
+        "block (0, <int of 166",
+    ),
+    "growing by too much": (lambda r: r.grow(HUGE), RegionFullError, "would end beyond"),
+    "growing by less": (lambda r: r.grow(-HUGE), ValueError, "by 0 pages or more, not <int of 166"),
+    "a number too large": (lambda r: r.add_as("u8", HUGE), OverflowError, "u8 holds 0 to 255, not <int of"),
+    "a fraction too large": (lambda r: r.add_as("f64", HUGE), OverflowError, "up to 1.8e308, not <int of"),
+    "no kind of number": (lambda r: r.add_as("x" * 9999, 1), ValueError, "a number is one of u8, u16"),
+    "a root too large": (
+        lambda r: r.roots.__setitem__("a", HUGE),
+        OverflowError,
+        "from -2**127 to",
+    ),
+}
+
+
+@pytest.mark.parametrize(("call", "kind", "said"), ODD_CALLS.values(), ids=ODD_CALLS)
+def test_odd_numbers_for_blocks(call, kind, said):
+    with MemoryRegion() as region:
+        refused(lambda: call(region), kind, said)
+        assert region.stats().changes == 0
 
 
 @pytest.mark.parametrize(("blobify", "kind", "expected", "found", "remedy"), BLOBIFYS.values(), ids=BLOBIFYS)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol, SupportsIndex, TypeVar, overloa
 from ._core.sequence import BufferIterator
 from .layout import LEAF_CAPACITY, NODE_SIZE
 from .list_calls import ListCalls
+from .shown import shown
 
 __all__ = ["BeyondList", "Random", "Sizes", "as_limit"]
 
@@ -51,14 +52,15 @@ def as_limit(maxlen: Any) -> int:
     """
     if maxlen is None:
         return -1
-    try:
-        most = as_index(maxlen)
-    except TypeError:
-        raise TypeError(f"maxlen is an int or None, not {type(maxlen).__name__}") from None
+    if isinstance(maxlen, bool) or not hasattr(maxlen, "__index__"):
+        raise TypeError(
+            f"maxlen is an int or None, not {type(maxlen).__name__}: None keeps any number of values"
+        )
+    most = as_index(maxlen)
     if most < 0:
-        raise ValueError(f"maxlen is 0 or more, or None, not {most}")
+        raise ValueError(f"maxlen is 0 or more, not {shown(most)}: None keeps any number of values")
     if most >> 63:
-        raise OverflowError("Python int too large to convert to C ssize_t")
+        raise OverflowError(f"maxlen is below 2**63, not {shown(most)}: None keeps any number of values")
     return most
 
 

@@ -11,6 +11,8 @@ import os
 from collections.abc import Callable
 from typing import Any
 
+from .shown import shown_path, shown_text
+
 __all__ = [
     "BlobifyError",
     "BlockError",
@@ -57,10 +59,11 @@ class CorruptRegionError(StableMemoryError):
     @property
     def fault(self) -> str:
         """What is wrong, without the file and the advice."""
-        return f"address {self.address}: expected {self.expected}, found {self.found}"
+        expected, found = shown_text(str(self.expected)), shown_text(str(self.found))
+        return f"address {self.address}: expected {expected}, found {found}"
 
     def __str__(self) -> str:
-        where = self.path or "the region"
+        where = shown_path(self.path, "the region")
         return (
             f"{where} is damaged at {self.fault}. "
             f"Run `stablemem verify` on it to see how far the damage goes, and restore it from a copy"
@@ -112,7 +115,7 @@ class RegionLockedError(StableMemoryError, BlockingIOError):
         OSError.__init__(
             self,
             errno.EAGAIN,
-            f"{path} is open for writing in {who}: open it with mode='r' to read meanwhile, "
+            f"{shown_path(path)} is open for writing in {who}: open it with mode='r' to read meanwhile, "
             f"or wait with timeout=",
         )
         self.path = path

@@ -10,6 +10,7 @@ from operator import index as as_index
 from typing import TYPE_CHECKING, Any, ClassVar, Self, SupportsIndex, TypeVar, overload
 
 from ._core.sequence import ListCore
+from .shown import shown
 
 __all__ = ["ListCalls"]
 
@@ -151,7 +152,7 @@ class ListCalls(ListCore, MutableSequence[T]):
         """
         found = next(self._positions(value, *self._clamped(start, stop)), -1)
         if found < 0:
-            raise ValueError(f"{value!r} is not in list")
+            raise ValueError(f"{shown(value)} is not in list")
         return found
 
     def rindex(self, value: T, start: SupportsIndex = 0, stop: SupportsIndex = sys.maxsize) -> int:
@@ -163,7 +164,7 @@ class ListCalls(ListCore, MutableSequence[T]):
         low, high = self._clamped(start, stop)
         found = next(self._positions(value, min(high, len(self)) - 1, low - 1, -1), -1)
         if found < 0:
-            raise ValueError(f"{value!r} is not in list")
+            raise ValueError(f"{shown(value)} is not in list")
         return found
 
     def count(self, value: T) -> int:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from datetime import timedelta
 from operator import index as as_index
-from reprlib import Repr, recursive_repr
+from reprlib import recursive_repr
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self, SupportsIndex, TypeVar, Unpack, overload
 
@@ -18,6 +18,7 @@ from .blobify import Blobify, describe, resolve
 from .errors import BlobifyError, StableMemoryError
 from .layout import is_name
 from .memory_region import MemoryRegion, RegionOptions, Stats
+from .shown import MOST_OF_A_PATH, shown, shown_names, shown_path
 
 if TYPE_CHECKING:
     from _typeshed import SupportsRichComparison, SupportsRichComparisonT
@@ -35,7 +36,6 @@ _DEFAULTS = {
     "mode": "a", "autocommit": False, "commit_every": None, "sync": True, "checksums": True, "timeout": 0.0,
 }  # fmt: skip
 _SHOWN = 6
-_REPR = Repr()
 
 
 class BufferOptions(RegionOptions, total=False):
@@ -178,14 +178,13 @@ class MemoryBuffer(BeyondList[T]):
         **region_options: Unpack[RegionOptions],
     ) -> None:
         if not is_name(name):
-            shown = _REPR.repr(name)
             raise ValueError(
-                f"the name of a list is a str of 1 to 65535 bytes in UTF-8, not {shown}: "
+                f"the name of a list is a str of 1 to 65535 bytes in UTF-8, not {shown(name)}: "
                 f"name it, or leave name= out"
             )
         most = as_limit(maxlen)
         for option in region_options.keys() - RegionOptions.__annotations__.keys():
-            raise TypeError(f"MemoryBuffer() got an unexpected keyword argument {option!r}")
+            raise TypeError(f"MemoryBuffer() got an unexpected keyword argument {shown(option)}")
         self._owner = not isinstance(source, MemoryRegion)
         self._detached = False
         if isinstance(source, MemoryRegion):
@@ -235,10 +234,10 @@ class MemoryBuffer(BeyondList[T]):
         elif entry is None and (absent or (name == MAIN and not store.entries)):
             store.add_absent(name, *describe(chosen))
         elif entry is None:
-            where = store.path or "this region"
             raise KeyError(
-                f"{where} has no list {name!r}; it has {sorted(store.entries)}: open one of these, or make "
-                f"it with mode='a'"
+                f"{shown_path(store.path)} has no list {shown(name)}; it has "
+                f"{shown_names(store.entries)}: open "
+                f"one of these, or make it with mode='a'"
             )
         ListCore.__init__(self, store, name, chosen, most)
         self._choice = blobify
@@ -303,8 +302,9 @@ class MemoryBuffer(BeyondList[T]):
         >>> MemoryBuffer.filled(3, "x")
         MemoryBuffer(['x', 'x', 'x'])
         """
+        number = as_index(n)
         buffer: Any = cls(source, mode, **options)
-        made: MemoryBuffer[V] = buffer._made(lambda: buffer._append_copies(value, as_index(n)))
+        made: MemoryBuffer[V] = buffer._made(lambda: buffer._append_copies(value, number))
         return made
 
     def _made(self, fill: Callable[[], object]) -> Self:
@@ -426,14 +426,14 @@ class MemoryBuffer(BeyondList[T]):
     def __repr__(self) -> str:
         """Return the class, the first values, how many there are, and the file."""
         if self.closed:
-            return f"<MemoryBuffer {self.path or 'in memory'}: closed>"
+            return f"<MemoryBuffer {shown_path(self.path, 'in memory')}: closed>"
         length = len(self)
-        shown = [_REPR.repr(value) for value in self[:_SHOWN]]
+        values = [shown(value, 80) for value in self[:_SHOWN]]
         if length > _SHOWN:
-            shown.append(f"... {length} values")
-        where = f", {self.path!r}" if self.path else ""
-        name = f", name={self.name!r}" if self.name != MAIN else ""
-        return f"MemoryBuffer([{', '.join(shown)}]{where}{name})"
+            values.append(f"... {length} values")
+        where = f", {shown(self.path, MOST_OF_A_PATH)}" if self.path else ""
+        name = f", name={shown(self.name)}" if self.name != MAIN else ""
+        return f"MemoryBuffer([{', '.join(values)}]{where}{name})"
 
     # -- state, of the whole region ------------------------------------------------------------------
 
@@ -547,7 +547,8 @@ def _reopen(path: str, name: str, blobify: Blobify[T], checksums: bool, seen: in
         found = buffer.region.transaction_number
         buffer.close()
         raise StableMemoryError(
-            f"{path} is at commit {found}, older than commit {seen}, which was pickled: bring the newer file "
+            f"{shown_path(path)} is at commit {found}, older than commit {seen}, which was pickled: "
+            f"bring the newer file "
             f"back, or open this one by its path"
         )
     return buffer

@@ -18,6 +18,7 @@ from .blobify import Blobify
 from .errors import CorruptRegionError
 from .layout import MAX_ADDRESS, RAW_PAGE
 from .raw_blocks import RawBlocks
+from .shown import shown, shown_names, shown_path
 
 if TYPE_CHECKING:
     from .memory_buffer import MemoryBuffer
@@ -153,8 +154,15 @@ class MemoryRegion(RawBlocks):
     ) -> None:
         policy = Policy.of(sync, autocommit, commit_every)
         _check_room(max_size, low_space)
+        if on_low_space is not None and not callable(on_low_space):
+            raise TypeError(
+                f"on_low_space is a function of one argument, the Stats, or None, not "
+                f"{type(on_low_space).__name__}"
+            )
         if fit not in ("first", "best"):
-            raise ValueError(f'fit is "first" or "best", not {fit!r}: which free block is allocated from')
+            raise ValueError(
+                f'fit is "first" or "best", not {shown(fit)}: which free block is allocated from'
+            )
         if source is not None and not isinstance(source, str | os.PathLike):
             raise TypeError(
                 f"source is a path or None, not {type(source).__name__}: name a file, or leave it out for a "
@@ -214,8 +222,9 @@ class MemoryRegion(RawBlocks):
         return self._store.slot.transaction
 
     def __repr__(self) -> str:
-        state = "closed" if self.closed else f"mode {self.mode!r}, lists {self.names()}"
-        return f"<MemoryRegion {self.path or 'in memory'}: {state}>"
+        lists = "" if self.closed else shown_names(self._store.entries)
+        state = f"mode {self.mode!r}, lists {lists}" if lists else "closed"
+        return f"<MemoryRegion {shown_path(self.path, 'in memory')}: {state}>"
 
     # -- lists ---------------------------------------------------------------------------------------
 
@@ -259,7 +268,11 @@ class MemoryRegion(RawBlocks):
         self._store.require_open()
         self._store.require_writable()
         if name not in self._store.entries:
-            raise KeyError(f"{self.path or 'this region'} has no list {name!r}; it has {self.names()}")
+            raise KeyError(
+                f"{shown_path(self.path)} has no list {shown(name)}; it has "
+                f"{shown_names(self._store.entries)}: "
+                f"drop one of these"
+            )
         with self._store.exclusive():
             self._edit(self._store.drop_list, name)
             for reference in self._buffers:
@@ -346,9 +359,8 @@ class MemoryRegion(RawBlocks):
         (True, True)
         >>> region.close()
         """
-        if max_bytes is not None and max_bytes < 0:
-            raise ValueError(f"max_bytes is 0 or more, not {max_bytes}")
-        return self._store.compact(MAX_ADDRESS if max_bytes is None else max_bytes, progress)
+        most = MAX_ADDRESS if max_bytes is None else _bytes("max_bytes", max_bytes, 0)
+        return self._store.compact(min(most, MAX_ADDRESS), progress)
 
     def verify(self) -> Report:
         """Check everything in the last commit: all checksums, and that each byte has exactly one use.
@@ -452,11 +464,17 @@ class MemoryRegion(RawBlocks):
 def _check_room(max_size: int | None, low_space: float) -> None:
     """Raise for limits that make no sense."""
     if max_size is not None:
-        if isinstance(max_size, bool) or not isinstance(max_size, int):
-            raise TypeError(f"max_size is a number of bytes or None, not {type(max_size).__name__}")
-        if max_size < LEAST_SIZE:
-            raise ValueError(f"max_size is {LEAST_SIZE} bytes or more, not {max_size}")
+        _bytes("max_size", max_size, LEAST_SIZE)
     if isinstance(low_space, bool) or not isinstance(low_space, int | float):
         raise TypeError(f"low_space is a share from 0 to 1, not {type(low_space).__name__}")
     if not 0 < low_space <= 1:
-        raise ValueError(f"low_space is a share from 0 to 1, not {low_space}")
+        raise ValueError(f"low_space is a share from 0 to 1, not {shown(low_space)}")
+
+
+def _bytes(option: str, value: Any, least: int) -> int:
+    """Return an option that is a number of bytes."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"{option} is a number of bytes (int) or None, not {type(value).__name__}")
+    if value < least:
+        raise ValueError(f"{option} is {least} bytes or more, not {shown(value)}: None sets no limit")
+    return value

@@ -4,6 +4,8 @@ import struct
 from operator import index
 from typing import Any, Literal
 
+from .shown import shown
+
 __all__ = ["NUMBERS", "FloatKind", "Kind", "WholeKind", "pack", "size_of", "unpack"]
 
 WholeKind = Literal[
@@ -33,7 +35,7 @@ def _form(kind: str) -> struct.Struct:
     try:
         return NUMBERS[kind]
     except (KeyError, TypeError):
-        raise ValueError(f"a number is one of {', '.join(_FORMS)}, not {kind!r}") from None
+        raise ValueError(f"a number is one of {', '.join(_FORMS)}, not {shown(kind)}") from None
 
 
 def size_of(kind: str) -> int:
@@ -63,7 +65,7 @@ def pack(kind: str, value: float) -> bytes:
         except struct.error:
             if not isinstance(value, int):
                 raise TypeError(f"{kind} holds numbers, not {type(value).__name__}") from None
-            raise OverflowError(f"{kind} holds numbers up to 1.8e308, not {_shown(value)}") from None
+            raise OverflowError(f"{kind} holds numbers up to 1.8e308, not {shown(value)}") from None
     try:
         number = index(value)  # type: ignore[arg-type]
     except TypeError:
@@ -71,14 +73,8 @@ def pack(kind: str, value: float) -> bytes:
     bits = 8 * form.size
     low, high = (0, (1 << bits) - 1) if form.format.isupper() else (-1 << bits - 1, (1 << bits - 1) - 1)
     if not low <= number <= high:
-        raise OverflowError(f"{kind} holds {low} to {high}, not {_shown(number)}")
+        raise OverflowError(f"{kind} holds {low} to {high}, not {shown(number)}")
     return form.pack(number)
-
-
-def _shown(value: float) -> str:
-    """Return a number as a message shows it; Python does not print integers of thousands of digits."""
-    long = isinstance(value, int) and value.bit_length() > 14_000
-    return f"an integer of {value.bit_length()} bits" if long and isinstance(value, int) else str(value)
 
 
 def unpack(kind: str, content: bytes) -> Any:

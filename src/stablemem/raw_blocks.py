@@ -8,6 +8,7 @@ from .errors import BlockError
 from .layout import MAX_ADDRESS, RAW_PAGE, REGION_PAGE
 from .numbers import FloatKind, Kind, WholeKind, pack, size_of, unpack
 from .roots import Roots
+from .shown import shown
 
 __all__ = ["RawBlocks"]
 
@@ -159,5 +160,5 @@ class RawBlocks(Heap):
         """Return a range that is inside the region."""
         at, length, end = index(address), index(size), self._store.space.end
         if length <= 0 or at < 0 or at + length > end:
-            raise BlockError(f"block ({at}, {length}) is not in the region of {end} bytes")
+            raise BlockError(f"block ({shown(at)}, {shown(length)}) is not in the region of {end} bytes")
         return at, length

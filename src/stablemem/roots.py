@@ -5,6 +5,7 @@ from operator import index
 
 from ._core.heap import Heap
 from .layout import is_name
+from .shown import MOST, shown, shown_names, shown_path
 
 __all__ = ["Roots"]
 
@@ -30,16 +31,24 @@ class Roots(MutableMapping[str, tuple[int, ...]]):
 
     def __getitem__(self, name: str) -> tuple[int, ...]:
         self._heap._store.require_open()
-        return self._heap._store.roots[name]
+        roots = self._heap._store.roots
+        if name not in roots:
+            raise KeyError(
+                f"{shown_path(self._heap._store.path)} has no root {shown(name)}; it has "
+                f"{shown_names(roots)}: "
+                f"set it with roots[name] = (address, size), or ask with roots.get(name)"
+            )
+        return roots[name]
 
     def __setitem__(self, name: str, numbers: Iterable[int] | int) -> None:
         if not is_name(name):
-            raise ValueError(f"the name of a root is a str of 1 to 65535 bytes in UTF-8, not {name!r:.60}")
-        listed = (numbers,) if isinstance(numbers, int) else tuple(numbers)
-        try:
-            root = tuple(index(number) for number in listed)
-        except TypeError:
-            raise TypeError(f"a root holds integers, such as (address, size), not {numbers!r:.60}") from None
+            raise ValueError(f"the name of a root is a str of 1 to 65535 bytes in UTF-8, not {shown(name)}")
+        root = _integers(numbers)
+        if root is None:
+            raise TypeError(
+                f"a root holds integers, such as (address, size), not {shown(numbers)}: "
+                f"keep other values in a block, with add_blob() or add_as(), and its address and size here"
+            )
         if len(root) > _MOST:
             raise ValueError(f"a root holds at most {_MOST} integers, not {len(root)}: keep them in a block")
         if any(not -_LIMIT <= number < _LIMIT for number in root):
@@ -61,4 +70,25 @@ class Roots(MutableMapping[str, tuple[int, ...]]):
         return len(self._heap._store.roots)
 
     def __repr__(self) -> str:
-        return f"Roots({dict(self)!r})"
+        return f"Roots({shown(dict(self), 4 * MOST)})"
+
+
+def _integers(numbers: object) -> tuple[int, ...] | None:
+    """Return what a root is set to as a tuple of integers; None if it is something else.
+
+    Text and bytes are something else too, though bytes are integers when one goes through them.
+    """
+    if isinstance(numbers, str | bytes | bytearray | memoryview):
+        return None
+    if hasattr(numbers, "__index__"):
+        return (index(numbers),)
+    try:
+        iterator = iter(numbers)  # type: ignore[call-overload]
+    except TypeError:
+        return None
+    root = []
+    for number in iterator:
+        if not hasattr(number, "__index__"):
+            return None
+        root.append(index(number))
+    return tuple(root)

@@ -3,8 +3,8 @@ r"""Shown: how messages and reprs show what comes from outside: names, paths, va
 Invariants: whatever comes in, what goes out is on one line, of at most so many characters, has nothing in it
 that a terminal would obey, and nothing is raised.
 
->>> shown("x" * 1000)
-"'xxxxxxxxxxxx...xxxxxxxxxxxxx'"
+>>> shown("x" * 1000, 30)
+"'xxxxxxxxxxxxxx...xxxxxxxxxxx'"
 >>> shown(10**10_000), shown("\x1b[31m")
 ('<int of 33220 bits>', "'\\x1b[31m'")
 """
@@ -13,7 +13,7 @@ from collections.abc import Collection
 from itertools import islice
 from reprlib import Repr
 
-__all__ = ["MOST", "MOST_OF_A_PATH", "shown", "shown_error", "shown_names", "shown_path"]
+__all__ = ["MOST", "MOST_OF_A_PATH", "shown", "shown_error", "shown_names", "shown_path", "shown_text"]
 
 MOST = 120
 """Characters of a value, a name or an error of somebody else."""
@@ -39,11 +39,13 @@ _REPR = _Short()
 
 def shown(value: object, most: int = MOST) -> str:
     """Return a value's repr, shortened; what cannot be shown says so."""
+    if type(value) is str:
+        return shown_text(repr(value if len(value) <= most else f"{value[:most]}{value[-most:]}"), most)
     try:
         text = _REPR.repr(value)
     except Exception:  # noqa: BLE001 - a repr of somebody else's, in the middle of telling another error
         text = f"<{type(value).__name__} that has no repr>"
-    return _line(text, most)
+    return shown_text(text, most)
 
 
 def shown_names(names: Collection[str]) -> str:
@@ -58,9 +60,9 @@ def shown_names(names: Collection[str]) -> str:
     return f"[{', '.join(parts)}]"
 
 
-def shown_path(path: str) -> str:
-    """Return a path, without quotes; a long one without its middle."""
-    return _line(path, MOST_OF_A_PATH)
+def shown_path(path: str, otherwise: str = "this region") -> str:
+    """Return a path, without quotes, a long one without its middle; or other words for what has none."""
+    return shown_text(path, MOST_OF_A_PATH) if path else otherwise
 
 
 def shown_error(error: BaseException) -> str:
@@ -73,10 +75,10 @@ def shown_error(error: BaseException) -> str:
         said = str(error)
     except Exception:  # noqa: BLE001 - as above
         said = ""
-    return _line(f"{type(error).__name__}: {said}" if said else type(error).__name__, 2 * MOST)
+    return shown_text(f"{type(error).__name__}: {said}" if said else type(error).__name__, 2 * MOST)
 
 
-def _line(text: str, most: int) -> str:
+def shown_text(text: str, most: int = 2 * MOST) -> str:
     """Return a text on one line, without its middle if it is too long."""
     if not text.isprintable():
         text = "".join(each if each.isprintable() else repr(each)[1:-1] for each in text[: 4 * most])

@@ -191,7 +191,9 @@ class TestRefusals:
     def test_a_type_that_would_change(self, value, wrap, where):
         message = refusal(wrap(value))
         assert f"{type(value).__qualname__} at {where} as it is" in message
-        assert "use Struct for typed records or Pickle for any object" in message
+        assert (
+            "make the list with blobify= an object of your own whose to_blob and from_blob keep it" in message
+        )
 
     @pytest.mark.parametrize("key", HASHABLE.values(), ids=HASHABLE)
     @pytest.mark.parametrize("wrap", [lambda key: key, lambda key: (1, (key,))], ids=["itself", "in a tuple"])
@@ -214,7 +216,8 @@ class TestRefusals:
     def test_an_int_out_of_range(self, value):
         assert "the int at value: it must lie in -2**63 to 2**64-1" in refusal(value)
         assert "the int at value['n'][0]: " in refusal({"n": [value]})
-        assert "the int at value (key ...): " in refusal({value: 1})
+        key = "<int of 16610 bits>" if value > 2**64 else value
+        assert f"the int at value (key {key}): " in refusal({value: 1})
 
     def test_a_surrogate(self):
         assert "the str at value: it has a lone surrogate at position 1" in refusal("a\ud800")

@@ -37,6 +37,7 @@ _REMEDIES = {
     errno.EIO: "check the disk",
     errno.EMFILE: "close some files, or raise the limit on open ones (ulimit -n)",
     errno.ENFILE: "close some files: the whole machine has too many open",
+    errno.ENOMEM: "free some memory, close other regions, or raise the limit (ulimit -v)",
     errno.EFBIG: "raise the limit on the size of files, or delete values and commit",
 }
 """What to do when the kernel fails to do what it is asked."""
@@ -62,6 +63,12 @@ def _standard_streams_taken() -> Iterator[None]:
     finally:
         for descriptor in taken:
             os.close(descriptor)
+
+
+def _told(number: int, during: str, path: str) -> OSError:
+    """Return the exception for an error number of the kernel, with what to do."""
+    remedy = f": {_REMEDIES[number]}" if number in _REMEDIES else ""
+    return OSError(number, f"{os.strerror(number)} while {during}{remedy}", path or None)
 
 
 class Device:
@@ -90,10 +97,9 @@ class Device:
             return RegionFullError(
                 f"no space left on the disk while {during}; nothing committed was lost: "
                 f"free some space, or delete values and commit, best in ranges from the end",
-                self.path,
+                self.path or None,
             )
-        remedy = f": {_REMEDIES[number]}" if number in _REMEDIES else ""
-        return OSError(number, f"{os.strerror(number)} while {during}{remedy}", self.path)
+        return _told(number, during, self.path)
 
     def identity(self) -> tuple[int, int]:
         """Return (device number, inode number)."""
@@ -187,14 +193,18 @@ class Device:
         """Return a read-only device on the same file, with a file description of its own."""
         flags = os.O_RDONLY | os.O_CLOEXEC
         try:
-            return Device(os.open(f"/proc/self/fd/{self.descriptor}", flags), self.path)
-        except FileNotFoundError:
-            # Without /proc there is only the name, which may be another file's by now.
-            device = Device(os.open(self.path, flags), self.path)
-            if device.identity() != self.identity():
-                device.close()
-                raise
-            return device
+            try:
+                return Device(os.open(f"/proc/self/fd/{self.descriptor}", flags), self.path)
+            except FileNotFoundError:
+                # Without /proc there is only the name, which may be another file's by now.
+                device = Device(os.open(self.path, flags), self.path)
+                if device.identity() != self.identity():
+                    device.close()
+                    raise
+                return device
+        except OSError as error:
+            # The kernel's error names a file of /proc, which says nothing to a user.
+            raise self.error(error.errno or errno.EIO, "opening it once more to read") from None
 
     def close(self) -> None:
         """Close the descriptor; locks taken through it end with the last copy of it."""
@@ -279,7 +289,11 @@ class MemoryDevice(Device):
     durable = False
 
     def __init__(self) -> None:
-        super().__init__(os.memfd_create("stablemem", os.MFD_CLOEXEC), "")
+        try:
+            descriptor = os.memfd_create("stablemem", os.MFD_CLOEXEC)
+        except OSError as error:
+            raise _told(error.errno or errno.EIO, "making a region in memory", "") from None
+        super().__init__(descriptor, "")
 
     def sync(self) -> None:
         """Do nothing: memory does not outlive the machine."""

@@ -39,6 +39,7 @@ from struct import Struct
 
 from ..errors import CorruptRegionError, NotARegionError, VersionError
 from ..layout import FORMAT, HEADER_SIZE, MAX_ADDRESS, MAX_LEVELS, NODE_SIZE, SLOT_COUNT
+from ..shown import shown_path
 from .checksum import page_checksum
 from .device import Device
 
@@ -276,15 +277,19 @@ class Header:
         with_magic = [page for page in pages if page[:8] == MAGIC]
         if not with_magic:
             if size == 0:
-                raise NotARegionError(f"{path} is not a region: it is empty. Mode 'a' or 'w' makes it one")
+                raise NotARegionError(
+                    f"{shown_path(path)} is not a region: it is empty. Mode 'a' or 'w' makes it one"
+                )
             raise NotARegionError(
-                f"{path} is not a region: it should start with {MAGIC!r}, it starts with {content[:8]!r}. "
+                f"{shown_path(path)} is not a region: it should start with {MAGIC!r}, it starts with "
+                f"{content[:8]!r}. "
                 f"Name another file"
             )
         formats = {int.from_bytes(page[8:12], "little") for page in with_magic}
         if FORMAT not in formats:
             raise VersionError(
-                f"{path} is of format {min(formats)}, this version of stablemem reads format {FORMAT}: "
+                f"{shown_path(path)} is of format {min(formats)}, this version of stablemem reads "
+                f"format {FORMAT}: "
                 f"open it with the version that wrote it"
             )
         faults = "; ".join(f"slot {number}: {fault}" for number, fault in sorted(self.dropped.items()))

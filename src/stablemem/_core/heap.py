@@ -12,6 +12,7 @@ from typing import SupportsIndex
 
 from ..errors import BlockError, RegionFullError
 from ..layout import MAX_ADDRESS
+from ..shown import shown
 from .calls import Calls
 from .device import Buffer
 from .store import Store
@@ -52,8 +53,8 @@ def _size(value: SupportsIndex) -> int:
     if not 0 < size < BEYOND:
         given = as_index(value)
         if given <= 0:
-            raise ValueError(f"a block has 1 byte or more, not {given}")
-        raise ValueError(f"a block has at most {MAX_ADDRESS} bytes, not {given}")
+            raise ValueError(f"a block has 1 byte or more, not {shown(given)}")
+        raise ValueError(f"a block has at most {MAX_ADDRESS} bytes, not {shown(given)}")
     return size
 
 
@@ -68,7 +69,9 @@ def _address(value: SupportsIndex) -> int:
     address = _word(value)
     if address == BEYOND:
         given = as_index(value)
-        raise BlockError(f"address {given} is not in the region: an address is from 0 to {MAX_ADDRESS}")
+        raise BlockError(
+            f"address {shown(given)} is not in the region: an address is from 0 to {MAX_ADDRESS}"
+        )
     return address
 
 
@@ -91,7 +94,11 @@ class Heap(Calls):
         at, length = as_index(address), as_index(size)
         if length < 0 or at < HEADER_SIZE or at + length > self._pager.region.limit:
             end = self._pager.region.limit
-            raise BlockError(f"block ({at}, {length}) is not in the region, which ends at {end}")
+            raise BlockError(
+                f"block ({shown(at)}, {shown(length)}) is not in the region, which ends at {end}: give "
+                f"an address and a "
+                f"size that allocate returned, or a part of it"
+            )
         return at, length
 
     def load(self, address: SupportsIndex, size: SupportsIndex) -> bytes:
@@ -362,7 +369,7 @@ class Heap(Calls):
         """Add free region pages of 64 KiB at the end, until it is closed; return how many there were."""
         more = as_index(pages)
         if more < 0:
-            raise ValueError(f"a region grows by 0 pages or more, not {more}")
+            raise ValueError(f"a region grows by 0 pages or more, not {shown(more)}")
         self._begin_change()
         room = min(more, MAX_ADDRESS) * REGION_PAGE
         if room > MAX_ADDRESS - self._pager.space.end:

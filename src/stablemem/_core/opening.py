@@ -17,15 +17,23 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from numbers import Real
+from typing import Any
 
 from ..errors import NotARegionError, RegionFullError, RegionLockedError
 from ..layout import HEADER_SIZE, NODE_SIZE
+from ..shown import shown, shown_path
 from .device import Device, FileDevice, MemoryDevice, sync_folder
 from .header import MAGIC, write_empty
 from .readers import lock_writer
 from .store import Store
 
 __all__ = ["MODES", "open_store", "take_after"]
+
+PATH_MAX = 4096
+"""Bytes of the longest path that Linux takes."""
+
+FOREVER = 1e9
+"""Seconds, some thirty years, that stand for all longer times."""
 
 MODES = ("r", "r+", "a", "x", "w")
 
@@ -74,11 +82,8 @@ def open_store(
         TypeError, ValueError: there is no such mode or timeout.
     """
     if mode not in MODES:
-        raise ValueError(f"mode is {mode!r}; it may be 'r', 'r+', 'a', 'x' or 'w'")
-    if not isinstance(timeout, Real):
-        raise TypeError(f"timeout is a number of seconds, not {type(timeout).__name__}: 0 does not wait")
-    if not timeout >= 0:
-        raise ValueError(f"timeout is {timeout!r}; it may be 0, which does not wait, or more seconds")
+        raise ValueError(f"mode is {shown(mode)}; it may be 'r', 'r+', 'a', 'x' or 'w'")
+    timeout = _seconds(timeout)
     fresh = os.urandom(16) if file_id is None else file_id
     if path is None:
         held = MemoryDevice() if device is None else device
@@ -94,6 +99,16 @@ def open_store(
         while opened is None:
             opened = _writer(path, mode, timeout, fresh)
     return Store(opened, writable=mode != "r", checksums=checksums, boot=boot)
+
+
+def _seconds(timeout: Any) -> float:
+    """Return a time to wait, which is 0 or more, as a float that every call of the kernel takes."""
+    if isinstance(timeout, bool) or not isinstance(timeout, Real):
+        raise TypeError(f"timeout is a number of seconds, not {type(timeout).__name__}: 0 does not wait")
+    seconds: Any = timeout
+    if not seconds >= 0:
+        raise ValueError(f"timeout is {shown(timeout)}; it may be 0, which does not wait, or more seconds")
+    return float(min(seconds, FOREVER))
 
 
 def _writer(path: str, mode: str, timeout: float, file_id: bytes) -> FileDevice | None:
@@ -122,7 +137,9 @@ def _advice(path: str, mode: str) -> Iterator[None]:
     except OSError as error:
         number, said = error.errno or 0, error.strerror or str(error)
         advice = _advised(number, path, mode) if said == os.strerror(number) else ""
-        raise OSError(number, f"{said}: {advice}" if advice else said, path) from None
+        # What no kernel takes is the path of no file: nobody needs it whole.
+        named = path if len(path) <= PATH_MAX else shown_path(path)
+        raise OSError(number, f"{said}: {advice}" if advice else said, named) from None
 
 
 def _advised(number: int, path: str, mode: str) -> str:
@@ -132,7 +149,7 @@ def _advised(number: int, path: str, mode: str) -> str:
         if not path:
             return "the path is empty; name a file, or leave the path out for a list in memory"
         if not os.path.isdir(folder):
-            return f"the folder {folder} is missing; make it first"
+            return f"the folder {shown_path(folder)} is missing; make it first"
         if mode in {"r", "r+"}:
             return f"mode={mode!r} opens what is there; mode='a' makes what is missing"
     if number == errno.EEXIST:
@@ -288,7 +305,7 @@ def _replace(path: str, file_id: bytes, old: FileDevice) -> FileDevice:
         size = old.size()
         if size and not _is_ours(old):
             raise NotARegionError(
-                f"{path} is not a region, and mode='w' does not replace other files: "
+                f"{shown_path(path)} is not a region, and mode='w' does not replace other files: "
                 f"remove it first, or name another file"
             )
         device = _write_new(path, file_id, old)

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from math import isfinite
 
+from ..shown import shown
+
 __all__ = ["UNSYNCED_LIMBO", "UNSYNCED_SECONDS", "Policy"]
 
 UNSYNCED_LIMBO = 64 << 20
@@ -54,8 +56,9 @@ class Policy:
                 f"commit_every is a number of changes (int) or of seconds (float or timedelta), "
                 f"not {type(commit_every).__name__}"
             )
-        if not seconds > 0 or not isfinite(seconds):
+        if not seconds > 0 or (isinstance(seconds, float) and not isfinite(seconds)):
             raise ValueError(
-                f"commit_every is above 0, not {commit_every}: leave it out to commit by commit()"
+                f"commit_every is above 0 and finite, not {shown(commit_every)}: leave it out to commit "
+                f"by commit()"
             )
         return cls(sync, seconds, None) if isinstance(seconds, int) else cls(sync, None, seconds)

@@ -21,6 +21,7 @@ from mmap import mmap
 
 from ..errors import CorruptRegionError, RegionClosedError
 from ..layout import MAX_ADDRESS, REGION_PAGE
+from ..shown import shown_path
 from .device import Buffer, Device
 from .words import Page
 
@@ -115,7 +116,7 @@ class Region:
     def _remap(self) -> None:
         """Map the file as long as it is now."""
         if self._device.closed:
-            raise RegionClosedError(f"{self._device.path or 'the region'} is closed")
+            raise RegionClosedError(f"{shown_path(self._device.path)} is closed: open it again")
         self._release()
         self.mapped = 0
         self._map = None
@@ -160,7 +161,7 @@ class Region:
     def _out_of_bounds(self, address: int, size: int) -> None:
         """Raise for a range that leaves the region."""
         if self._device.closed:
-            raise RegionClosedError(f"{self._device.path or 'the region'} is closed")
+            raise RegionClosedError(f"{shown_path(self._device.path)} is closed: open it again")
         end = min(self.limit, self._device.size())
         raise CorruptRegionError(address, f"{size} bytes within the region's {end}", "its end", self.path)
 

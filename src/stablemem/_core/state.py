@@ -16,6 +16,7 @@ from ..errors import (
     StableMemoryError,
 )
 from ..layout import MAX_ADDRESS
+from ..shown import shown, shown_error, shown_names, shown_path
 from . import catalog
 from .catalog import MAIN, Catalog, Entry, Root
 from .checksum import page_checksum
@@ -182,7 +183,7 @@ class State:
         if MAIN in read.lists:
             read.lists[MAIN] = read.lists[MAIN].at(slot.main)
         elif slot.main[0]:
-            raise CorruptRegionError(address, f"a catalog with {MAIN!r}", f"{sorted(read.lists)}", self.path)
+            raise CorruptRegionError(address, f"a catalog with {MAIN!r}", shown_names(read.lists), self.path)
         return read
 
     def index(self, name: str) -> Index:
@@ -204,15 +205,16 @@ class State:
                 "here it only reads; open it again with mode='r', or write in the parent"
             )
         if not self.writable:
-            where = self.path or "this region"
             raise ReadOnlyError(
-                f"{where} is open for reading only: open it with mode='a' or 'r+' to change it, or change "
+                f"{shown_path(self.path)} is open for reading only: open it with mode='a' or 'r+' to "
+                f"change it, or change "
                 f"what this is a snapshot of"
             )
         if self._late is not None:
             late, self._late = self._late, None
             raise StableMemoryError(
-                f"a commit in the background failed, and what it was to commit was rolled back ({late}): "
+                f"a commit in the background failed, and what it was to commit was rolled back "
+                f"({shown_error(late)}): "
                 f"change or commit again"
             ) from late
         if self._broken:
@@ -221,7 +223,7 @@ class State:
             )
         if self.failure:
             raise StableMemoryError(
-                f"{self.path or 'this region'} takes no more changes through this handle, because "
+                f"{shown_path(self.path)} takes no more changes through this handle, because "
                 f"{self.failure}: close it and open it again, which recovers what was committed"
             )
 
@@ -232,7 +234,8 @@ class State:
         self.require_writable()
         if name in self._dropped:
             raise StableMemoryError(
-                f"the list {name!r} was dropped in this transaction: commit before making another of its name"
+                f"the list {shown(name)} was dropped in this transaction: commit before making another "
+                f"of its name"
             )
         self.entries[name] = Entry(blobify, options)
         self._catalog_changed = True

@@ -11,7 +11,6 @@ The layers below it, each a class over the one before:
 
 import os
 import weakref
-from reprlib import repr as shortened
 
 from ..errors import (
     BlobifyError,
@@ -19,6 +18,7 @@ from ..errors import (
     UncommittedChangesWarning,
     UncommittedMemoryWarning,
 )
+from ..shown import shown, shown_error, shown_path, shown_text
 from . import ending
 from .commits import alarms
 from .compaction import Compaction
@@ -90,13 +90,16 @@ class Store(Compaction):
                 if name not in entries and name in self.absent:
                     entries[name] = ours
                 elif name not in entries:
-                    raise BlobifyError(f"the list {name!r} is no longer in {self.path}: open the file again")
+                    raise BlobifyError(
+                        f"the list {shown(name)} is no longer in {shown_path(self.path)}: open the file again"
+                    )
                 elif name not in self.absent and (ours.blobify, ours.options) != (
                     entries[name].blobify, entries[name].options,
                 ):  # fmt: skip
                     raise BlobifyError(
-                        f"the list {name!r} was written anew with blobify {entries[name].blobify!r}, "
-                        f"not {ours.blobify!r}: open the file again"
+                        f"the list {shown(name)} was written anew with blobify "
+                        f"{shown(entries[name].blobify)}, "
+                        f"not {shown(ours.blobify)}: open the file again"
                     )
         except BaseException:
             self.pager.rebase(old)
@@ -137,14 +140,15 @@ class Store(Compaction):
                             self._punch()
                 finally:
                     self._end(
-                        f"{self.path} is closed: open it again"
+                        f"{shown_path(self.path)} is closed: open it again"
                         if self.path
                         else "this region in memory is closed, and what it held is gone: make a new one"
                     )
                     self.latch.leave()
         if late is not None:
             raise StableMemoryError(
-                f"a commit in the background failed, and what it was to commit was rolled back ({late}): "
+                f"a commit in the background failed, and what it was to commit was rolled back "
+                f"({shown_error(late)}): "
                 f"open it again, and make those changes again"
             ) from late
 
@@ -182,7 +186,7 @@ class Store(Compaction):
         when = "when nothing referred to it any more" if well is None else "when the interpreter ended"
         lost = self._lost(well) if self.writable else ""
         when = "nothing referred to it any more" if well is None else "the interpreter ended"
-        where = self.path or "this region"
+        where = shown_path(self.path)
         self._end(f"nobody had closed {where} when {when}, which ended it: open it again")
         if lost:
             ending.warn(lost, UncommittedChangesWarning if self.path else UncommittedMemoryWarning)
@@ -190,7 +194,8 @@ class Store(Compaction):
     def _lost(self, well: bool | None) -> str:
         """Return what to say of the changes that end with this handle; empty if there are none."""
         happened = "was dropped" if well is None else "was still open when the interpreter ended,"
-        said = f"{self.path}{self._places()} {happened}" if self.path else f"a list in memory {happened}"
+        places = self._places() if self.path else ""
+        said = f"{shown_path(self.path, 'a list in memory')}{places} {happened}"
         remedy = "use it in a with statement, or call commit() or close()"
         if self.changes:
             said += f" with {self.changes} uncommitted changes, which are lost: {remedy}"
@@ -199,7 +204,7 @@ class Store(Compaction):
             return said
         if self._late is None:
             return ""
-        why = ", ".join([str(self._late), *getattr(self._late, "__notes__", [])])
+        why = ", ".join(map(shown_text, [str(self._late), *getattr(self._late, "__notes__", [])]))
         return f"{said} after a commit that failed, and what it was to commit is lost ({why}): {remedy}"
 
     def _places(self) -> str:
@@ -212,9 +217,9 @@ class Store(Compaction):
         ]
         if not names:
             return ""
-        shown = ", ".join(shortened(name) for name in names[:3])
+        first = ", ".join(shown(name) for name in names[:3])
         more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-        return f" (list{'s' if len(names) > 1 else ''} {shown}{more})"
+        return f" (list{'s' if len(names) > 1 else ''} {first}{more})"
 
     # -- forks -----------------------------------------------------------------------------------------
 

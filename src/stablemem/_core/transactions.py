@@ -16,6 +16,7 @@ from ..errors import (
     StableMemoryError,
 )
 from ..layout import LEAF_CAPACITY, MAX_ADDRESS, NODE_SIZE
+from ..shown import shown_error, shown_path, shown_text
 from . import holes
 from .catalog import Entry, Patch, Root
 from .device import Device
@@ -84,7 +85,9 @@ class Transactions(State):
         device = self.region.device
         self._before = device.written
         if self.pager.transaction >= MAX_TRANSACTION:
-            raise StableMemoryError(f"{self.path} has used up its transaction numbers: copy it to a new file")
+            raise StableMemoryError(
+                f"{shown_path(self.path)} has used up its transaction numbers: copy it to a new file"
+            )
         self._early = self.raw_written = False
         self.pager.node_budget = self._node_budget()
         self.region.written = []
@@ -170,7 +173,7 @@ class Transactions(State):
 
     def _poison(self, what: str, error: BaseException) -> None:
         """Refuse all further changes."""
-        self.failure = f"{what} ({getattr(error, 'strerror', None) or repr(error)})"
+        self.failure = f"{what} ({shown_text(getattr(error, 'strerror', None) or shown_error(error))})"
 
     def rollback(self) -> None:
         """Forget the changes since the last commit."""

@@ -12,7 +12,7 @@ from typing import Any, TypeGuard
 
 from ..errors import BlobifyError, RegionClosedError, StableMemoryError
 from ..layout import MAX_ADDRESS, MAX_BLOB
-from ..shown import shown, shown_error
+from ..shown import shown, shown_error, shown_path, shown_text
 from .calls import Calls
 from .checksum import crc32c
 from .shortcuts import blob_of, form_of, value_of_blob
@@ -32,6 +32,9 @@ __all__ = ["READ_AHEAD", "Values", "ordinal", "resolved", "small"]
 
 READ_AHEAD = 65536
 """Bytes of blobs that an iterator reads at once, at the most, beyond the first."""
+
+SEVERAL = ": get_many([1, 2]) reads the values at several indices; assign or delete them one by one"
+"""What to do instead of giving a list, a tuple or an array as an index."""
 
 PASSED = (StableMemoryError, MemoryError, RecursionError, TimeoutError)
 """What a Blobify may raise that is not its own failure: raised as it is, as all that is no Exception."""
@@ -77,8 +80,10 @@ class Values(Calls):
     def detach(self) -> None:
         """Refuse every further call, though the region may stay open."""
         where = self._store.path
-        remedy = f"open {where} again" if where else "take it from its region again, or make a new one"
-        self._closed = f"the list {self._name!r} is closed: {remedy}"
+        remedy = (
+            f"open {shown_path(where)} again" if where else "take it from its region again, or make a new one"
+        )
+        self._closed = f"the list {shown(self._name)} is closed: {remedy}"
 
     # -- values and positions ------------------------------------------------------------------------
 
@@ -205,8 +210,9 @@ class Values(Calls):
         try:
             position = as_index(item)
         except TypeError:
+            advice = "" if isinstance(item, str | bytes) or not hasattr(item, "__iter__") else SEVERAL
             raise TypeError(
-                f"{type(self).__name__} indices must be integers or slices, not {type(item).__name__}"
+                f"{type(self).__name__} indices must be integers or slices, not {type(item).__name__}{advice}"
             ) from None
         if not -(1 << 62) < position < 1 << 62:
             raise IndexError(f"cannot fit {type(item).__name__!r} into an index-sized integer")
@@ -392,7 +398,7 @@ class Values(Calls):
 
 def shown_kind(blobify: Any) -> str:
     """Return the name of a Blobify's class."""
-    return shown(type(blobify).__qualname__)[1:-1]
+    return shown_text(type(blobify).__qualname__)
 
 
 def resolved(item: slice) -> slice:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from ..errors import BlockError, CorruptRegionError
 from ..layout import BLOB_PAGE, HEADER_SIZE, KIND_NAMES, NODE_PAGE, NODE_SIZE, RAW_PAGE
+from ..shown import shown
 from .checksum import page_checksum
 from .freespace import FreeSpace
 from .freetree import FreeTree
@@ -112,7 +113,7 @@ def verify(store: Store) -> Report:
                 report.faults += [f"list {name!r}: {fault}" for fault in index.check()]
             except CorruptRegionError as error:
                 damaged = True
-                report.faults.append(f"list {name!r}: {error.fault}")
+                report.faults.append(f"list {shown(name)}: {error.fault}")
         space, chain = replay(store.region, slot)
     except CorruptRegionError as error:
         report.faults.append(error.fault)

@@ -7,6 +7,7 @@ import msgspec.msgpack
 
 from stablemem.blobify.protocol import Blobify, BuiltIn
 from stablemem.errors import BlobifyError
+from stablemem.shown import shown, shown_text
 
 __all__ = ["MAX_DEPTH", "Msgpack"]
 
@@ -115,7 +116,8 @@ def _refusal(value: object, reason: str) -> str:
     # An explicit stack, since the call stack may be what ran out.
     stack: list[tuple[str, object, int]] = [("value", value, 0)]
     while stack:
-        where, item, depth = stack.pop()
+        path, item, depth = stack.pop()
+        where = shown_text(path)
         kind = type(item)
         if kind is str:
             try:
@@ -129,7 +131,7 @@ def _refusal(value: object, reason: str) -> str:
             if not _MIN_INT <= item <= _MAX_INT:  # type: ignore[operator]
                 return (
                     f"Msgpack cannot write the int at {where}: it must lie in -2**63 to 2**64-1; "
-                    f"store it as str, or use Pickle"
+                    f"store it as str; a list of nothing but integers takes any size with blobify='int'"
                 )
         elif kind in _LEAVES:
             continue
@@ -137,16 +139,17 @@ def _refusal(value: object, reason: str) -> str:
             if depth == MAX_DEPTH:
                 return (
                     f"Msgpack cannot write a value nested deeper than {MAX_DEPTH} levels, or one that "
-                    f"contains itself: flatten it, or use Pickle"
+                    f"contains itself: flatten it, or store it in several values"
                 )
-            parts = [(f"{where}{step}", part, depth + 1) for step, part in _parts(item)]
+            parts = [(f"{path}{step}", part, depth + 1) for step, part in _parts(item)]
             stack += reversed(parts)
         else:
             return (
                 f"Msgpack cannot keep the {_name_of(kind)} at {where} as it is: it keeps {_ACCEPTED}, and no "
-                f"subclass of them; convert it, or use Struct for typed records or Pickle for any object"
+                f"subclass of them; convert it, or make the list with blobify= an object of your own whose "
+                f"to_blob and from_blob keep it"
             )
-    return f"Msgpack cannot write the value: {reason}; store it in pieces, or flatten it"
+    return f"Msgpack cannot write the value: {shown_text(reason)}; store it in pieces, or flatten it"
 
 
 def _parts(container: object) -> Iterator[tuple[str, object]]:
@@ -161,11 +164,10 @@ def _parts(container: object) -> Iterator[tuple[str, object]]:
 
 def _short(key: object) -> str:
     if type(key) in (str, bytes, int, float, bool, type(None)):
-        # Python refuses to spell out an int of thousands of digits.
-        spelled = ascii(key) if type(key) is not int or _MIN_INT <= key <= _MAX_INT else "..."
-        return spelled if len(spelled) <= 40 else f"{spelled[:37]}..."
+        return shown(key, 40)
     return "..." if type(key) is tuple else f"<{_name_of(type(key))}>"
 
 
 def _name_of(kind: type) -> str:
-    return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+    name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+    return shown_text(name)

@@ -3,6 +3,7 @@
 from typing import ClassVar, Protocol, Self, TypeVar
 
 from stablemem.errors import BlobifyError
+from stablemem.shown import shown
 
 __all__ = ["Blobify", "BuiltIn"]
 
@@ -66,7 +67,7 @@ class BuiltIn:
         """Return the instance that recorded ``options``; BlobifyError where they say nothing to it."""
         if options:
             raise BlobifyError(
-                f"the file records the options {options!r} for blobify {cls.name!r}, which has none: "
+                f"the file records the options {shown(options)} for blobify {cls.name!r}, which has none: "
                 f"open it with the newer version of stablemem that wrote it, or restore it from a copy if it "
                 f"is damaged"
             )

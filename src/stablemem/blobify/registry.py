@@ -1,6 +1,5 @@
 """Which Blobify a file gets: the one asked for, the one it records, or the default."""
 
-from reprlib import repr as shortened
 from typing import Any
 
 from stablemem.blobify.integers import Int, Nat
@@ -9,6 +8,7 @@ from stablemem.blobify.plain import Bytes, Text
 from stablemem.blobify.protocol import Blobify, BuiltIn
 from stablemem.errors import BlobifyError
 from stablemem.layout import is_name
+from stablemem.shown import MOST, shown, shown_text
 
 __all__ = ["BUILT_INS", "describe", "resolve"]
 
@@ -37,11 +37,11 @@ def describe(blobify: Blobify[Any]) -> tuple[str, bytes]:
     if not is_name(name):
         raise TypeError(
             f"the name of a Blobify is a str of 1 to 65535 bytes in UTF-8; {kind.__qualname__} has "
-            f"{shortened(name)}: call it something like 'package.Class'"
+            f"{shown(name, 60)}: call it something like 'package.Class'"
         )
     if not isinstance(options, bytes):
         raise TypeError(
-            f"the options of a Blobify are bytes; {kind.__qualname__} has {shortened(options)}: encode them"
+            f"the options of a Blobify are bytes; {kind.__qualname__} has {shown(options)}: encode them"
         )
     if name in BUILT_INS and kind is not BUILT_INS[name]:
         raise TypeError(
@@ -79,7 +79,7 @@ def resolve(
     if isinstance(choice, str):
         if choice not in BUILT_INS:
             raise BlobifyError(
-                f"no built-in Blobify is called {choice!r}: there are {_names()}; "
+                f"no built-in Blobify is called {shown(choice)}: there are {_names()}; "
                 f"pass an object with to_blob and from_blob for one of your own"
             )
         if recorded is not None and recorded[0] == choice:
@@ -99,18 +99,18 @@ def resolve(
 
 def _mismatch(blobify: Blobify[Any], asked: tuple[str, bytes] | None, name: str, options: bytes) -> str:
     """Return what to say where the file records another Blobify than the one asked for."""
-    kind = type(blobify).__qualname__
+    kind = shown_text(type(blobify).__qualname__)
     if asked is None:
-        what = f"{name!r}, and {kind} has no name"
+        what = f"{shown(name)}, and {kind} has no name"
     elif asked[0] != name:
-        what = f"{name!r}, not {asked[0]!r}"
+        what = f"{shown(name)}, not {shown(asked[0])}"
     else:
-        what = f"{name!r} with the options {options!r}, not {asked[1]!r}"
+        what = f"{shown(name)} with the options {shown(options)}, not {shown(asked[1])}"
     remedy = "pass the one it was written with"
     if name in BUILT_INS:
         remedy = f"leave blobify= out, or {remedy}"
     elif not isinstance(blobify, BuiltIn) and (asked is None or asked[0] != name):
-        remedy += f"; if {kind} is that one, give the class the line name = {name!r}"
+        remedy += f"; if {kind} is that one, give the class the line name = {shown(name, 4 * MOST)}"
     return f"the file was written with blobify {what}: {remedy}"
 
 
@@ -118,7 +118,7 @@ def _from_record(name: str, options: bytes) -> Blobify[Any]:
     kind = BUILT_INS.get(name)
     if kind is None:
         raise BlobifyError(
-            f"the file was written with blobify {name!r}, which is not built in (there are {_names()}): "
+            f"the file was written with blobify {shown(name)}, which is not built in (there are {_names()}): "
             f"pass blobify= with the object it was written with"
         )
     built: Any = kind.from_options(options)
