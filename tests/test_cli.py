@@ -8,7 +8,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -19,6 +18,8 @@ import pytest
 import stablemem
 from stablemem import MemoryBuffer, MemoryRegion, StableMemoryError, cli
 from stablemem.cli import base, importing
+from support import HANGS
+from support.waiting import wait_for
 
 COMMAND = [sys.executable, "-m", "stablemem"]
 LINES = [b"first\r", b"", b"\xff caf\xc3\xa9", b"a longer last line"]
@@ -169,13 +170,9 @@ class TestImport:
         process.stdin.write(b"x" * 999 + b"\n")
         process.stdin.write((b"x" * 999 + b"\n") * 6000)
         process.stdin.flush()
-        deadline = time.monotonic() + 20
-        while time.monotonic() < deadline:
-            time.sleep(0.05)
-            if path.exists() and contents(str(path)):
-                break
+        wait_for(lambda: path.exists() and contents(str(path)))
         process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=20)
+        out, err = process.communicate(timeout=HANGS)
         assert (process.returncode, out) == (130, b"")
         kept = contents(str(path))
         assert 4000 < len(kept) <= 6001
@@ -497,7 +494,7 @@ class TestErrors:
         process.stdout.close()
         with process.stderr:
             assert process.stderr.read() == b""
-        assert process.wait(timeout=20) == 0
+        assert process.wait(timeout=HANGS) == 0
 
     @pytest.mark.parametrize("missing", ["click", "rich"])
     def test_without_the_extra(self, missing: str) -> None:

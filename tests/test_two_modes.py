@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from stablemem import COMPILED, MemoryRegion
-from support import TESTS, chosen_seed, environment
+from support import HANGS, TESTS, chosen_seed, environment
 from support.replayer import live
 
 GOLDEN = TESTS / "golden" / "format0.smem"
@@ -18,7 +18,7 @@ def lived(path, seed, workload, pure):
     """Let a region live in a process of one mode; return its bytes and whether that was compiled."""
     done = subprocess.run(
         [sys.executable, "-m", "support.replayer", str(path), str(seed), workload],
-        env=environment(STABLEMEM_PURE=pure), capture_output=True, text=True, timeout=120, check=False,
+        env=environment(STABLEMEM_PURE=pure), capture_output=True, text=True, timeout=HANGS, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     with open(path, "rb") as file:

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from support import TESTS
+from support import HANGS, TESTS
 
 
 @pytest.mark.skipif(importlib.util.find_spec("mypy") is None, reason="mypy is not installed")
@@ -16,7 +16,7 @@ def test_types_of_the_main_calls():
     root = TESTS.parent
     done = subprocess.run(
         [sys.executable, "-m", "mypy", "--strict", str(TESTS / "typing")],
-        cwd=root, capture_output=True, text=True, timeout=300, check=False,
+        cwd=root, capture_output=True, text=True, timeout=HANGS, check=False,
     )  # fmt: skip
     # Errors in src/ are the linter's to tell: here counts what users' calls give.
     ours = [line for line in done.stdout.splitlines() if line.startswith("tests/typing") and "error" in line]
@@ -31,7 +31,9 @@ PYRIGHT = shutil.which("pyright") or shutil.which("basedpyright")
 def test_types_as_pyright_reads_them():
     """It finds the types that are asserted, and the mistakes that mypy is told to pass over, and no other."""
     command = [PYRIGHT, "--outputjson", "--pythonpath", sys.executable, str(TESTS / "typing")]
-    done = subprocess.run(command, cwd=TESTS.parent, capture_output=True, text=True, timeout=300, check=False)
+    done = subprocess.run(
+        command, cwd=TESTS.parent, capture_output=True, text=True, timeout=HANGS, check=False
+    )
     lines = (TESTS / "typing" / "calls.py").read_text().splitlines()
     for found in json.loads(done.stdout)["generalDiagnostics"]:
         if found["severity"] == "error" and found["file"].endswith("calls.py"):

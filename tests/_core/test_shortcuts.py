@@ -68,43 +68,67 @@ def test_a_form_is_taken_where_it_saves_something():
 
 
 @pytest.mark.parametrize("codec", CODECS, ids=repr)
-@settings(max_examples=500)
-@given(value=values)
-@example(value=-0.0)
-@example(value="\ud800")
-@example(value="x" * 31)
-@example(value="x" * 32)
-@example(value="x" * 255)
-@example(value="x" * 256)
-def test_a_blob_is_the_codecs(codec, value):
-    found = blob_of(FORMS[codec.name], value)
-    if found is not None:
-        assert type(found) is bytes
-        assert found == codec.to_blob(value)
+def test_a_blob_is_the_codecs(codec):
+    known = 0
+
+    @settings(max_examples=500)
+    @given(value=values)
+    @example(value=-0.0)
+    @example(value="\ud800")
+    @example(value="x" * 31)
+    @example(value="x" * 32)
+    @example(value="x" * 255)
+    @example(value="x" * 256)
+    def compare(value):
+        nonlocal known
+        found = blob_of(FORMS[codec.name], value)
+        if found is not None:
+            known += 1
+            assert type(found) is bytes
+            assert found == codec.to_blob(value)
+
+    compare()
+    # Bytes are what they are: to write them takes no shortcut.
+    assert known >= 20 if codec.name != "bytes" else known == 0
+
+
+KNOWN_INTEGERS = {
+    "bytes": range(0), "text": range(0), "nat": range(2**63), "int": range(-(2**63), 2**63),
+    "msgpack": range(-(2**63), 2**63),
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("codec", CODECS, ids=repr)
 def test_every_edge_is_the_codecs(codec):
     for number in EDGES:
         found = blob_of(FORMS[codec.name], number)
+        assert (found is not None) == (number in KNOWN_INTEGERS[codec.name]), number
         if found is not None:
             assert found == codec.to_blob(number)
-            read = value_of_blob(FORMS[codec.name], found)
-            assert read is NotImplemented or same(read, number)
+            assert same(value_of_blob(FORMS[codec.name], found), number)
 
 
 @pytest.mark.parametrize("codec", CODECS, ids=repr)
-@settings(max_examples=500)
-@given(blob=blobs)
-@example(blob=b"")
-@example(blob=b"\xd3\x80" + bytes(7))
-@example(blob=b"\xcf" + b"\xff" * 8)
-@example(blob=b"\xa1\xff")
-@example(blob=b"\xcb\x7f\xf0\x00\x00\x00\x00\x00\x01")
-def test_a_value_is_the_codecs(codec, blob):
-    found = value_of_blob(FORMS[codec.name], blob)
-    if found is not NotImplemented:
-        assert same(found, codec.from_blob(blob))
+def test_a_value_is_the_codecs(codec):
+    known = 0
+
+    @settings(max_examples=500)
+    @given(blob=blobs)
+    @example(blob=b"")
+    @example(blob=b"\xd3\x80" + bytes(7))
+    @example(blob=b"\xcf" + b"\xff" * 8)
+    @example(blob=b"\xa1\xff")
+    @example(blob=b"\xcb\x7f\xf0\x00\x00\x00\x00\x00\x01")
+    def compare(blob):
+        nonlocal known
+        found = value_of_blob(FORMS[codec.name], blob)
+        if found is not NotImplemented:
+            known += 1
+            assert same(found, codec.from_blob(blob))
+
+    compare()
+    # Bytes are what they are: to read them takes no shortcut.
+    assert known >= 20 if codec.name != "bytes" else known == 0
 
 
 @pytest.mark.parametrize(

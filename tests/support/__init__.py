@@ -8,10 +8,13 @@ from pathlib import Path
 
 from stablemem import COMPILED
 
-__all__ = ["LONG", "TESTS", "chosen_seed", "environment", "run_python", "scaled"]
+__all__ = ["HANGS", "LONG", "TESTS", "chosen_seed", "environment", "run_python", "scaled"]
 
 LONG = os.environ.get("STABLEMEM_LONG", "0") not in {"", "0"}
 """Whether the long versions of the random tests run."""
+
+HANGS = 1800.0
+"""Seconds after which something counts as hung. No step of a test takes a twentieth of it, on any machine."""
 
 TESTS = Path(__file__).resolve().parent.parent
 
@@ -48,12 +51,12 @@ def environment(**extra: str) -> dict[str, str]:
 
 
 def run_python(
-    code: str, *arguments: str, timeout: float = 60, check: bool = True, **extra: str
+    code: str, *arguments: str, check: bool = True, **extra: str
 ) -> subprocess.CompletedProcess[str]:
     """Run Python code in a new process, in the mode of this one, and return what came of it."""
     done = subprocess.run(
         [sys.executable, "-c", code, *arguments],
-        env=environment(**extra), capture_output=True, text=True, timeout=timeout, check=False,
+        env=environment(**extra), capture_output=True, text=True, timeout=HANGS, check=False,
     )  # fmt: skip
     assert not check or done.returncode == 0, f"exit {done.returncode}\n{done.stdout}\n{done.stderr}"
     return done

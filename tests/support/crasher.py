@@ -9,18 +9,17 @@ import random
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 from stablemem import MemoryRegion
-from support import environment
+from support import HANGS, environment
 from support.player import Player
+from support.waiting import wait_for
 
 __all__ = ["CHANGES", "MOST", "Nursery", "commits", "main"]
 
 CHANGES = 4
 MOST = 400
-PATIENCE = 60.0
 
 
 def commits(player, unsynced):
@@ -60,18 +59,14 @@ class Nursery:
         self.process.wait()
         self.process.stdout.close()
 
-    def run_and_kill(self, path, seed, unsynced, delay):
-        """Kill a crasher ``delay`` seconds after it has opened the region; return its last commit."""
+    def run_and_kill(self, path, seed, unsynced, least):
+        """Kill a crasher that has opened the region and told of so many commits; return its last one."""
         self.log.write_bytes(b"")
         print(
             json.dumps([str(path), seed, bool(unsynced), str(self.log)]), file=self.process.stdin, flush=True
         )
         pid = int(self.process.stdout.readline())
-        end = time.monotonic() + PATIENCE
-        while not self.log.stat().st_size:
-            assert time.monotonic() < end, "it never opened the region"
-            time.sleep(0.0005)
-        time.sleep(delay)
+        wait_for(lambda: self.log.read_bytes().count(b"\n") > least)
         os.kill(pid, signal.SIGKILL)
         status = int(self.process.stdout.readline())
         assert os.WTERMSIG(status) == signal.SIGKILL, f"it ended by itself, with status {status}"
@@ -83,7 +78,7 @@ class Nursery:
 def crash(path, seed, unsynced, log):
     """Change the region until killed."""
     done = os.open(log, os.O_WRONLY | os.O_APPEND)
-    region = MemoryRegion(path, timeout=10)
+    region = MemoryRegion(path, timeout=HANGS)
     player = Player(seed, region, most=MOST)
     os.write(done, b"ready\n")
     for number, sync in enumerate(commits(player, unsynced), 1):

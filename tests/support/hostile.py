@@ -14,6 +14,8 @@ from functools import partial
 
 from xxhash import xxh3_64_intdigest as digest
 
+from support import HANGS, scaled
+
 __all__ = ["CASES", "Builder", "build_all", "main"]
 
 PAGE = 4096
@@ -632,7 +634,7 @@ def log_page_twice(made):
 @case
 def log_of_many_generations(made):
     sound(made)
-    pages = 700
+    pages = scaled(200, 50, 700)
     start = 3 * 65536
     made.size = start + pages * PAGE + 126 * pages * 16
     made.size += -made.size % 65536
@@ -755,7 +757,7 @@ def main():
     for name in sys.argv[1:] or CASES:
         for mode in ("r", "a"):
             print(f"begin {name} {mode}", flush=True)
-            faulthandler.dump_traceback_later(30, exit=True)
+            faulthandler.dump_traceback_later(HANGS, exit=True)
             outcomes = []
             try:
                 use(name, mode, outcomes)

@@ -5,8 +5,10 @@ python -m support.replayer PATH SEED WORKLOAD
 
 import random
 import sys
+from unittest.mock import patch
 
 from stablemem import COMPILED, MemoryRegion
+from stablemem._core import commits
 from stablemem._core.opening import open_store
 from support.player import Player
 
@@ -14,6 +16,7 @@ __all__ = ["WORKLOADS", "live", "main"]
 
 FILE_ID = bytes(range(16))
 BOOT = b"the boot of ever"
+NEVER = 1e9
 
 
 def opened(path):
@@ -108,8 +111,9 @@ WORKLOADS = {"mixed": mixed, "large": large, "small": small, "best": best}
 
 
 def live(path, seed, workload):
-    """Make a region and let it live."""
-    WORKLOADS[workload](path, seed)
+    """Make a region and let it live; no clock decides what is synced."""
+    with patch.object(commits, "UNSYNCED_SECONDS", NEVER):
+        WORKLOADS[workload](path, seed)
 
 
 def main():

@@ -14,11 +14,9 @@ from types import SimpleNamespace
 import pytest
 
 from stablemem._core import latch
+from support import HANGS
 
 __all__ = ["HANGS", "finish", "in_thread", "join", "wait_for", "waits_for_latch"]
-
-HANGS = 1800.0
-"""Seconds after which something counts as hung. No step of a test takes a twentieth of it, on any machine."""
 
 
 def wait_for(condition: Callable[[], object]) -> None:
