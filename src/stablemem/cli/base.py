@@ -113,6 +113,12 @@ def _abandon_output() -> None:
 class _Commands(click.Group):
     """The group of all commands: turns what they raise into a message and an exit code."""
 
+    def add_command(self, cmd: click.Command, name: str | None = None) -> None:
+        r"""Add a command. A line of ``\b`` in its raw docstring keeps the lines that follow apart."""
+        if cmd.help:
+            cmd.help = cmd.help.replace("\\b\n", "\b\n")
+        super().add_command(cmd, name)
+
     def invoke(self, ctx: click.Context) -> int:
         """Run the chosen command and return its exit code."""
         try:
