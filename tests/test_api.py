@@ -17,6 +17,7 @@ NAMES = [
     "RegionClosedError",
     "RegionFullError",
     "RegionLockedError",
+    "RegionReplacedError",
     "Sizes",
     "StableMemoryError",
     "Stats",

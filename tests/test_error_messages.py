@@ -29,6 +29,7 @@ from stablemem.errors import (
     RegionClosedError,
     RegionFullError,
     RegionLockedError,
+    RegionReplacedError,
     StableMemoryError,
 )
 from support.errors import Own, failing, flip, refused
@@ -548,6 +549,20 @@ def a_second_writer(path):
         MemoryBuffer(path, timeout=0.01)
 
 
+def a_file_that_was_removed(path):
+    MemoryBuffer(path).close()
+    with MemoryBuffer(path, "r") as reader:
+        os.unlink(path)
+        reader.refresh()
+
+
+def a_file_that_was_replaced(path):
+    MemoryBuffer(path).close()
+    with MemoryBuffer(path, "r") as reader:
+        MemoryBuffer(path, "w").close()
+        reader.refresh()
+
+
 def a_commit_in_a_block(path):
     with MemoryBuffer(path) as values, values.transaction():
         values.commit()
@@ -663,7 +678,13 @@ STATES = {
     "a change in a forked child": (a_forked_child, ReadOnlyError, "here it only reads",
         "was forked from the one that", "open it again with mode='r', or write in the parent"),
     "a second writer": (a_second_writer, RegionLockedError, "list.smem is open for writing",
-        f"in this process ({os.getpid()})", "open it with mode='r' to read meanwhile, or wait with timeout="),
+        f"in this process ({os.getpid()}) already", "close() that handle first, or use it; for another list "
+        "of the file pass its region, as in MemoryBuffer(it.region, name=...)"),
+    "a file that was removed": (a_file_that_was_removed, RegionReplacedError,
+        "list.smem was removed or renamed", "since this handle was opened",
+        "close it, and open the file under its new name, or a new one"),
+    "a file that was replaced": (a_file_that_was_replaced, RegionReplacedError, "list.smem is another file",
+        "since this handle was opened", "which gets no more commits; close it, and open "),
     "a commit in a block": (a_commit_in_a_block, StableMemoryError,
         "commits at its end", "the transaction block", "do not commit within it"),
     "a rollback in a block": (a_rollback_in_a_block, StableMemoryError,

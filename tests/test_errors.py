@@ -31,6 +31,7 @@ from stablemem.errors import (
     RegionClosedError,
     RegionFullError,
     RegionLockedError,
+    RegionReplacedError,
     StableMemoryError,
     VersionError,
 )
@@ -48,6 +49,7 @@ ALL = [
     RegionFullError("the disk is full", "x.smem"),
     RegionLockedError("x.smem", 4711),
     RegionLockedError("x.smem"),
+    RegionReplacedError("x.smem is another file"),
     RegionClosedError("x.smem is closed"),
     ReadOnlyError("read only"),
     BlockError("freed twice"),
@@ -98,7 +100,9 @@ def test_locked():
     assert error.errno == errno.EAGAIN
     for part in ("x.smem is open for writing in process 4711", "mode='r'", "timeout="):
         assert part in str(error)
-    assert f"this process ({os.getpid()})" in str(RegionLockedError("x", os.getpid()))
+    ours = str(RegionLockedError("x", os.getpid()))
+    assert f"this process ({os.getpid()})" in ours
+    assert "timeout" not in ours, "waiting for oneself never ends"
     assert "another process" in str(RegionLockedError("x"))
 
 

@@ -22,6 +22,7 @@ __all__ = [
     "RegionClosedError",
     "RegionFullError",
     "RegionLockedError",
+    "RegionReplacedError",
     "StableMemoryError",
     "UncommittedChangesWarning",
     "VersionError",
@@ -106,22 +107,23 @@ class RegionLockedError(StableMemoryError, BlockingIOError):
 
     def __init__(self, path: str, pid: int | None = None) -> None:
         self.pid = pid
-        if pid is None:
-            who = "another process"
-        elif pid == os.getpid():
-            who = f"this process ({pid})"
+        if pid == os.getpid():
+            said = (
+                f"in this process ({pid}) already: close() that handle first, or use it; for another list of "
+                f"the file pass its region, as in MemoryBuffer(it.region, name=...)"
+            )
         else:
-            who = f"process {pid}"
-        OSError.__init__(
-            self,
-            errno.EAGAIN,
-            f"{shown_path(path)} is open for writing in {who}: open it with mode='r' to read meanwhile, "
-            f"or wait with timeout=",
-        )
+            who = "another process" if pid is None else f"process {pid}"
+            said = f"in {who}: open it with mode='r' to read meanwhile, or wait with timeout="
+        OSError.__init__(self, errno.EAGAIN, f"{shown_path(path)} is open for writing {said}")
         self.path = path
 
     def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
         return type(self), (self.path, self.pid)
+
+
+class RegionReplacedError(StableMemoryError):
+    """The path leads to another file than the one a reader has opened, or to none. The reader still reads."""
 
 
 class RegionClosedError(StableMemoryError, ValueError):

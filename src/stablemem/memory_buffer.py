@@ -486,7 +486,11 @@ class MemoryBuffer(BeyondList[T]):
         return other
 
     def refresh(self) -> bool:
-        """Move a read-only list to the newest commit. Return whether there was a newer one."""
+        """Move a read-only list to the newest commit. Return whether there was a newer one.
+
+        Raises:
+            RegionReplacedError: there is none, and the path leads to another file by now, or to none.
+        """
         return self._live_region().refresh()
 
     def compact(

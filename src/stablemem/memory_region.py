@@ -314,7 +314,11 @@ class MemoryRegion(RawBlocks):
         return type(self)._of(self._store.snapshot(), "r")
 
     def refresh(self) -> bool:
-        """Move a read-only region to the newest commit. Return whether there was a newer one."""
+        """Move a read-only region to the newest commit. Return whether there was a newer one.
+
+        Raises:
+            RegionReplacedError: there is none, and the path leads to another file by now, or to none.
+        """
         changed = self._store.refresh()
         if changed:
             for reference in self._buffers:

@@ -58,7 +58,7 @@ class _Watched:
         self._release_save = self._lock._release_save  # type: ignore[attr-defined]
         self.release = self._lock.release
 
-    def acquire(self, *, blocking: bool = True) -> bool:
+    def acquire(self, blocking: bool = True) -> bool:
         if self._lock.acquire(blocking=False):
             return True
         if not blocking:

@@ -80,6 +80,9 @@ class Device:
     """
 
     path: str
+    name = ""
+    """The absolute path that the file was asked for by, perhaps a link's; empty where it has none."""
+
     durable = True
     """Whether what was synced outlives the machine."""
 
@@ -105,6 +108,18 @@ class Device:
         """Return (device number, inode number)."""
         status = os.fstat(self.descriptor)
         return status.st_dev, status.st_ino
+
+    def name_leads_to(self) -> str:
+        """Return "this" while the file has its name, or nobody can tell; else "another" (file), or "none"."""
+        if not self.name:
+            return "this"
+        try:
+            status = os.stat(self.name)
+        except (FileNotFoundError, NotADirectoryError):
+            return "none"
+        except OSError:
+            return "this"
+        return "this" if (status.st_dev, status.st_ino) == self.identity() else "another"
 
     def size(self) -> int:
         """Return the file's length in bytes."""
@@ -191,6 +206,11 @@ class Device:
 
     def reopen(self) -> "Device":
         """Return a read-only device on the same file, with a file description of its own."""
+        device = self._reopened()
+        device.name = self.name
+        return device
+
+    def _reopened(self) -> "Device":
         flags = os.O_RDONLY | os.O_CLOEXEC
         try:
             try:

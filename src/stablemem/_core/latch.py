@@ -70,7 +70,7 @@ class Latch:
             frame = _frame_of_call()
             if self._inner._is_owned():  # type: ignore[attr-defined]
                 self._left_behind()
-            if not self._inner.acquire(blocking=False):
+            if not self._inner.acquire(False):
                 self._await_inner()
             self._frame = frame
             self._changing = False
@@ -166,7 +166,7 @@ class Latch:
         """Hold the handle for a block of calls; returns the owner before, for ``disown``."""
         thread = get_ident()
         try:
-            if not self.lock.acquire(blocking=False):
+            if not self.lock.acquire(False):
                 if sys.is_finalizing():
                     self._refuse()
                 self.lock.acquire()
@@ -196,7 +196,7 @@ class Latch:
                 time.sleep(pause)
                 pause = min(pause + 1e-5, 1e-3)
         elif not self._inner._is_owned():  # type: ignore[attr-defined]
-            if not self._inner.acquire(blocking=False):
+            if not self._inner.acquire(False):
                 self._await_inner()
             self._inner.release()
 

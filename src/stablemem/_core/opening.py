@@ -13,6 +13,7 @@ of that name is always whole. If somebody else was first, theirs is opened.
 
 import ctypes
 import errno
+import gc
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -91,6 +92,7 @@ def open_store(
             write_empty(held, fresh)
             held.sync()
         return Store(held, writable=mode != "r", checksums=checksums, boot=boot)
+    name = _absolute(path)
     if os.path.islink(path):
         # What is made or replaced is what the link names, also where that is missing still.
         path = os.path.realpath(path)
@@ -98,6 +100,7 @@ def open_store(
         opened = _local(FileDevice.open(path, writable=False), False) if mode == "r" else None
         while opened is None:
             opened = _writer(path, mode, timeout, fresh)
+    opened.name = name
     return Store(opened, writable=mode != "r", checksums=checksums, boot=boot)
 
 
@@ -109,6 +112,14 @@ def _seconds(timeout: Any) -> float:
     if not seconds >= 0:
         raise ValueError(f"timeout is {shown(timeout)}; it may be 0, which does not wait, or more seconds")
     return float(min(seconds, FOREVER))
+
+
+def _absolute(path: str) -> str:
+    """Return a path that is right in any folder; empty if this folder is gone."""
+    try:
+        return os.path.abspath(path)
+    except FileNotFoundError:
+        return ""
 
 
 def _writer(path: str, mode: str, timeout: float, file_id: bytes) -> FileDevice | None:
@@ -211,7 +222,7 @@ def _lock(path: str, mode: str, timeout: float) -> FileDevice | None:
             return device
         try:
             _local(device)
-            lock_writer(device, timeout)
+            _become_writer(device, timeout)
         except BaseException:
             device.close()
             raise
@@ -219,6 +230,18 @@ def _lock(path: str, mode: str, timeout: float) -> FileDevice | None:
             return device
         # The file was replaced between opening and locking: this one no longer has the name.
         device.close()
+
+
+def _become_writer(device: FileDevice, timeout: float) -> None:
+    """Lock a file for writing; a handle of this process that only garbage refers to is in nobody's way."""
+    try:
+        lock_writer(device, timeout)
+        return
+    except RegionLockedError as error:
+        if error.pid != os.getpid():
+            raise
+    gc.collect()
+    lock_writer(device, 0.0)
 
 
 def _write_new(path: str, file_id: bytes, old: FileDevice | None = None) -> FileDevice:

@@ -14,6 +14,7 @@ import weakref
 
 from ..errors import (
     BlobifyError,
+    RegionReplacedError,
     StableMemoryError,
     UncommittedChangesWarning,
     UncommittedMemoryWarning,
@@ -64,17 +65,40 @@ class Store(Compaction):
         """Move a snapshot to the newest commit; return whether there was a newer one.
 
         A writer is always at its newest.
+
+        Raises:
+            RegionReplacedError: there is none, and there will be none, since the file has lost its name.
         """
         with self.latch.held():
             if self.writable:
                 return False
-            if newest_number(self.region.device) <= self.slot.transaction:
-                return False
-            if look(self.region.device, self.boot).newest.transaction <= self.slot.transaction:
+            if not self._is_behind():
+                self._require_name()
                 return False
             device, header = acquire_newest(self.region.device.reopen(), self.boot, self.slot.transaction)
             self._adopt(device, header)
             return True
+
+    def _is_behind(self) -> bool:
+        """Return whether the file has a newer commit than this snapshot's."""
+        device = self.region.device
+        if newest_number(device) <= self.slot.transaction:
+            return False
+        return look(device, self.boot).newest.transaction > self.slot.transaction
+
+    def _require_name(self) -> None:
+        """Raise if the path leads to another file by now, or to none."""
+        found, path = self.region.device.name_leads_to(), shown_path(self.path)
+        if found == "another":
+            raise RegionReplacedError(
+                f"{path} is another file since this handle was opened: it shows the old one, which gets no "
+                f"more commits; close it, and open {path} again"
+            )
+        if found == "none":
+            raise RegionReplacedError(
+                f"{path} was removed or renamed since this handle was opened: what it shows stays until it "
+                f"is closed; close it, and open the file under its new name, or a new one"
+            )
 
     def _adopt(self, device: Device, header: Header) -> None:
         """Become a snapshot of what a header says, on another device."""
@@ -183,7 +207,6 @@ class Store(Compaction):
         """
         if self.closed or self._pid != os.getpid():
             return
-        when = "when nothing referred to it any more" if well is None else "when the interpreter ended"
         lost = self._lost(well) if self.writable else ""
         when = "nothing referred to it any more" if well is None else "the interpreter ended"
         where = shown_path(self.path)
