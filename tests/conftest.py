@@ -3,6 +3,7 @@
 import contextlib
 import gc
 import os
+import re
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -24,6 +25,35 @@ settings.register_profile("default", max_examples=60 if COMPILED else 30, **_COM
 settings.register_profile("ci", max_examples=25, **_COMMON)
 settings.register_profile("long", max_examples=2000, **_COMMON)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "long" if LONG else "default"))
+
+
+ONE_FORM = {
+    # The command line, pictures and documents.
+    "test_cli.py", "test_cli_compact.py", "test_cli_errors.py", "test_cli_export.py", "test_cli_help.py",
+    "test_cli_map.py", "test_cli_printing.py", "test_plot.py", "test_documents.py", "test_readme.py",
+    "test_recipes.py", "test_names_in_messages.py", "test_typing.py",
+    # Blobifys, and modules that are about files and nothing else.
+    "test_integers.py", "test_msgpack.py", "test_plain.py", "test_resolve.py",
+    # The independent judge and the power-cut enumerator: what they find does not depend on the form, because
+    # test_two_modes.py proves that both write the same bytes.
+    "test_judge.py", "test_judge_forged.py", "test_judge_values.py", "test_planted_faults.py",
+}  # fmt: skip
+"""Files of tests whose subject is the same code in both forms: no module with a .pxd.
+
+Where both forms are tested, these run with the compiled one alone; ``make trust`` and a plain ``pytest``
+leave nothing out.
+"""
+
+
+def pytest_collection_modifyitems(items):
+    """Mark what need not run in both forms; refuse names that differ from process to process."""
+    for item in items:
+        if re.search(" at 0x[0-9a-f]{6}", item.nodeid):
+            raise pytest.UsageError(
+                f"{item.nodeid}: this name has an address in it; give the parameter an id"
+            )
+        if item.path.name in ONE_FORM:
+            item.add_marker("one_form")
 
 
 class Watch:

@@ -426,7 +426,7 @@ NO_ROOTS = [
 ]
 
 
-@pytest.mark.parametrize("numbers", NO_ROOTS, ids=repr)
+@pytest.mark.parametrize("numbers", NO_ROOTS, ids=lambda value: repr(value).partition(" at 0x")[0])
 def test_what_is_no_root(numbers):
     with MemoryRegion() as region:
         region.roots["a"] = 1, 2
