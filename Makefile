@@ -11,7 +11,7 @@ SOURCES := pyproject.toml setup.py $(TYPES) $(wildcard $(TYPES:.pxd=.py))
 # What was built, for whom: any difference builds anew, as a newer source does.
 WANTED := $(strip $(CURDIR) $(PYTHON) CC=$(CC) build=$(STABLEMEM_BUILD) sanitize=$(STABLEMEM_SANITIZE) $(TYPES))
 
-.PHONY: help build demo test lint trust bench clean FORCE
+.PHONY: help build demo test lint trust bench wheel clean FORCE
 
 help:
 	@echo 'make demo    what stablemem does, on real input'
@@ -20,6 +20,7 @@ help:
 	@echo 'make trust   the long runs: a million power cuts, thousands of kills'
 	@echo 'make bench   the benchmarks, some minutes; ARGS="--quick", ARGS="--only lists"'
 	@echo 'make build   .venv with stablemem and its tools in it; the others do this first'
+	@echo 'make wheel   a wheel for this machine in dist/, tested in an environment without a compiler'
 	@echo 'make clean   remove .venv and everything else that was made'
 	@echo
 	@echo 'PYTHON=python3.12 names the Python to use, 3.11 or later. STABLEMEM_BUILD=pure builds nothing'
@@ -59,6 +60,9 @@ bench: build
 	@echo '==> benchmarks'
 	@$(VENV_PYTHON) -c 'import lmdb' 2>/dev/null || $(VENV_PYTHON) -m pip install --quiet --editable '.[bench]'
 	@$(VENV_PYTHON) benchmarks/run.py $(ARGS)
+
+wheel: build
+	@sh scripts/wheel.sh
 
 clean:
 	@echo '==> clean'

@@ -1,8 +1,9 @@
 """What stablemem does, on real input: every line of every .py file of Python's standard library.
 
-    python examples/demo.py [FOLDER]
+    python examples/demo.py [FOLDER [SOURCES]]
 
-Makes demo.smem in FOLDER (this checkout by default) and leaves it there. All that is printed is measured
+Makes demo.smem in FOLDER (this checkout by default) and leaves it there. SOURCES is another folder to take
+the .py files from. All that is printed is measured
 in the run; the exit code says whether every check held. The parts run in processes of their own:
 
     import    python -m stablemem import, as a person would call it
@@ -79,10 +80,10 @@ def check(holds: bool, what: str) -> str:
 # -- the input ---------------------------------------------------------------------------------------
 
 
-def source_files() -> list[str]:
-    """Return every .py file of the running interpreter's standard library, sorted."""
+def source_files(sources: str) -> list[str]:
+    """Return every .py file below a folder but those of installed packages, sorted."""
     found = []
-    for folder, folders, names in os.walk(sysconfig.get_path("stdlib")):
+    for folder, folders, names in os.walk(sources):
         folders[:] = [name for name in folders if name not in {"site-packages", "dist-packages"}]
         found += [os.path.join(folder, name) for name in names if name.endswith(".py")]
     return sorted(path for path in found if os.path.isfile(path) and os.access(path, os.R_OK))
@@ -135,9 +136,9 @@ def import_files(files: list[str]) -> None:
         row("import, with the start of the process", seconds, f"{len(b) / seconds:,.0f} values a second")
 
 
-def show() -> int:
+def show(sources: str) -> int:
     title("2. A new process opens the file (just written, so it is in the page cache)")
-    files = source_files()
+    files = source_files(sources)
     chance = random.Random(1)
 
     seconds, b = timed(lambda: MemoryBuffer(REGION))
@@ -304,22 +305,23 @@ def kill_writers() -> None:
         b.close()
 
 
-def main(folder: str) -> int:
+def main(folder: str, sources: str) -> int:
+    sources = os.path.abspath(sources)
     try:
         os.chdir(folder)
     except OSError as error:
         sys.exit(f"demo: {folder}: {error.strerror}")
     engine = "compiled" if stablemem.COMPILED else "interpreted"
     say(f"stablemem {stablemem.__version__}, {engine}, on Python {platform.python_version()}")
-    files = source_files()
+    files = source_files(sources)
     if not files:
-        sys.exit(f"demo: there is no .py file in {sysconfig.get_path('stdlib')}")
+        sys.exit(f"demo: there is no .py file in {sources}")
     if os.path.exists(REGION):
         say(f"removing the {REGION} of an earlier run")
         os.remove(REGION)
     started = time.perf_counter()
     import_files(files)
-    with start("show") as shown:
+    with start("show", sources) as shown:
         well = shown.wait() == 0
     kill_writers()
     if failures or not well:
@@ -339,14 +341,17 @@ def main(folder: str) -> int:
 
 
 if __name__ == "__main__":
+    library = sysconfig.get_path("stdlib")
     match sys.argv[1:]:
-        case ["show"]:
-            sys.exit(show())
+        case ["show", where]:
+            sys.exit(show(where))
         case ["append", tag, at_most]:
             sys.exit(append(tag, int(at_most)))
         case []:
-            sys.exit(main(os.path.join(os.path.dirname(os.path.abspath(__file__)), os.pardir)))
-        case [folder]:
-            sys.exit(main(folder))
+            sys.exit(main(os.path.join(os.path.dirname(os.path.abspath(__file__)), os.pardir), library))
+        case [place]:
+            sys.exit(main(place, library))
+        case [place, where]:
+            sys.exit(main(place, where))
         case _:
-            sys.exit("usage: demo.py [FOLDER]")
+            sys.exit("usage: demo.py [FOLDER [SOURCES]]")

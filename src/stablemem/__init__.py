@@ -8,7 +8,10 @@
 {'user': 7, 'action': 'login'}
 """
 
+import warnings
+
 from . import blobify
+from ._core import is_missing_extensions
 from ._core.checksum import COMPILED
 from .beyond_list import Sizes
 from .errors import (
@@ -50,3 +53,13 @@ __all__ = [
 ]
 
 __version__ = "0.1.0"
+
+if is_missing_extensions(COMPILED):
+    warnings.warn(
+        "stablemem runs interpreted here, 35 to 190 times slower, because its extensions were not built. "
+        "Install a C compiler and Python's headers (on Debian and Ubuntu: apt-get install gcc libc6-dev "
+        "python3-dev), then install stablemem again. To stay with this form, without this warning, "
+        "set STABLEMEM_PURE=1",
+        RuntimeWarning,
+        stacklevel=2,
+    )

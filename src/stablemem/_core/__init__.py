@@ -1,14 +1,24 @@
 """The engine: region, header, free space, pager, index. Nothing here is public.
 
 Modules with a ``.pxd`` beside them are compiled where that is possible. With ``STABLEMEM_PURE=1`` in
-the environment the same sources run interpreted, whether or not extensions are there.
+the environment the same sources run interpreted, whether or not extensions are there. A build with
+``STABLEMEM_BUILD=pure`` leaves the file ``PURE`` here: it says that nobody misses the extensions.
 """
 
 import os
 import sys
 from importlib.machinery import SOURCE_SUFFIXES, FileFinder, SourceFileLoader
 
-if os.environ.get("STABLEMEM_PURE", "0") not in {"", "0"}:
+PURE = os.environ.get("STABLEMEM_PURE", "0") not in {"", "0"}
+"""Whether the environment asks for the interpreted form."""
+
+if PURE:
     # The import system asks this cache for the finder of a folder; ours sees sources only.
     for _folder in __path__:
         sys.path_importer_cache[_folder] = FileFinder(_folder, (SourceFileLoader, SOURCE_SUFFIXES))
+
+
+def is_missing_extensions(compiled: bool) -> bool:
+    """Return whether this is the interpreted form, and neither the environment nor the build asked for it."""
+    built_so = any(os.path.exists(os.path.join(folder, "PURE")) for folder in __path__)
+    return not (compiled or PURE or built_so)

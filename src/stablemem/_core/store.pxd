@@ -1,1 +1,0 @@
-# Compiled as it stands: its time goes to the interpreter, not into arithmetic.
