@@ -110,7 +110,13 @@ CASES = {
         ["R", "0", f"--{HOSTILE}"],
     ],
     "head": [["R"], ["R", "--values"], ["R", "--name", f"text{EVIL}"], ["R", "--name", "broken"]],
-    "tail": [["R"], ["R", "--values"], ["R", "--name", f"bytes{EVIL}"], ["R", "-n", HOSTILE]],
+    "tail": [
+        ["R"],
+        ["R", "-f", "--name", f"none{EVIL}"],
+        ["R", "--values"],
+        ["R", "--name", f"bytes{EVIL}"],
+        ["R", "-n", HOSTILE],
+    ],
     "verify": [["R"], [HOSTILE]],
     "compact": [["R"], ["R", "--max-bytes", HOSTILE]],
     "map": [

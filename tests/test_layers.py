@@ -42,7 +42,7 @@ LAYERS = [
     {""},
     {"plot"},
     {"cli.printing", "cli.positions", "cli.lines", "cli.output", "cli.progress"},
-    {"cli.base"},
+    {"cli.base", "cli.following"},
     {"cli", "cli.compacting", "cli.exporting", "cli.importing", "cli.looking", "cli.mapping"},
     {"__main__"},
 ]

@@ -23,7 +23,7 @@ from .._core.catalog import MAIN
 from .._core.opening import open_store
 from .._core.sequence import BufferIterator, ListCore
 from .._core.store import Store
-from ..blobify import Bytes, resolve
+from ..blobify import Bytes, Text, resolve
 from ..blobify.registry import BUILT_INS
 from ..errors import CorruptRegionError, NotARegionError, RegionLockedError, StableMemoryError
 from ..layout import FORMAT
@@ -39,12 +39,14 @@ __all__ = [
     "commands",
     "counted",
     "each",
+    "is_text",
     "list_of",
     "name_option",
     "open_region",
     "positions_of",
     "region_argument",
     "run",
+    "say",
 ]
 
 GOOD, DAMAGED, REFUSED, FAULTY, INTERRUPTED = 0, 1, 2, 3, 130
@@ -61,7 +63,7 @@ MOST = 1600
 """Letters of a message; what has more is no message."""
 
 
-def _say(message: str, error: BaseException | None = None) -> None:
+def say(message: str, error: BaseException | None = None) -> None:
     """Write a message and the error's notes in one line; the middle of a long one is left out."""
     line = printable("; ".join([f"stablemem: {message}", *getattr(error, "__notes__", [])]))
     if len(line) > MOST:
@@ -71,7 +73,7 @@ def _say(message: str, error: BaseException | None = None) -> None:
 
 def _warned(message: Warning | str, *_: object) -> None:
     """Write a warning as any other message."""
-    _say(str(message))
+    say(str(message))
 
 
 _REMEDIES = {
@@ -129,16 +131,16 @@ class _Commands(click.Group):
             _abandon_output()
             return GOOD
         except KeyboardInterrupt as error:
-            _say("interrupted", error)
+            say("interrupted", error)
             return INTERRUPTED
         except CorruptRegionError as error:
-            _say(str(error), error)
+            say(str(error), error)
             return DAMAGED
         except StableMemoryError as error:
-            _say(_reason(error), error)
+            say(_reason(error), error)
             return REFUSED
         except MemoryError as error:
-            _say("there is not enough memory for it: close other programs, or ask for less at once", error)
+            say("there is not enough memory for it: close other programs, or ask for less at once", error)
             return REFUSED
         except (click.ClickException, click.exceptions.Exit, click.Abort, OSError):
             raise
@@ -174,15 +176,15 @@ def _run(arguments: Sequence[str] | None) -> int:
         return REFUSED
     except click.UsageError as error:
         command = error.ctx.command_path if error.ctx else "stablemem"
-        _say(f"{error.format_message()} (`{command} --help` says how)", error)
+        say(f"{error.format_message()} (`{command} --help` says how)", error)
         return REFUSED
     except click.ClickException as error:
-        _say(error.format_message(), error)
+        say(error.format_message(), error)
         return REFUSED
     except click.Abort:
         return INTERRUPTED
     except OSError as error:
-        _say(_reason(error), error)
+        say(_reason(error), error)
         if not error.filename:
             _abandon_output()
         return REFUSED
@@ -256,6 +258,11 @@ def list_of(store: Store, name: str, raw: bool = False) -> ListCore:
     if raw or entry.blobify not in BUILT_INS:
         return ListCore(store, name, Bytes())
     return ListCore(store, name, resolve(None, (entry.blobify, entry.options)))
+
+
+def is_text(blobify: str) -> bool:
+    """Return whether the Blobify of this name is the one of text."""
+    return blobify == Text.name
 
 
 def positions_of(values: ListCore, path: str, name: str, choice: int | slice) -> range:

@@ -6,16 +6,14 @@ import shutil
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from itertools import repeat
+from contextlib import closing
 
 import click
 
 from .. import COMPILED, __version__
 from .._core.census import IN_USE, census
 from .._core.sequence import ListCore
-from .._core.store import Store
 from .._core.verify import verify as verify_store
-from ..blobify import Text
 from ..errors import CorruptRegionError
 from ..layout import FORMAT, INLINE_SIZE
 from .base import (
@@ -26,14 +24,17 @@ from .base import (
     commands,
     counted,
     each,
+    is_text,
     list_of,
     name_option,
     open_region,
     positions_of,
     region_argument,
+    say,
 )
+from .following import Follower, wait
 from .positions import parsed
-from .printing import cut, echo, print_lines, printable, spelled, to_terminal
+from .printing import cut, echo, print_lines, printable, shown_name, spelled, to_terminal
 
 __all__: list[str] = []
 
@@ -61,10 +62,6 @@ def _lines(values: ListCore, positions: range, text: bool, prefixed: bool) -> It
         if prefixed:
             line = f"{position:>{digits}}  {line}"
         yield cut(line, width) if width else line
-
-
-def _is_text(store: Store, name: str) -> bool:
-    return store.entries[name].blobify == Text.name
 
 
 @commands.command()
@@ -162,10 +159,8 @@ def get(path: str, choices: Sequence[int | slice], name: str, raw: bool) -> None
         asked = [positions_of(values, path, name, choice) for choice in choices]
         found = (value for positions in asked for value in each(values, positions))
         if not raw:
-            print_lines(
-                (spelled(value, text) for value, text in zip(found, repeat(_is_text(store, name)))),
-                "\n\t" if to_terminal() else None,
-            )
+            text = is_text(store.entries[name].blobify)
+            print_lines((spelled(value, text) for value in found), "\n\t" if to_terminal() else None)
             return
         for blob in found:
             if to_terminal():
@@ -195,7 +190,8 @@ def head(path: str, count: int, bare: bool, name: str) -> None:
     """
     with open_region(path) as store:
         values = list_of(store, name)
-        print_lines(_lines(values, range(len(values))[:count], _is_text(store, name), not bare))
+        text = is_text(store.entries[name].blobify)
+        print_lines(_lines(values, range(len(values))[:count], text, not bare))
 
 
 @commands.command()
@@ -203,18 +199,45 @@ def head(path: str, count: int, bare: bool, name: str) -> None:
 @_count
 @_bare
 @name_option
-def tail(path: str, count: int, bare: bool, name: str) -> None:
+@click.option("-f", "--follow", is_flag=True, help="Go on with what is added, until Ctrl-C.")
+@click.option(
+    "--interval", type=click.FloatRange(min=0.01), default=0.5, show_default=True,
+    help="Seconds between two looks of --follow.",
+)  # fmt: skip
+def tail(path: str, count: int, bare: bool, name: str, follow: bool, interval: float) -> None:
     r"""Print the last values, each with its index.
+
+    With --follow, values that a writer commits later are printed as well, also if the list drops its first
+    values meanwhile, or another file takes the place of this one. The writer never waits.
 
     \b
     Examples:
       stablemem tail notes.smem -n 3
+      stablemem tail notes.smem --values
+      stablemem tail -f notes.smem
     """
     with open_region(path) as store:
-        values = list_of(store, name)
-        length = len(values)
-        positions = range(max(0, length - count), length)
-        print_lines(_lines(values, positions, _is_text(store, name), not bare))
+        if follow and not store.entries:
+            say(f"{path} has no list yet: waiting for {shown_name(name)}")
+        else:
+            values = list_of(store, name)
+            length = len(values)
+            positions = range(max(0, length - count), length)
+            print_lines(_lines(values, positions, is_text(store.entries[name].blobify), not bare))
+        if follow:
+            _follow(Follower(path, name, store), interval, bare)
+
+
+def _follow(follower: Follower, interval: float, bare: bool) -> None:
+    """Print what is added to a list; ends with an exception."""
+
+    def show(values: ListCore, positions: range, text: bool) -> None:
+        print_lines(_lines(values, positions, text, not bare))
+
+    with closing(follower):
+        while True:
+            wait(interval)
+            follower.look(show)
 
 
 @commands.command()

@@ -1,0 +1,243 @@
+"""What has been added to a list since the last look: ``tail --follow``.
+
+A follower stands on a snapshot, and moves it to the newest commit at each look. By position alone it could
+not tell what is new: a ring drops its first values as others come. So it remembers the entries of the last
+values that it has seen, and looks where they are now; what comes after them is new.
+
+An entry is 16 bytes: where the blob is, or the blob itself if it is short, then size and checksum. First
+whole entries are sought, so that equal values are told apart. Then only what says the content: ``compact``
+moves blobs.
+
+Limits: equal short values in a ring that keeps nothing else look the same before and after, and values
+that come and go between two looks are seen by nobody.
+"""
+
+import os
+import select
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+
+from .._core.opening import open_store
+from .._core.sequence import ListCore
+from .._core.store import Store
+from ..errors import BlobifyError, NotARegionError, RegionReplacedError
+from ..layout import INLINE_SIZE
+from .base import is_text, list_of, say
+from .printing import shown_name
+
+__all__ = ["Follower", "first_new", "wait"]
+
+ENTRY = 16
+REMEMBERED = 256
+"""Entries that are remembered."""
+
+BLOCK = 1 << 16
+"""Entries that are looked through at once."""
+
+Entries = Callable[[int, int], bytes]
+"""Gives the entries from one position to another."""
+
+Show = Callable[[ListCore, range, bool], None]
+"""Shows values of a list, and is told whether that is one of text."""
+
+
+# -- what is new -------------------------------------------------------------------------------------
+
+
+def first_new(entries: Entries, length: int, seen: bytes, before: int) -> int | None:
+    """Return the position of the first value that is new; None if nothing that was seen is there any more.
+
+    O(log n) if values were only added at the end, O(k + log n) if a ring has got k others; O(n) if the list
+    was changed in other ways.
+
+    Args:
+        entries: of the list as it is now.
+        length: how many values it has now.
+        seen: the entries of the last values that it had.
+        before: how many values it had.
+    """
+    if not before:
+        return 0
+    found = _after(entries, 0, length, seen, before)
+    if found is not None:
+        return found
+    # What follows is slow for each entry: not for all of a long list.
+    least = max(0, length - BLOCK)
+    content = _content(seen)
+    found = _after(lambda start, stop: _content(entries(start, stop)), least, length, content, before)
+    if found is not None:
+        return found
+    # Something else than its ends was changed: after the last one that was seen, as far as can be told.
+    known = set(_each(content))
+    for number, entry in enumerate(reversed(_each(_content(entries(least, length))))):
+        if entry in known:
+            return length - number
+    return None
+
+
+def _content(entries: bytes) -> bytes:
+    """Return entries without the addresses of blobs."""
+    found = bytearray(entries)
+    for place in range(0, len(entries), ENTRY):
+        if int.from_bytes(entries[place + 8 : place + 12], "little") > INLINE_SIZE:
+            found[place : place + 8] = bytes(8)
+    return bytes(found)
+
+
+def _each(entries: bytes) -> list[bytes]:
+    return [entries[place : place + ENTRY] for place in range(0, len(entries), ENTRY)]
+
+
+def _after(entries: Entries, least: int, length: int, seen: bytes, before: int) -> int | None:
+    """Return where a run of entries ends, of which a ring may have dropped the first; None if nowhere.
+
+    It is sought from the end down to the position ``least``, and at the very beginning.
+    """
+    number = len(seen) // ENTRY
+    if before <= length and entries(before - number, before) == seen:
+        return before
+    stop = length
+    while stop >= least + number:
+        start = max(least, stop - BLOCK - number)
+        block = entries(start, stop)
+        place = block.rfind(seen)
+        while place >= 0 and place % ENTRY:
+            place = block.rfind(seen, 0, place + len(seen) - 1)
+        if place >= 0:
+            return start + place // ENTRY + number
+        if start == least:
+            break
+        stop = start + number - 1
+    # The last values may have been changed, in a list that is no ring.
+    here = _each(entries(before - number, min(before, length))) if before - number < length else []
+    pairs = zip(here, _each(seen), strict=False)
+    same = [place for place, (now, then) in enumerate(pairs) if now == then]
+    half = number // 2 + 1
+    if same[:half] == list(range(half)):
+        return before - number + same[-1] + 1
+    front = entries(0, min(length, number))
+    for rest in range(len(front) // ENTRY, 0, -1):
+        if front[: rest * ENTRY] == seen[-rest * ENTRY :]:
+            return rest
+    return None
+
+
+# -- the file ----------------------------------------------------------------------------------------
+
+
+class Follower:
+    """Follows one list of a file through commits, through other files of its name, and back.
+
+    Args:
+        path: the file.
+        name: the list, which may be missing still.
+        store: the file, opened for reading; the follower closes it.
+
+    """
+
+    def __init__(self, path: str, name: str, store: Store) -> None:
+        self._path = path
+        self._name = name
+        self._store: Store | None = store
+        self._values: ListCore | None = list_of(store, name) if name in store.entries else None
+        self._remember()
+
+    def close(self) -> None:
+        """Let go of the file."""
+        store, self._store, self._values = self._store, None, None
+        if store is not None:
+            store.close()
+
+    def look(self, show: Show) -> None:
+        """Show what is new; say on standard error what else has happened."""
+        store = self._store
+        if store is None:
+            self._open()
+            if self._store is not None:
+                say(f"{self._path} is there again: what follows is in the new file")
+            self._added(show)
+            return
+        # Asked first: what was committed before the file lost its name is still to be shown.
+        moved = not _is_at(store, self._path)
+        try:
+            store.refresh()
+        except BlobifyError:
+            say(f"{self._path}: the list {shown_name(self._name)} is another one: what follows is in that")
+            self._again()
+            self._added(show)
+            return
+        except RegionReplacedError:
+            moved = True
+        self._added(show)
+        if moved:
+            self._again()
+            if self._store is None:
+                say(f"{self._path} was removed: waiting for another file")
+            else:
+                say(f"{self._path} was replaced: what follows is in the new file")
+            self._added(show)
+
+    def _added(self, show: Show) -> None:
+        """Show what is new in the snapshot, and remember it."""
+        store = self._store
+        if store is None:
+            return
+        if self._values is None:
+            if self._name not in store.entries:
+                return
+            self._values = list_of(store, self._name)
+        length = len(self._values)
+        start = first_new(store.index(self._name).entries, length, self._seen, self._length)
+        if start is None:
+            start = 0
+            if length:
+                say(f"{self._path}: no value of before is there: values may have come and gone unseen")
+        new = range(start, length)
+        self._remember()
+        if new:
+            show(self._values, new, is_text(store.entries[self._name].blobify))
+
+    def _remember(self) -> None:
+        if self._store is None or self._values is None:
+            self._length, self._seen = 0, b""
+            return
+        self._length = len(self._values)
+        start = max(0, self._length - REMEMBERED)
+        self._seen = self._store.index(self._name).entries(start, self._length)
+
+    def _again(self) -> None:
+        """Open what the path names now, of which nothing was seen."""
+        self.close()
+        self._remember()
+        self._open()
+
+    def _open(self) -> None:
+        """Open the file if it is there."""
+        try:
+            self._store = open_store(self._path, "r")
+        except (FileNotFoundError, NotADirectoryError):
+            return
+        except NotARegionError:
+            if os.path.getsize(self._path):
+                raise
+
+
+def _is_at(store: Store, path: str) -> bool:
+    """Return whether a path, of a link too, still leads to the file that is open."""
+    try:
+        status = os.stat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return (status.st_dev, status.st_ino) == store.region.device.identity()
+
+
+def wait(seconds: float) -> None:
+    """Wait; BrokenPipeError if whoever reads standard output has gone."""
+    watch = select.poll()
+    # Where it has a descriptor.
+    with suppress(OSError, ValueError):
+        watch.register(sys.stdout.fileno(), 0)
+    for _, event in watch.poll(seconds * 1000):
+        if event & (select.POLLERR | select.POLLHUP):
+            raise BrokenPipeError
