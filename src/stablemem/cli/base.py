@@ -198,7 +198,7 @@ def _run(arguments: Sequence[str] | None) -> int:
 def commands() -> None:
     """Look into lists that live in a file, and fill them.
 
-    REGION is the file; a region holds one list called "main", or several under names of their own.
+    REGION is the file. It holds one list, called "main", or several lists with names of their own.
     """
 
 

@@ -17,14 +17,14 @@ __all__: list[str] = []
 @region_argument
 @click.option(
     "--max-bytes", type=click.IntRange(min=0), default=MAX_ADDRESS, show_default="all of it",
-    help="Move so many bytes at the most, about; the rest is left to the next time.",
+    help="About how many bytes to move at most; the rest is left for the next time.",
 )  # fmt: skip
 @click.option("--timeout", type=click.FloatRange(min=0), default=0.0, help="Seconds to wait for a writer.")
 def compact(path: str, max_bytes: int, timeout: float) -> int:
-    r"""Make REGION's file as short as it can be.
+    r"""Make the file as short as possible.
 
-    Values move from its end into the holes before, in small commits: it may be interrupted at any moment, and
-    readers go on. What an older snapshot still reads stays until that is closed.
+    Values move from the end of the file into free space before it, in small commits. You may interrupt this
+    at any moment, and readers may be open. Bytes that an older snapshot still reads stay until it is closed.
 
     \b
     Examples:

@@ -40,12 +40,12 @@ def _choice(_context: click.Context, _argument: click.Parameter, written: str | 
 @click.argument("choice", metavar="[START:STOP]", required=False, callback=_choice)
 @name_option
 @click.option("--encoding", metavar="ENCODING", help="The encoding of lines of text; UTF-8 by default.")
-@click.option("--jsonl", is_flag=True, help="Write each value as JSON; msgpack always is.")
+@click.option("--jsonl", is_flag=True, help="Write each value as JSON; for msgpack this is the default.")
 @click.option(
     "-o", "--output", metavar="FILE", type=click.Path(dir_okay=False, allow_dash=True),
-    help="Write into FILE, which has this name only when all is in it.",
+    help="Write into FILE, which appears only when it is complete.",
 )  # fmt: skip
-@click.option("--force", is_flag=True, help="Replace FILE if it is there.")
+@click.option("--force", is_flag=True, help="Replace FILE if it exists.")
 def export(
     path: str,
     choice: int | slice,
@@ -55,13 +55,13 @@ def export(
     output: str | None,
     force: bool,
 ) -> int:
-    r"""Write the values of a list, a line each, as import reads them.
+    r"""Write the values of a list as lines that import reads.
 
-    What import has taken comes back byte by byte; JSON comes back as the same values, without spaces, and
-    a last line always has its end. A value that would not come back as one line is refused.
+    The lines are the same bytes that import has read. Only JSON is written without spaces, and the last line
+    always has an end of line. A value that import would not read back is refused.
 
-    All is of one commit, whatever is written meanwhile, and nobody has to wait. Give START:STOP for a part,
-    as in Python: -10: is the last ten. On a terminal, control characters are shown as escapes.
+    START:STOP chooses a part of the list, as in Python: -10: is the last ten values. All values are of one
+    commit, and no writer has to wait. On a terminal, control characters are shown as escapes.
 
     \b
     Examples:

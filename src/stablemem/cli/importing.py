@@ -179,20 +179,20 @@ def _input_size(inputs: Sequence[str]) -> int | None:
 @name_option
 @click.option(
     "--blobify", "blobify", type=click.Choice(KINDS),
-    help="What the values are, as in Python; what the list has by default, and bytes for a new list.",
+    help="How lines become values, as in Python. Default: as the list has it; bytes for a new list.",
 )  # fmt: skip
 @click.option("--encoding", metavar="ENCODING", help="The encoding of lines of text; UTF-8 by default.")
-@click.option("--jsonl", is_flag=True, help="Each line is JSON; of a new list the values are msgpack.")
+@click.option("--jsonl", is_flag=True, help="Each line is JSON. A new list is made with msgpack.")
 def import_(
     path: str, inputs: Sequence[str], name: str, blobify: str | None, encoding: str | None, jsonl: bool
 ) -> int:
     r"""Append every line of the INPUTs to a list.
 
-    A region or a list that is missing is made. A line ends at "\n" and nowhere else. Its value is the
-    bytes before that, or, with --blobify, text or a whole number (nat: from 0 on; int: any). --encoding alone
-    means --blobify text. With --jsonl each line is a JSON value. The INPUT - is standard input.
+    A region or a list that does not exist is made. A line ends at "\n" only. Each line becomes one value: its
+    bytes; with --blobify, text or a whole number (nat: from 0 on; int: any); with --jsonl, a JSON value.
+    --encoding alone means --blobify text. The INPUT - is standard input.
 
-    What is read is committed every few MiB, so that an interruption loses little.
+    It commits every few MiB, so that an interruption loses little.
 
     \b
     Examples:

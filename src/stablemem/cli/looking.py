@@ -68,7 +68,7 @@ def _lines(values: ListCore, positions: range, text: bool, prefixed: bool) -> It
 @region_argument
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def info(path: str, as_json: bool) -> None:
-    r"""Print what a region holds, and what its bytes are used for.
+    r"""Print the lists in a region, and how its bytes are used.
 
     \b
     Examples:
@@ -139,14 +139,14 @@ def _choices(
 @name_option
 @click.option(
     "--raw", is_flag=True,
-    help="Write the bytes as they are in the file, nothing between or after them (a terminal gets escapes).",
+    help="Write the bytes of values as they are in the file, without line ends (a terminal gets escapes).",
 )  # fmt: skip
 def get(path: str, choices: Sequence[int | slice], name: str, raw: bool) -> None:
     r"""Print the values at each INDEX, a line each.
 
     INDEX is a number, where -1 is the last value, or a slice as in Python: START:STOP or START:STOP:STEP.
-    Bytes are shown as UTF-8, what is not UTF-8 as \xNN; values that are not bytes or text, as JSON
-    where that says all, else as Python writes them.
+    Text is printed as it is, and bytes as UTF-8, with \xNN for bytes that are not UTF-8. Other values are
+    printed as JSON, or as Python writes them if JSON has no form for them.
 
     \b
     Examples:
@@ -199,16 +199,16 @@ def head(path: str, count: int, bare: bool, name: str) -> None:
 @_count
 @_bare
 @name_option
-@click.option("-f", "--follow", is_flag=True, help="Go on with what is added, until Ctrl-C.")
+@click.option("-f", "--follow", is_flag=True, help="Also print values that are added later, until Ctrl-C.")
 @click.option(
     "--interval", type=click.FloatRange(min=0.01), default=0.5, show_default=True,
-    help="Seconds between two looks of --follow.",
+    help="Seconds between two looks, with --follow.",
 )  # fmt: skip
 def tail(path: str, count: int, bare: bool, name: str, follow: bool, interval: float) -> None:
     r"""Print the last values, each with its index.
 
-    With --follow, values that a writer commits later are printed as well, also if the list drops its first
-    values meanwhile, or another file takes the place of this one. The writer never waits.
+    With --follow it also prints the values that a writer commits later, even if the list drops its first
+    values, or if the file is replaced by another one. The writer never waits.
 
     \b
     Examples:

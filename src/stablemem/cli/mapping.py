@@ -35,18 +35,19 @@ MEANING = {
 
 @commands.command("map")
 @region_argument
-@click.option("--width", type=click.IntRange(1, MOST), help="Cells in a row; as many as fit by default.")
-@click.option("--rows", type=click.IntRange(1, MOST), help="Rows, at the most; as many as fit by default.")
+@click.option("--width", type=click.IntRange(1, MOST), help="Cells in a row. Default: as many as fit.")
+@click.option("--rows", type=click.IntRange(1, MOST), help="Most rows to draw. Default: as many as fit.")
 @click.option(
     "--png", metavar="FILE", type=click.Path(dir_okay=False), help="Draw into a PNG file; needs matplotlib."
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object, with the bytes of each cell.")
 def map_(path: str, width: int | None, rows: int | None, png: str | None, as_json: bool) -> int:
-    r"""Draw what the bytes of a region are used for.
+    r"""Draw how the bytes of a region are used.
 
-    The region is divided into cells of a power of two bytes, drawn row by row. A cell has the letter of its
-    main use, a small one if less than half of its bytes are in use: H header, L log, N nodes, B blobs,
-    R raw blocks; ~ is limbo (freed, and still reachable from an older state), . is free.
+    The picture has one letter for each cell, row by row. All cells have the same number of bytes, a power of
+    two. The letter is the main use of the cell: H header, L log, N nodes (the index), B blobs (the values), R
+    raw blocks, ~ limbo (freed, but still used by an older state), . free. A small letter means that less than
+    half of the cell is in use.
 
     \b
     Examples:
