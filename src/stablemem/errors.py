@@ -59,7 +59,7 @@ class CorruptRegionError(StableMemoryError):
 
     @property
     def fault(self) -> str:
-        """What is wrong, without the file and the advice."""
+        """The fault alone, without the file and the advice."""
         expected, found = shown_text(str(self.expected)), shown_text(str(self.found))
         return f"address {self.address}: expected {expected}, found {found}"
 
@@ -139,7 +139,7 @@ class BlockError(StableMemoryError, ValueError):
 
 
 class UncommittedChangesWarning(UserWarning):
-    """A handle has ended that nobody closed, and the changes since its last commit are lost."""
+    """A handle that was not closed has ended, and its changes since the last commit are lost."""
 
 
 class UncommittedMemoryWarning(UncommittedChangesWarning, ResourceWarning):

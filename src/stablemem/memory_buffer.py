@@ -64,10 +64,11 @@ class MemoryBuffer(BeyondList[T]):
             that the file records, and Msgpack for a new list.
         autocommit, commit_every, sync, checksums, timeout: as for MemoryRegion. A region that is open already
             has its own settings, and they may not be given with it.
-        maxlen: how many values to keep, the newest, as ``collections.deque`` does: ``append``, ``extend``
-            and slice assignment drop the first ones, ``appendleft`` and ``extendleft`` the last;
-            ``insert`` into a full list is an IndexError. Holds for this handle and is not stored; what is
-            there already stays until the next addition. The attribute ``maxlen`` changes it.
+        maxlen: how many values to keep: the newest, as ``collections.deque`` does. ``append``, ``extend`` and
+            slice assignment drop values at the start, ``appendleft`` and ``extendleft`` drop values at the
+            end, and ``insert`` into a full list raises IndexError. It belongs to this handle and is not
+            stored. If the list already has more values, they stay until a value is added. The attribute
+            ``maxlen`` changes it.
         region_options: ``max_size``, ``on_low_space``, ``low_space``, ``fit``, as for MemoryRegion; not with
             a region that is open already.
 
