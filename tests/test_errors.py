@@ -241,7 +241,8 @@ def test_opening_fails_as_open_does(tmp_path, what):
 
 def test_a_path_that_no_kernel_takes():
     for call in (open, MemoryBuffer, MemoryRegion):
-        refused(lambda call=call: call("a\0b"), ValueError, "embedded null byte")
+        # The rest of the words depends on the version of Python.
+        refused(lambda call=call: call("a\0b"), ValueError, "embedded null")
 
 
 def is_other(path, *_):
