@@ -18,7 +18,7 @@ help:
 	@echo 'make test    lint, then the whole test suite, compiled and interpreted; ARGS="-k name" for pytest'
 	@echo 'make lint    ruff and mypy'
 	@echo 'make trust   the long runs: a million power cuts, thousands of kills'
-	@echo 'make bench   the benchmarks, some minutes; ARGS="--quick", ARGS="--only lists"'
+	@echo 'make bench   the benchmarks, half an hour or more; ARGS="--quick" (a minute), ARGS="--only lists", ARGS="--targets"'
 	@echo 'make build   .venv with stablemem and its tools in it; the others do this first'
 	@echo 'make wheel   a wheel for this machine in dist/, tested in an environment without a compiler'
 	@echo 'make clean   remove .venv and everything else that was made'

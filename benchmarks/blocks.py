@@ -8,7 +8,6 @@ way.
 
 import os
 import random
-import shutil
 import sys
 from array import array
 from collections.abc import Callable, Sequence
@@ -19,7 +18,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import steady
-from counts import CALLGRIND, collected
+from counts import CALLGRIND, collected, uncounted
 from report import Samples, Scale, Section, median, note, number, python, say, table
 from steady import HEAP, LARGEST, busy, draw_sizes, heap_bytes
 
@@ -141,11 +140,11 @@ def _counts(scale: Scale, samples: Samples, folder: Path) -> str:
         told = python([__file__, "heap", who, step, str(calls), str(calls)], before=HEAP).stdout
         # Plus 0: nothing is nothing, not -0.0.
         note(samples, step, f"{who}, heap", round(int(told) / calls, 1) + 0.0)
-    if shutil.which("valgrind") is None:
-        return "Instructions were not counted: valgrind is not installed here."
+    if (reason := uncounted(scale)) is not None:
+        return reason
     if not stablemem.COMPILED:
         return "Instructions were not counted: this is the interpreted form."
-    counted = [(who, step) for who, step in WHO if not scale.count_operations or step == ALLOCATE]
+    counted = list(WHO)
     wanted = [("calls", who, step, times) for who, step in counted for times in (FEW, calls)]
     wanted += [
         ("none", *one, times)

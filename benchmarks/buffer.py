@@ -8,7 +8,6 @@ the table as one call), so ratios of whole loops are what is compared with the p
 """
 
 import os
-import shutil
 import sys
 import time
 from collections.abc import Sequence
@@ -19,7 +18,7 @@ from typing import Any
 
 import fifo
 import large
-from counts import CALLGRIND, collected
+from counts import CALLGRIND, collected, uncounted
 from report import Aim, Samples, Scale, Section, median, note, number, python, ratio, say, table
 from rows import (
     ADD,
@@ -116,11 +115,11 @@ def _counts(scale: Scale, samples: Samples, folder: Path) -> str:
             told = python(arguments, before=HEAP).stdout
             # Plus 0: nothing is nothing, not -0.0.
             note(samples, f"{row}, heap", who, round(int(told) / count, 1) + 0.0)
-    if shutil.which("valgrind") is None:
-        return "Instructions were not counted: valgrind is not installed here."
+    if (reason := uncounted(scale)) is not None:
+        return reason
     if not stablemem.COMPILED:
         return "Instructions were not counted: this is the interpreted form."
-    counted = [row for row in ROWS if not scale.count_operations or row in {ADD, GET}]
+    counted = list(ROWS)
     wanted = [(who, row, times) for who in WHO for row in counted for times in _two(row, count)]
     # A twin of the loop asks nothing of the list: one of them is enough.
     wanted += [("none", row, times) for row in counted if row not in WHOLE for times in _two(row, count)]

@@ -137,6 +137,15 @@ def collected(told: str) -> int:
     return int(found[1])
 
 
+def uncounted(scale: Scale) -> str | None:
+    """Return why no instructions are counted in this run, or None if they are."""
+    if not scale.instructions:
+        return "Instructions were not counted: --quick leaves them out."
+    if shutil.which("valgrind") is None:
+        return "Instructions were not counted: valgrind is not installed here."
+    return None
+
+
 def _run_counted(name: str, times: int, commit: bool, path: str) -> None:
     """Do what is counted, in the process that callgrind watches."""
     case = CASES[name]
@@ -155,11 +164,11 @@ def _run_counted(name: str, times: int, commit: bool, path: str) -> None:
 def run(scale: Scale, folder: Path | None) -> Section:
     """Count, and return the table."""
     title = "Instructions"
-    if shutil.which("valgrind") is None:
-        return Section(title, "Not counted: valgrind is not installed here.", {})
+    if (reason := uncounted(scale)) is not None:
+        return Section(title, reason, {})
     if not stablemem.COMPILED:
         return Section(title, "Not counted: this is the interpreted form.", {})
-    names = [name for name in CASES if not scale.count_operations or name in scale.count_operations]
+    names = list(CASES)
     wanted = [
         (name, commit, times)
         for name in names
