@@ -166,8 +166,8 @@ def _text_encoder(encoding: str) -> Callable[[str], bytes]:
             line = value.encode(encoding)
         except UnicodeEncodeError as error:
             raise ValueError(
-                f"{encoding} has no {value[error.start]!a}, which is at position {error.start}: leave "
-                f"--encoding out for utf-8"
+                f"{encoding} cannot say {value[error.start]!a} at position {error.start} ({error.reason}): "
+                f"leave --encoding out for utf-8"
             ) from error
         except UnicodeError as error:
             raise ValueError(f"{encoding} cannot say it: {error}: leave --encoding out for utf-8") from error
