@@ -44,6 +44,7 @@ class Scale:
     queue_pairs: int = 200_000
     queue_turns: int = 1_500_000
     queue_commits: int = 1_000
+    lock_turns: int = 500
 
 
 QUICK = Scale(
@@ -70,6 +71,7 @@ QUICK = Scale(
     queue_pairs=20_000,
     queue_turns=20_000,
     queue_commits=20,
+    lock_turns=20,
 )
 
 

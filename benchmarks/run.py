@@ -3,11 +3,12 @@
     python benchmarks/run.py [--only PART]... [--quick] [--targets] [--values N] [--rounds R]
                              [--json FILE] [--folder DIR]
 
-Parts: lists, buffer, opening, memory, modes, counts, blocks, fragmentation. The report begins with the
-operations of all contenders. With --targets it ends with the bounds that the project sets itself. Medians
-are compared within one run only. The files take up to 1.2 GiB at a time, `buffer` up to 1.6, in DIR or where
-temporary files go. `buffer`, `counts` and `blocks` count instructions if valgrind is there; `fragmentation`
-has malloc in it if there is a C compiler, and jemalloc if that is installed (Debian: libjemalloc2).
+Parts: lists, buffer, opening, memory, modes, counts, blocks, fragmentation, waiting. The report begins with
+the operations of all contenders. With --targets it ends with the bounds that the project sets itself.
+Medians are compared within one run only. The files take up to 1.2 GiB at a time, `buffer` up to 1.6, in DIR
+or where temporary files go. `buffer`, `counts` and `blocks` count instructions if valgrind is there;
+`fragmentation` has malloc in it if there is a C compiler, and jemalloc if that is installed (Debian:
+libjemalloc2).
 """
 
 import argparse
@@ -28,6 +29,7 @@ import lmdb
 import memory
 import modes
 import opening
+import waiting
 from report import QUICK, Scale, aims_table, say
 
 import stablemem
@@ -41,6 +43,7 @@ PARTS = {
     "counts": counts.run,
     "blocks": blocks.run,
     "fragmentation": fragmentation.run,
+    "waiting": waiting.run,
 }
 
 

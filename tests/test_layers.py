@@ -14,12 +14,12 @@ PACKAGE = Path(stablemem.__file__).resolve().parent
 
 LAYERS = [
     {"shown", "errors", "layout", "_core", "_core._cython"},
-    {"_core.words", "_core.checksum"},
+    {"_core.words", "_core.checksum", "_core.futex"},
     {"_core.device", "_core.region", "_core.node", "_core.freenode", "_core.sizetree", "_core.freetree"},
     {"_core.layers", "_core.freespace", "_core.packing", "_core.holes"},
     {"_core.pager"},
     {"_core.repair", "_core.index"},
-    {"_core.header", "_core.readers", "_core.catalog", "_core.spacemap"},
+    {"_core.header", "_core.locks", "_core.turns", "_core.readers", "_core.catalog", "_core.spacemap"},
     {"_core.latch", "_core.alarm", "_core.policy", "_core.patches", "_core.ending"},
     {"_core.relocation"},
     {"_core.state", "_core.transactions", "_core.commits", "_core.compaction", "_core.store"},

@@ -33,6 +33,9 @@ REGION_PAGE: Final = 65536
 SLOT_COUNT: Final = 3
 HEADER_SIZE: Final = SLOT_COUNT * NODE_SIZE
 
+WAKE_AT: Final = HEADER_SIZE - 4
+"""Address of the word that those who wait for the writer lock sleep on: the end of the header."""
+
 MAX_ADDRESS: Final = 1 << 56
 """No region is larger; the bits above are free for marks."""
 

@@ -101,7 +101,8 @@ class MemoryRegion(RawBlocks):
         fit: which free block is used: "first" takes the lowest that is large enough, "best" the smallest that
             is large enough. Best fit needs a second tree in memory, and more time. Which of the two leaves
             less space unused depends on the sizes. The file does not record it: each opening chooses.
-        timeout: seconds to wait while another handle has the file open for writing.
+        timeout: seconds to wait while another handle has the file open for writing. Those who wait get it in
+            the order they came. 0 tries once, and takes the file if it is free, even if others wait.
         autocommit: whether each call that changes something commits at its end.
         commit_every: an int is a number of changes: the call that reaches it commits. A float or timedelta is
             a time in seconds after the first uncommitted change: then a thread in the background commits.

@@ -16,7 +16,7 @@ import errno
 import mmap
 import os
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from fcntl import F_DUPFD_CLOEXEC, fcntl
 
@@ -88,6 +88,9 @@ class Device:
 
     written = (0, 0)
     """Bytes written through it, and in how many runs."""
+
+    before_close: Callable[[], None] | None = None
+    """What to do before the descriptor is closed."""
 
     def __init__(self, descriptor: int, path: str) -> None:
         self.descriptor = _above_standard_streams(descriptor)
@@ -230,7 +233,12 @@ class Device:
         """Close the descriptor; locks taken through it end with the last copy of it."""
         if not self.closed:
             self.closed = True
-            os.close(self.descriptor)
+            before, self.before_close = self.before_close, None
+            try:
+                if before is not None:
+                    before()
+            finally:
+                os.close(self.descriptor)
 
 
 class FileDevice(Device):

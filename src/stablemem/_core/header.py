@@ -13,8 +13,8 @@ A slot is a 4 KiB page; its 512 bytes in use fit one sector:
     64   root of "main": address     u64        size u32
     72        checksum               u64   352  zeros                       152
     80        values                 u64   504  XXH3-64 of bytes 0 to 504   u64
-    88        height                 u32   512  zeros to the end of the page
-    92   catalog: size               u32
+    88        height                 u32   512  zeros to the end of the page;
+    92   catalog: size               u32        in slot 2, 4092: wake word (turns.py)
     96        address                u64
     104       checksum               u64
     112  newest log page             u64

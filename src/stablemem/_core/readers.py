@@ -1,23 +1,21 @@
 """Who else has the region open: one writer by ``flock``, readers by a lock on their transaction's byte.
 
-    byte 2**62 + T of the file: read-locked by every snapshot of transaction T
-
-The locks live in the kernel and end with the descriptor that took them, however its process ends: no
-table, no pids, nothing stale. They belong to the open file description, so that two snapshots of one
-process are two readers (F_OFD_SETLK), and they are never unlocked, only closed: a forked child shares
-the description, and an unlock there would take the parent's protection away.
+Neither is a table in the file: what the kernel keeps ends with the descriptor, however its process ends. The
+lock of a snapshot is never unlocked, only closed: a forked child shares the description, and an unlock there
+would take the parent's protection away. That of a writer is unlocked by the process that took it (turns.py).
 """
 
 import errno
 import fcntl
 import os
-import struct
 import time
 
 from ..errors import CorruptRegionError, RegionLockedError
 from ..layout import HEADER_SIZE
 from .device import Device
 from .header import Header
+from .locks import READERS, lock, probe
+from .turns import Turn, let_go, somebody_waits
 
 __all__ = [
     "acquire_newest",
@@ -29,16 +27,8 @@ __all__ = [
     "writer_pid",
 ]
 
-_BASE = 1 << 62
 _FAR = 1 << 32
 """Numbers beyond the highest in which a reader is looked for: whoever may read may lock any byte."""
-
-_FLOCK = struct.Struct("hhqqi4x")
-_POLL = 0.01
-
-
-def _lock(kind: int, start: int, size: int) -> bytes:
-    return _FLOCK.pack(kind, os.SEEK_SET, start, size, 0)
 
 
 def lock_writer(device: Device, timeout: float) -> None:
@@ -51,17 +41,36 @@ def lock_writer(device: Device, timeout: float) -> None:
     Raises:
         RegionLockedError: another handle writes, here or in another process.
     """
-    deadline = time.monotonic() + timeout
-    while True:
-        try:
-            fcntl.flock(device.descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            left = deadline - time.monotonic()
-            if left <= 0:
-                raise RegionLockedError(device.path, writer_pid(device)) from None
-            time.sleep(min(_POLL, left))
-        else:
-            return
+    if not (timeout > 0 and somebody_waits(device)) and _try(device):
+        return
+    if timeout > 0:
+        deadline = time.monotonic() + timeout
+        with Turn(device, deadline) as turn:
+            while True:
+                seen = turn.look()
+                if turn.has_come() and _try(device):
+                    return
+                if time.monotonic() >= deadline:
+                    raise RegionLockedError(device.path, writer_pid(device))
+                turn.sleep(seen)
+    raise RegionLockedError(device.path, writer_pid(device))
+
+
+def _try(device: Device) -> bool:
+    """Take the writer lock if it is free."""
+    try:
+        fcntl.flock(device.descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    owner = os.getpid()
+
+    def before_close() -> None:
+        if os.getpid() == owner:
+            # In the child of a fork the lock is the parent's.
+            let_go(device)
+
+    device.before_close = before_close
+    return True
 
 
 def writer_pid(device: Device) -> int | None:
@@ -87,7 +96,7 @@ def register_reader(device: Device, transaction: int) -> None:
     the lock in time.
     """
     try:
-        fcntl.fcntl(device.descriptor, fcntl.F_OFD_SETLK, _lock(fcntl.F_RDLCK, _BASE + transaction, 1))
+        lock(device, READERS + transaction, shared=True)
     except OSError as error:
         raise device.error(error.errno or errno.EIO, "registering a reader") from error
 
@@ -95,12 +104,8 @@ def register_reader(device: Device, transaction: int) -> None:
 def oldest_reader(device: Device, below: int) -> int | None:
     """Return the oldest transaction under ``below`` that a snapshot is open on, or None."""
     oldest = None
-    while below > 0:
-        reply = fcntl.fcntl(device.descriptor, fcntl.F_OFD_GETLK, _lock(fcntl.F_WRLCK, _BASE, below))
-        kind, _, start, _, _ = _FLOCK.unpack(reply)
-        if kind == fcntl.F_UNLCK:
-            return oldest
-        oldest = below = start - _BASE
+    while below > 0 and (found := probe(device, READERS, READERS + below)) is not None:
+        oldest = below = found[0] - READERS
     return oldest
 
 
@@ -112,11 +117,10 @@ def newest_reader(device: Device, above: int) -> int:
     """
     newest, end = above, above + _FAR
     while newest < end:
-        wanted = _lock(fcntl.F_WRLCK, _BASE + newest + 1, end - newest)
-        kind, _, start, size, _ = _FLOCK.unpack(fcntl.fcntl(device.descriptor, fcntl.F_OFD_GETLK, wanted))
-        if kind == fcntl.F_UNLCK:
+        found = probe(device, READERS + newest + 1, READERS + end)
+        if found is None:
             return newest
-        newest = start + size - 1 - _BASE if size else end
+        newest = min(found[1] - 1 - READERS, end)
     return above
 
 
