@@ -226,7 +226,7 @@ def test_power_cuts():
     """Thousands of states that a power cut may leave: each is the last commit or the one under way."""
     seed = seed_of_run()
     rng = random.Random(seed)
-    wanted = scaled(1500, 200, 100_000)
+    wanted = scaled(1500, 80, 100_000)
     seen = 0
     while seen < wanted:
         one = rng.randrange(1 << 30)
@@ -246,7 +246,7 @@ def test_power_cuts_after_unsynced_commits():
     """A power cut may take unsynced commits away, all later ones with them, and nothing else."""
     seed = seed_of_run()
     rng = random.Random(seed)
-    wanted = scaled(500, 80, 30_000)
+    wanted = scaled(500, 25, 30_000)
     seen = 0
     while seen < wanted:
         one = rng.randrange(1 << 30)
@@ -274,7 +274,7 @@ def test_power_cuts_after_unsynced_commits():
 def test_kill_after_unsynced_commits():
     """The death of the process loses no commit, synced or not."""
     seed = seed_of_run()
-    for one in range(scaled(40, 15)):
+    for one in range(scaled(40, 5)):
         device = Recorder()
         region = region_on(device)
         player = Player(seed + one, region)
@@ -292,7 +292,7 @@ def test_power_cut_after_a_failed_write():
     """A failed write and what is done about it leave nothing that a later power cut turns into damage."""
     seed = seed_of_run()
     rng = random.Random(seed)
-    wanted = scaled(700, 120, 30_000)
+    wanted = scaled(700, 50, 30_000)
     seen = 0
     while seen < wanted:
         one = rng.randrange(1 << 30)

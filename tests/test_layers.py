@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import stablemem
-from support import HANGS, environment
+from support import HANGS, TESTS, environment
 
 PACKAGE = Path(stablemem.__file__).resolve().parent
 
@@ -195,3 +195,13 @@ def test_the_mode_is_the_one_asked_for():
         if file.stem != "words":
             module = __import__(f"stablemem._core.{file.stem}", fromlist=["x"])
             assert module.__file__.endswith(".so") == stablemem.COMPILED, f"{file.stem} is of another form"
+
+
+def test_what_runs_in_one_form_is_of_no_compiled_module():
+    """Each file that the interpreted run leaves out is there, and tests no module that has a .pxd."""
+    from conftest import ONE_FORM
+
+    files = {file.name: file for file in TESTS.rglob("test_*.py")}
+    assert set(files) >= ONE_FORM
+    for name in ONE_FORM:
+        assert files[name].parent.name != "_core", f"{name} tests the engine, which has two forms"

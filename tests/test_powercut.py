@@ -14,7 +14,7 @@ from support import LONG, chosen_seed, scaled
 
 pytestmark = pytest.mark.usefixtures("damaged")
 
-STATES = scaled(11_000, 1_500, 200_000)
+STATES = scaled(10_000, 600, 200_000)
 
 
 def test_power_cuts(capsys):

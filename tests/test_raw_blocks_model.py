@@ -515,7 +515,7 @@ class HeapMachine(RuleBasedStateMachine):
 def test_machine():
     run_state_machine_as_test(
         HeapMachine,
-        settings=settings(max_examples=scaled(150, 120, 5000), stateful_step_count=50 if COMPILED else 40),
+        settings=settings(max_examples=scaled(120, 40, 5000), stateful_step_count=50 if COMPILED else 40),
     )
 
 
@@ -574,7 +574,7 @@ def test_seeded_run(tmp_path, fit):
     driver = Driver(str(tmp_path / "heap.smem"), fit)
     driver.commit(True)
     try:
-        for step in range(scaled(6000, 1200, 1_000_000)):
+        for step in range(scaled(6000, 800, 1_000_000)):
             change(driver, rng, most)
             chance = rng.random()
             if chance < 0.10:

@@ -435,7 +435,7 @@ def test_seeded_run(path, most):
     seed = chosen_seed()
     print(f"STABLEMEM_SEED={seed}")
     rng = random.Random(seed)
-    steps = scaled(8000, 1500, 200_000)
+    steps = scaled(8000, 600, 200_000)
     region = MemoryRegion(path)
     player = Player(rng.random(), region, most=most)
     held = []
