@@ -509,6 +509,4 @@ class TestErrors:
         )
         assert result.returncode == 2
         assert result.stdout == ""
-        assert result.stderr == (
-            f"stablemem: the command line needs {missing}: pip install 'stablemem[cli]'\n"
-        )
+        assert result.stderr == (f"stablemem: the command line needs {missing}: pip install click rich\n")

@@ -260,7 +260,7 @@ def test_a_picture_without_matplotlib(run, monkeypatch):
     for name in [name for name in sys.modules if name.split(".")[0] == "matplotlib"]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "matplotlib", None)
-    said = "a picture as a PNG needs ", "pip install 'stablemem[plot]'"
+    said = "a picture as a PNG needs ", "pip install matplotlib"
     refused(run("map", "bytes.smem", "--png", "a.png"), 2, *said)
     assert not os.path.exists("a.png")
     assert run("map", "bytes.smem")[0] == 0, "the terminal needs none"

@@ -11,6 +11,7 @@ import decimal
 import errno
 import fractions
 import io
+import mmap
 import os
 import pickle
 import socket
@@ -287,6 +288,45 @@ def test_what_the_kernel_refuses(tmp_path, how, where, kind, expected, found, re
     assert os.listdir(tmp_path) == ["there"]
     with MemoryBuffer(tmp_path / "there", "r") as values:
         assert values[:] == [1]
+
+
+def test_no_descriptors_left(path):
+    """The file is opened once more by way of /proc, whose names say nothing to a user."""
+    other = f"{path}.other"
+    MemoryBuffer(other).close()
+    values = MemoryBuffer.from_iterable([1], path)
+    reader = MemoryBuffer(path, "r")
+    values.append(2)
+    values.commit()
+    said = "Too many open files", "close some files, or raise the limit on open ones (ulimit -n)"
+    with failing("open", errno.EMFILE, kept=lambda name, *_: not str(name).startswith("/proc/self/fd")):
+        calls = (lambda: MemoryBuffer(other, "r+"), other), (values.snapshot, path), (reader.refresh, path)
+        for call, file in calls:
+            error = refused(call, OSError, *said, file)
+            assert error.filename == file
+            assert "/proc" not in str(error)
+    with failing("memfd_create", errno.EMFILE):
+        error = refused(MemoryBuffer, OSError, *said, "making a region in memory")
+        assert error.filename is None
+    assert values[:] == [1, 2]
+    assert reader.refresh()
+    assert reader[:] == [1, 2]
+
+
+def test_no_memory_to_map(path, monkeypatch):
+    MemoryBuffer.from_iterable(["long enough to be read through the map"], path).close()
+
+    def fail(*_, **__):
+        raise OSError(errno.ENOMEM, os.strerror(errno.ENOMEM))
+
+    remedy = "free some memory, close other regions, or raise the limit (ulimit -v)"
+    with monkeypatch.context() as patch:
+        patch.setattr(mmap, "mmap", fail)
+        for mode in ("r", "a"):
+            said = "Cannot allocate memory while mapping", remedy, path
+            refused(lambda mode=mode: MemoryBuffer(path, mode), OSError, *said)
+    with MemoryBuffer(path) as values:
+        assert len(values) == 1
 
 
 # -- arguments -------------------------------------------------------------------------------------------

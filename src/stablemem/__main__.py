@@ -15,7 +15,7 @@ def main() -> int:
         import rich  # noqa: F401
     except ModuleNotFoundError as error:
         print(
-            f"stablemem: the command line needs {error.name}: pip install 'stablemem[cli]'",
+            f"stablemem: the command line needs {error.name}: pip install click rich",
             file=sys.stderr,
         )
         return 2

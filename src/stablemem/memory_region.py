@@ -18,7 +18,7 @@ from .blobify import Blobify
 from .errors import CorruptRegionError
 from .layout import MAX_ADDRESS, RAW_PAGE
 from .raw_blocks import RawBlocks
-from .shown import shown, shown_names, shown_path
+from .shown import shown, shown_names, shown_path, shown_record
 
 if TYPE_CHECKING:
     from .memory_buffer import MemoryBuffer
@@ -31,7 +31,7 @@ LEAST_SIZE = 1 << 18
 """Bytes of the smallest ``max_size``."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Stats:
     """How the bytes of a region are used.
 
@@ -79,6 +79,9 @@ class Stats:
     held_bytes: int
     written_bytes: int
     written_runs: int
+
+    def __repr__(self) -> str:
+        return shown_record(self)
 
 
 class RegionOptions(TypedDict, total=False):
@@ -448,7 +451,7 @@ class MemoryRegion(RawBlocks):
 
     def __reduce__(self) -> tuple[Any, ...]:
         raise TypeError(
-            "a region cannot be pickled: pickle its path, or a list in it, which comes back reading"
+            "a region cannot be pickled: pickle its path, or a list in it, which opens for reading"
         )
 
     def close(self) -> None:

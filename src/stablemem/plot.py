@@ -80,7 +80,7 @@ def draw(found: Census, title: str, width: int) -> bytes:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(
-            f"a picture as a PNG needs {error.name}: pip install 'stablemem[plot]'", name=error.name
+            f"a picture as a PNG needs {error.name}: pip install matplotlib", name=error.name
         ) from error
     file = io.BytesIO()
     # Not as the user likes charts: a grid or another font would spoil it.

@@ -10,10 +10,21 @@ that a terminal would obey, and nothing is raised.
 """
 
 from collections.abc import Collection
+from dataclasses import fields
 from itertools import islice
 from reprlib import Repr
+from typing import Any
 
-__all__ = ["MOST", "MOST_OF_A_PATH", "shown", "shown_error", "shown_names", "shown_path", "shown_text"]
+__all__ = [
+    "MOST",
+    "MOST_OF_A_PATH",
+    "shown",
+    "shown_error",
+    "shown_names",
+    "shown_path",
+    "shown_record",
+    "shown_text",
+]
 
 MOST = 120
 """Characters of a value, a name or an error of somebody else."""
@@ -23,6 +34,9 @@ MOST_OF_A_PATH = 300
 
 _NAMES = 6
 """Names of a list of them."""
+
+_FAULTS = 3
+"""Sentences of a list of them."""
 
 _DIGITS = 100
 """Digits of an integer that is shown as it is; beyond some thousand Python refuses to spell it out."""
@@ -58,6 +72,20 @@ def shown_names(names: Collection[str]) -> str:
     if len(names) > _NAMES:
         parts.append(f"... {len(names)} names")
     return f"[{', '.join(parts)}]"
+
+
+def shown_record(record: Any) -> str:
+    """Return the repr of a dataclass, each of its fields shortened."""
+    parts = []
+    for field in fields(record):
+        value = getattr(record, field.name)
+        if isinstance(value, list):
+            first = [repr(shown_text(each)) for each in value[:_FAULTS]]
+            more = [f"... {len(value)} of them"] if len(value) > _FAULTS else []
+            parts.append(f"{field.name}=[{', '.join(first + more)}]")
+        else:
+            parts.append(f"{field.name}={shown(value, MOST_OF_A_PATH)}")
+    return f"{type(record).__name__}({', '.join(parts)})"
 
 
 def shown_path(path: str, otherwise: str = "this region") -> str:

@@ -71,7 +71,9 @@ class Commits(Transactions):
         """Commit, if there is something to."""
         with self.latch.held():
             if self._savepoints:
-                raise StableMemoryError("the transaction block commits at its end; do not commit within it")
+                raise StableMemoryError(
+                    "a transaction block commits at its end: leave out commit() within it"
+                )
             changed = self.pager.changes or self._catalog_changed
             if not changed and self._late is None and (self.slot.synced or not sync or not self.writable):
                 return

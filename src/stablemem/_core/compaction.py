@@ -74,7 +74,9 @@ class Compaction(Commits):
             self.require_open()
             self.require_writable()
             if self._savepoints:
-                raise StableMemoryError("the transaction block commits at its end: compact behind it")
+                raise StableMemoryError(
+                    "compact() commits, and a transaction block commits at its end: compact after the block"
+                )
             before: int = self.region.device.size()
             self._done = False
             self.commit(True)

@@ -220,7 +220,7 @@ class FreeSpace:
         """Give pages to a kind so that its tree has a block of ``size``."""
         if size > MAX_ADDRESS - self.end:
             raise RegionFullError(
-                f"a block of {size} bytes would end beyond the largest address, {MAX_ADDRESS}"
+                f"a block of {size} bytes would end beyond the largest address, {MAX_ADDRESS}: allocate less"
             )
         pages = (size + REGION_PAGE - 1) // REGION_PAGE
         self._reserve(kind, pages * REGION_PAGE)
@@ -413,7 +413,9 @@ class FreeSpace:
     def _grow_to(self, end: int) -> None:
         """Let the region end there; the new pages have no kind yet."""
         if end > MAX_ADDRESS:
-            raise RegionFullError(f"the region would end beyond the largest address, {MAX_ADDRESS}")
+            raise RegionFullError(
+                f"the region would end beyond the largest address, {MAX_ADDRESS}: grow it by less"
+            )
         if end > self.most:
             self._no_room(end - self.end)
         self.grown = True

@@ -145,7 +145,10 @@ class Heap(Calls):
         """Raise within a change that has just begun, which needs more bytes than there are addresses."""
         self._latch.leave()
         end = self._pager.space.end
-        raise RegionFullError(f"{size} bytes more than {end} would end beyond {MAX_ADDRESS}")
+        raise RegionFullError(
+            f"the region has {end} bytes, and with {size} more it would end beyond the largest address, "
+            f"{MAX_ADDRESS}: ask for less"
+        )
 
     def _begin_change_of(self, address: int, size: int) -> None:
         """Begin a change of a range, which is allocated."""

@@ -145,8 +145,8 @@ class Latch:
     def _re_entered(self) -> None:
         """Raise for a call from within a call, as a finalizer or signal handler might make it."""
         raise StableMemoryError(
-            "this list was used from within one of its own calls in the same thread: wait until that has "
-            "returned, or use a handle of its own, such as snapshot()"
+            "this list or region was used from within one of its own calls in the same thread: wait until "
+            "that has returned, or use another handle, such as snapshot()"
         )
 
     def _left_behind(self) -> None:

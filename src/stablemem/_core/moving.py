@@ -13,6 +13,7 @@ from mmap import mmap
 from tempfile import TemporaryFile
 from typing import Any
 
+from ..shown import shown
 from .slices import PIECE, Slices
 from .values import ordinal, small
 
@@ -92,7 +93,7 @@ class Moving(Slices):
             blob, position = self._read(index, "list index out of range")
             value = self._decode(blob, position)
             if self.version() != version:
-                raise RuntimeError("list changed during swap_remove")
+                raise RuntimeError("list changed during swap_remove: its Blobify must not change it")
             one, last = self._two(position, -1)
             try:
                 self._exchange(one, last)
@@ -199,7 +200,7 @@ class Moving(Slices):
         with memoryview(room) as view, view.cast("Q") as words:
             _fisher_yates(words, length, randrange)
         if self.version() != version:
-            raise ValueError("list modified during shuffle")
+            raise ValueError("list modified during shuffle: rng must not change it")
         self._in_pieces(
             range(0, length, PIECE), lambda low: self._put(low, bytes(room[16 * low : 16 * (low + PIECE)]))
         )
@@ -271,7 +272,9 @@ def _fisher_yates(words: Any, number: int, randrange: Any) -> None:
     for last in range(number - 1, 0, -1):
         other = ordinal(randrange(last + 1))
         if not 0 <= other <= last:
-            raise ValueError(f"randrange({last + 1}) returned {other}")
+            raise ValueError(
+                f"rng.randrange({last + 1}) returned {shown(other)}: it must return a number from 0 to {last}"
+            )
         first, second = words[2 * last], words[2 * last + 1]
         words[2 * last], words[2 * last + 1] = words[2 * other], words[2 * other + 1]
         words[2 * other], words[2 * other + 1] = first, second

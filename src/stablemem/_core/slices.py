@@ -384,7 +384,10 @@ class Slices(Values):
         if not blobs:
             return
         if self._pager.changes < added.number and self._store.slot.transaction == added.transaction:
-            raise StableMemoryError("the iterable rolled back what extend had added of it: extend again")
+            raise StableMemoryError(
+                "the iterable called rollback(), and so rolled back what extend had added: extend again, "
+                "without that"
+            )
         self._begin_change()
         try:
             self._index.insert_run(self._index.length, self._entries(blobs))

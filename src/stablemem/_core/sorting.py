@@ -342,7 +342,7 @@ class Sorting:
             while position < self._length:
                 entries = file.read(16 * WRITTEN_BACK)
                 if not entries:
-                    raise OSError("a temporary file ended early: something has cut it")
+                    raise OSError("a temporary file ended early, because something has cut it: sort again")
                 self._index.put_entries_at(position, entries)
                 position += len(entries) // 16
                 if core._pager.is_full():
@@ -439,7 +439,7 @@ class Run:
             at += 16 + behind
             self.place += 1 if self.file is None else 16 + behind
         if not keys:
-            raise OSError("a temporary file ended early: something has cut it")
+            raise OSError("a temporary file ended early, because something has cut it: sort again")
         self._keys, self._records, self._at = keys, records, 0
 
     def _read(self) -> bytes:
@@ -464,18 +464,34 @@ class Spool:
     __slots__ = ("file", "size")
 
     def __init__(self, files: ExitStack) -> None:
-        self.file: IO[bytes] = files.enter_context(TemporaryFile())  # noqa: SIM115 - the stack closes it
+        try:
+            self.file: IO[bytes] = files.enter_context(TemporaryFile())  # noqa: SIM115 - the stack closes it
+        except OSError as error:
+            raise _told(error) from None
         self.size = 0
 
     def write(self, records: list[bytes]) -> None:
         """Add records, so many that they are worth a call."""
         data = b"".join(records)
-        self.file.write(data)
+        try:
+            self.file.write(data)
+        except OSError as error:
+            raise _told(error) from None
         self.size += len(data)
 
     def flush(self) -> None:
         """Have what was added in the file, where runs read it."""
-        self.file.flush()
+        try:
+            self.file.flush()
+        except OSError as error:
+            raise _told(error) from None
+
+
+def _told(error: OSError) -> OSError:
+    """Return an error of a temporary file, which has no name, with what it was for and what to do."""
+    said = error.strerror or str(error)
+    why = f"{said} in a temporary file, which sorting this list needs"
+    return OSError(error.errno, f"{why}: free some room, or name another folder in the variable TMPDIR")
 
 
 def permuted(entries: bytes, order: list[int]) -> bytes:

@@ -145,7 +145,9 @@ class Store(Compaction):
             return
         with self.exclusive():
             if self._savepoints:
-                raise StableMemoryError("the transaction block commits at its end: close it behind the block")
+                raise StableMemoryError(
+                    "a transaction block is open, which commits at its end: close after the block"
+                )
             try:
                 if self.writable and not self.forked and not self.failure:
                     if commit:

@@ -180,7 +180,8 @@ class Transactions(State):
         with self.latch.held():
             if self._savepoints:
                 raise StableMemoryError(
-                    "a transaction block rolls back when an exception leaves it; do not do so within it"
+                    "a transaction block is undone when an exception leaves it: raise one instead of calling "
+                    "rollback()"
                 )
             self._undo_all()
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from ..errors import BlockError, CorruptRegionError
 from ..layout import BLOB_PAGE, HEADER_SIZE, KIND_NAMES, NODE_PAGE, NODE_SIZE, RAW_PAGE
-from ..shown import shown
+from ..shown import shown, shown_record
 from .checksum import page_checksum
 from .freespace import FreeSpace
 from .freetree import FreeTree
@@ -25,7 +25,7 @@ MOST_FAULTS = 1000
 """Overlaps that are written down before a walk gives up."""
 
 
-@dataclass
+@dataclass(repr=False)
 class Report:
     """The result of ``verify()``.
 
@@ -52,6 +52,9 @@ class Report:
     free_bytes: int = 0
     limbo_bytes: int = 0
     faults: list[str] = field(default_factory=list)
+
+    def __repr__(self) -> str:
+        return shown_record(self)
 
 
 class _Ranges:
