@@ -20,7 +20,7 @@ LAYERS = [
     {"_core.pager"},
     {"_core.repair", "_core.index"},
     {"_core.header", "_core.locks", "_core.turns", "_core.readers", "_core.catalog", "_core.spacemap"},
-    {"_core.latch", "_core.alarm", "_core.policy", "_core.patches", "_core.ending"},
+    {"_core.latch", "_core.alarm", "_core.policy", "_core.ranges", "_core.patches", "_core.ending"},
     {"_core.relocation"},
     {"_core.state", "_core.transactions", "_core.commits", "_core.compaction", "_core.store"},
     {"_core.opening", "_core.verify", "_core.census", "_core.calls"},

@@ -105,7 +105,7 @@ class Commits(Transactions):
         if self.patches.pending:
             self.raw_written = True
             self.patches.commit(self.region, space, transaction)
-        self._catalog_changed |= self.patches.listed != self.committed.patches
+        self._catalog_changed = self._catalog_changed or self.patches.changed
         pager.write_blobs()
         self._place_nodes(1)
         first_page = pager.spare_page()
@@ -156,7 +156,7 @@ class Commits(Transactions):
             self.lengths.append((transaction, slot.length))
             self._catalog_changed = False
             self._dropped = set()
-            self.patches.committed()
+            self.patches.committed(content.patches)
             if sync:
                 self.patches.synced()
             pager.changes = 0

@@ -128,7 +128,7 @@ class Heap(Calls):
         try:
             at, length = self._range(address, size)
             patches = self._store.patches
-            if self._store.writable or (patches and patches.over(self._pager.region, at, length)):
+            if self._store.writable or patches.covers(at, length):
                 return memoryview(patches.load(self._pager.region, at, length))
             return self._pager.region.view(at, length)
         finally:

@@ -164,7 +164,7 @@ class State:
         self.committed = committed
         self.entries = dict(committed.lists)
         self.roots = dict(committed.roots)
-        self.patches.restore(committed.patches, [])
+        self.patches.adopt(committed.patches)
 
     def _read_catalog(self, slot: Slot) -> Catalog:
         """Return the catalog of a slot, the root of "main" filled in."""

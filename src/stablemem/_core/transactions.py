@@ -18,7 +18,7 @@ from ..errors import (
 from ..layout import LEAF_CAPACITY, MAX_ADDRESS, NODE_SIZE
 from ..shown import shown_error, shown_path, shown_text
 from . import holes
-from .catalog import Entry, Patch, Root
+from .catalog import Entry, Root
 from .device import Device
 from .header import (
     MAX_TRANSACTION,
@@ -27,7 +27,7 @@ from .header import (
 from .holes import Holes
 from .latch import Owned
 from .pager import MOST_NODES, NODE_BUDGET
-from .patches import Piece
+from .patches import Pending
 from .readers import newest_reader, oldest_reader
 from .spacemap import SpaceMap, replay, written_since
 from .state import State
@@ -44,8 +44,7 @@ class Mark(NamedTuple):
     entries: dict[str, Entry]
     dropped: set[str]
     roots: dict[str, Root]
-    listed: tuple[Patch, ...]
-    pending: list[Piece]
+    patches: Pending
 
 
 class Transactions(State):
@@ -100,7 +99,6 @@ class Transactions(State):
     def _begin_patches(self, device: Device) -> None:
         """Write in place what may be, and take off the list what is."""
         assert self._space is not None
-        before = self.patches.listed
         try:
             self.patches.begin(
                 self.region, self._space, self.header.floor, lambda below: oldest_reader(device, below)
@@ -108,7 +106,7 @@ class Transactions(State):
         except BaseException:
             self._undo_all()
             raise
-        self._catalog_changed = self._catalog_changed or self.patches.listed != before
+        self._catalog_changed = self._catalog_changed or self.patches.changed
         # No digest covers what is in place: it is none of what the coming commit needs.
         self.region.written = []
 
@@ -197,7 +195,7 @@ class Transactions(State):
         self._catalog_changed = False
         self._dropped = set()
         self._revert(self.committed.lists, self.committed.roots)
-        self.patches.restore(self.committed.patches, [])
+        self.patches.rollback()
         for name, index in self.indexes.items():
             index.restore(self.entries[name].tree)
 
@@ -308,7 +306,7 @@ class Transactions(State):
             mark = Mark(
                 len(self._space.layers) + 1, self.changes, states,
                 dict(self.entries), set(self._dropped), dict(self.roots),
-                self.patches.listed, list(self.patches.pending),
+                self.patches.mark(),
             )  # fmt: skip
             self._space.push()
         except BaseException as error:
@@ -329,7 +327,7 @@ class Transactions(State):
         self.pager.changes = mark.changes
         self._revert(mark.entries, mark.roots)
         self._dropped = set(mark.dropped)
-        self.patches.restore(mark.listed, mark.pending)
+        self.patches.undo_to(mark.patches)
         for name, tree in mark.trees.items():
             self.index(name).restore(tree)
         for name in self.indexes.keys() - mark.trees.keys():
