@@ -2,13 +2,15 @@
 
 import itertools
 import operator
+import random
 import sys
 
 import pytest
 
-from stablemem import BlobifyError, MemoryBuffer, StableMemoryError
+from stablemem import COMPILED, BlobifyError, MemoryBuffer, StableMemoryError
 from stablemem.layout import LEAF_CAPACITY
-from support import scaled
+from support import chosen_seed, scaled
+from support.steps import steps
 
 SIZES = [0, 1, 5, LEAF_CAPACITY, LEAF_CAPACITY + 1, 700]
 BOUNDS = [None, 0, 1, 3, -1, -2, 5, -5, 6, -6, 100, -100, sys.maxsize, -sys.maxsize - 1, 1 << 70, -(1 << 70)]
@@ -188,6 +190,107 @@ def test_iterators_see_changes_as_those_of_list_do(values):
     model = list(range(400))
     values.extend(model)
     assert script(values) == script(model)
+
+
+def change(rng, length):
+    """Return a change, somewhere, or near an end, that list has as well."""
+    at = rng.choice([0, 1, length // 2, max(0, length - 2), length, rng.randrange(length + 1)])
+    more = rng.choice([1, 2, 300])
+    new = [f"new {rng.random()}" for _ in range(more)]
+    return rng.choice(
+        [
+            lambda each: each.append(new[0]),
+            lambda each: each.insert(at, new[0]),
+            lambda each: each.extend(new),
+            lambda each: each.pop() if each else None,
+            lambda each: each.__delitem__(slice(at, at + more)),
+            lambda each: each.__setitem__(slice(at, at), new),
+            lambda each: each.__setitem__(slice(at, at + more), new[: len(each[at : at + more])]),
+            lambda each: each.reverse(),
+            *[lambda each: each.__setitem__(at, new[0]) if at < len(each) else None] * 8,
+        ]
+    )
+
+
+@pytest.mark.parametrize("walk", [iter, reversed])
+@pytest.mark.parametrize("most", [1, 3, 7, 8, 20])
+def test_iterators_beside_any_changes(values, walk, most):
+    """What was read ahead and has changed is not given; a change elsewhere takes nothing away."""
+    print(f"STABLEMEM_SEED={chosen_seed()}")
+    rng = random.Random(chosen_seed(most))
+    for size in (1, 200, 700):
+        model = [f"value {number}" for number in range(size)]
+        values[:] = model
+        ours, theirs = walk(values), walk(model)
+        for step in range(scaled(400, 200)):
+            for _ in range(rng.choice([0, 1, 1, most])):
+                one = change(rng, len(model))
+                one(model)
+                one(values)
+            expected = next(theirs, None)
+            assert next(ours, None) == expected, f"step {step}"
+            if expected is None:
+                ours, theirs = walk(values), walk(model)
+        assert values == model
+
+
+@pytest.mark.parametrize("walk", [iter, reversed])
+def test_what_rolls_back_takes_back_what_was_read(values, walk):
+    values.extend(range(600))
+    values.commit()
+    values[300:] = ["changed"] * 300
+    values[:300] = ["changed"] * 300
+    iterator = walk(values)
+    assert next(iterator) == "changed"
+    values.rollback()
+    assert next(iterator) == (1 if walk is iter else 598)
+    values.append("more")
+    assert next(iterator) == (2 if walk is iter else 597)
+    with pytest.raises(KeyError), values.transaction():  # noqa: PT012 - what the exception does is tested
+        values[:] = range(1000, 1600)
+        assert next(iterator) in {1003, 1596}
+        raise KeyError
+    assert next(iterator) == (4 if walk is iter else 595)
+
+
+WALKS = {
+    "enumerate": enumerate,
+    "items": lambda each: each.items(),
+    "items, reverse": lambda each: each.items(reverse=True),
+    "reversed": lambda each: ((len(each) - 1 - number, value) for number, value in enumerate(reversed(each))),
+    "blobs": lambda each: enumerate(each.blobs()),
+}
+CHANGES = {
+    "the value itself": lambda each, place, value: each.__setitem__(place, value),
+    "one that is to come": lambda each, place, value: each.__setitem__((place + 9) % len(each), value),
+    "several": lambda each, _, value: [each.__setitem__(place, value) for place in range(12)],
+    "at the end": lambda each, _, value: each.append(value),
+    "at the front": lambda each, _, value: each.insert(0, value),
+    "from the front": lambda each, *_: each.__delitem__(0),
+}
+
+
+@pytest.mark.skipif(COMPILED, reason="steps are counted interpreted; compiled, the source is the same")
+@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.parametrize("walk", WALKS)
+def test_a_change_within_a_loop_costs_what_it_costs_alone(walk, change):
+    """Each change dropped all that had been read ahead: a leaf's worth was read anew at every step."""
+    count = 300
+
+    def loop(each):
+        for number, (place, value) in enumerate(WALKS[walk](each)):
+            if number == count:
+                break
+            CHANGES[change](each, place, value)
+
+    def parts(each):
+        for number in range(count):
+            CHANGES[change](each, number, each[number])
+
+    with MemoryBuffer.filled(3000, b"some value", blobify="bytes") as values:
+        values[5] = b"begins the transaction"
+        # What is read ahead at first may go for nothing, and up to twice what is of use from then on.
+        assert steps(lambda: loop(values)) <= 2 * steps(lambda: parts(values))
 
 
 def test_length_hints(values):

@@ -13,6 +13,8 @@ from stablemem._core.words cimport (
 
 cdef enum:
     COUNTS_SIZE = 1376
+    _LAST = 7
+    EVERY = 4611686018427387904
 
 @cython.final
 cdef class Index:
@@ -30,8 +32,14 @@ cdef class Index:
     cdef Node _leaf
     cdef dirty_t[16] _pages
     cdef int[16] _slots
+    cdef long long[8] _lows
+    cdef long long[8] _highs
 
     cdef void _touch(self) noexcept
+    @cython.locals(number=int)
+    cdef void _changed(self, long long low, long long high) noexcept
+    @cython.locals(seen=u64, low=cython.longlong, high=cython.longlong)
+    cdef Py_ssize_t kept(self, u64 then, u64 now, long long position, int step, Py_ssize_t number) noexcept
     cdef void _forget(self) noexcept
     @cython.locals(page=page_t, reference=u64, left=u64, level=int, slot=int, count=int)
     cdef page_t leaf(self, u64 position) except NULL

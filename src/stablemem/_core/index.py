@@ -65,6 +65,13 @@ __all__ = ["Index"]
 
 _ENTRY = Struct("<QQ")
 
+REMEMBERED = 8
+"""Changes of which an index knows what positions they were of; a power of two."""
+
+if not cython.compiled:
+    EVERY = 1 << 62
+    _LAST = REMEMBERED - 1
+
 
 class Index:
     """One list of entries.
@@ -81,8 +88,8 @@ class Index:
     """
 
     __slots__ = (
-        "_at_end", "_leaf", "_near", "_near_from", "_near_to", "_pages", "_slots", "height", "length",
-        "pager", "root", "root_check", "slot", "version",
+        "_at_end", "_highs", "_leaf", "_lows", "_near", "_near_from", "_near_to", "_pages", "_slots",
+        "height", "length", "pager", "root", "root_check", "slot", "version",
     )  # fmt: skip
 
     def __init__(self, pager: Pager, root: int = 0, check: int = 0, height: int = 0, length: int = 0) -> None:
@@ -92,6 +99,8 @@ class Index:
         self._near = 0
         if not cython.compiled:
             self._slots = [0] * 16
+            self._lows = [0] * REMEMBERED
+            self._highs = [0] * REMEMBERED
             self._pages = [self._leaf.page] * 16
         self.slot = 0
         self.restore((root, check, height, length))
@@ -114,9 +123,39 @@ class Index:
         self._touch()
 
     def _touch(self) -> None:
-        """Note a change."""
+        """Note a change of everything."""
+        self._changed(0, EVERY)
+
+    def _changed(self, low: int, high: int) -> None:
+        """Note a change: the values at all other positions than ``low`` to ``high`` are what they were."""
+        number = (self.version + 1) & _LAST
+        self._lows[number] = low
+        self._highs[number] = high
         self.version += 1
         self._forget()
+
+    def kept(self, then: int, now: int, position: int, step: int, number: int) -> int:
+        """Return how many values of a row are still at their positions, as they were at an earlier version.
+
+        Args:
+            then: the version at which they were read.
+            now: the version up to which is asked, not above that of the index.
+            position: of the first.
+            step: 1 or -1, to the next position of the row.
+            number: how many were read.
+        """
+        seen = then
+        while number and seen != now and now - then <= _LAST:
+            seen += 1
+            low = self._lows[seen & _LAST]
+            high = self._highs[seen & _LAST]
+            if step > 0:
+                if low < position + number and high > position:
+                    number = max(0, low - position)
+            elif low <= position and high > position + 1 - number:
+                number = max(0, position + 1 - high)
+        # By now, interpreted, other threads may have noted others in their place.
+        return number if self.version - then <= _LAST else 0
 
     def _forget(self) -> None:
         """Forget what was remembered of leaves: it no longer holds."""
@@ -237,7 +276,7 @@ class Index:
         self.pager.release(word0(node.page, slot), word1(node.page, slot))
         set_entry(node.page, slot, first, second)
         node.pending = True
-        self._touch()
+        self._changed(position, position + 1)
 
     def put_entries_at(self, position: int, entries: bytes) -> None:
         """Overwrite the entries from ``position`` on, 16 bytes each, freeing nothing: for permutations.
@@ -255,7 +294,7 @@ class Index:
             put_entries(leaf, slot, entries[16 * place : 16 * (place + part)])
             leaf.pending = True
             place += part
-        self._touch()
+        self._changed(position, position + number)
 
     def insert(self, position: int, first: int, second: int) -> None:
         """Insert one entry before ``position``, which may be ``length``. O(log n)."""
@@ -272,11 +311,12 @@ class Index:
                 set_entry(node.page, slot, first, second)
                 node.pending = True
                 self._count(1)
-                self._touch()
+                self._changed(position, EVERY)
                 self._at_end = at_end
                 return
             if self.height > 1 and count_of(self._pages[1]) < INNER_CAPACITY:
                 self._split_leaf(node, slot, first, second, at_end)
+                self._changed(position, EVERY)
                 return
         self.insert_run(position, _ENTRY.pack(first, second))
 
@@ -303,7 +343,6 @@ class Index:
         for level in range(2, self.height):
             add_count(self._pages[level], self._slots[level], 1)
         self.length += 1
-        self._touch()
 
     def insert_run(self, position: int, entries: bytes) -> None:
         """Insert entries (16 bytes each) before ``position``. O(k + log n) for k entries."""
@@ -313,6 +352,7 @@ class Index:
         at_end = position == self.length
         if self.height == 0:
             self._grow([], self._leaves(entries, True), 0, number)
+            self._changed(position, EVERY)
             return
         leaf = self._own_path(position - 1 if position else 0)
         slot = self._slots[0] + (1 if position else 0)
@@ -322,7 +362,7 @@ class Index:
             open_entries(leaf.page, slot, number)
             put_entries(leaf, slot, entries)
             self._count(number)
-            self._touch()
+            self._changed(position, EVERY)
             return
         merged = entries_of(leaf.page, 0, slot) + entries + entries_of(leaf.page, slot, count)
         kept = cut(len(merged) // 16, LEAF_CAPACITY, at_end)[0]
@@ -330,6 +370,7 @@ class Index:
         set_count(leaf.page, kept)
         put_entries(leaf, 0, merged[: 16 * kept])
         self._grow([(leaf.reference, 0, kept)], self._leaves(merged[16 * kept :], at_end), 0, number)
+        self._changed(position, EVERY)
 
     def _leaves(self, entries: bytes, fill: bool) -> Children:
         """Return new leaves holding the entries."""
@@ -396,7 +437,6 @@ class Index:
             self.root, self.root_check = top[0][0], top[0][1]
             self.height = height
         self.length += delta
-        self._touch()
 
     def _at_right_edge(self, level: int) -> bool:
         """Return whether the path's node of a level is the last of its level."""
@@ -426,7 +466,7 @@ class Index:
         left = count_of(node.page)
         if left < LEAF_MINIMUM and (left == 0 or not self._at_right_edge(0)):
             self._repair(position)
-        self._touch()
+        self._changed(position, EVERY)
 
     def delete_range(self, start: int, stop: int) -> None:
         """Delete entries ``start`` to ``stop`` and free their blobs. O(k + log n)."""
@@ -442,7 +482,7 @@ class Index:
         self.root = self._delete_below(self.root, self.root_check, self.height - 1, start, stop).reference
         self.length -= stop - start
         self._repair(start)
-        self._touch()
+        self._changed(start, EVERY)
 
     def _delete_few(self, start: int, stop: int) -> None:
         """Do ``delete_range`` of some entries, leaf by leaf along the path, without lists of all children."""
@@ -458,7 +498,7 @@ class Index:
             left = count_of(node.page)
             if left < LEAF_MINIMUM and (left == 0 or not self._at_right_edge(0)):
                 self._repair(start)
-        self._touch()
+        self._changed(start, EVERY)
 
     def clear(self) -> None:
         """Delete everything. O(n): every blob is freed."""

@@ -4,15 +4,17 @@ from stablemem._core.measure cimport measure
 from stablemem._core.moving cimport Moving
 from stablemem._core.node cimport word0, word1
 from stablemem._core.shortcuts cimport BYTES, MSGPACK
-from stablemem._core.words cimport INLINE_SIZE, dirty_t, low32, page_t, u64
+from stablemem._core.words cimport INLINE_SIZE, LEAF_CAPACITY, dirty_t, low32, page_t, u64
 
 cdef str POP_EMPTY
 cdef str POP_RANGE
 
+cdef class BufferIterator
+
 cdef class ListCore(Moving):
     @cython.locals(position=cython.longlong, length=cython.longlong)
     cdef object _insert(self, long long position, value)
-    @cython.locals(blobs=list, place=Py_ssize_t, version=u64, found=bytes)
+    @cython.locals(walk=BufferIterator, found=bytes)
     cpdef long long _match(self, long long position, long long stop, int step, bytes blob, value, bint exact) except? -2
     cdef object _pop(self, long long index)
     @cython.locals(position=cython.longlong, changing=bint, leaf=dirty_t, slot=int, first=u64, second=u64)
@@ -29,3 +31,8 @@ cdef class BufferIterator:
     cdef int _step
     cdef bint _raw
     cdef u64 _version
+    cdef Py_ssize_t _ahead
+
+    cdef bytes take(self, ListCore core)
+    @cython.locals(version=u64, left=Py_ssize_t, kept=Py_ssize_t)
+    cdef object _renew(self, ListCore core)

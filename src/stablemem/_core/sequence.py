@@ -7,8 +7,9 @@ The layers below it, each a class over the one before:
     slices.py    many values at once
     moving.py    pointers into another order
 
-``BufferIterator`` walks by position, as list's does: what is appended or deleted meanwhile is seen. It
-reads a leaf at a time and drops what it has read when the index changed.
+``BufferIterator`` walks by position, as list's does: what is changed meanwhile is seen. It reads a leaf at a
+time. When the list changed, it drops what it has read of the positions that the change was of, and reads less
+ahead if all of it went.
 """
 
 from collections.abc import Iterator
@@ -21,7 +22,7 @@ try:
 except ModuleNotFoundError:
     from . import _cython as cython
 if not cython.compiled:
-    from ..layout import INLINE_SIZE
+    from ..layout import INLINE_SIZE, LEAF_CAPACITY
     from .measure import measure
     from .node import word0, word1
     from .shortcuts import BYTES, MSGPACK
@@ -110,20 +111,13 @@ class ListCore(Moving):
             value: what that blob says: the value, as it would come back from the list.
             exact: whether equal values always have equal blobs, so that nothing has to be decoded.
         """
-        blobs: list[bytes] = []
-        place = 0
-        version = 0
+        walk = BufferIterator(self, position, step, True)
         while position < stop if step > 0 else position > stop:
-            if place >= len(blobs) or version != self.version():
-                version = self.version()
-                blobs = self.read_ahead(position, step)
-                place = 0
-                if not blobs:
-                    return -1
-            found = blobs[place]
+            found = walk.take(self)
+            if found is None:
+                return -1
             if found == blob or (not exact and self._decode(found, position) == value):
                 return position
-            place += 1
             position += step
         return -1
 
@@ -344,7 +338,7 @@ class BufferIterator:
         raw: whether to give blobs instead of values.
     """
 
-    __slots__ = ("_blobs", "_core", "_place", "_position", "_raw", "_step", "_version")
+    __slots__ = ("_ahead", "_blobs", "_core", "_place", "_position", "_raw", "_step", "_version")
 
     def __init__(self, core: ListCore, position: int, step: int, raw: bool = False) -> None:
         self._core: ListCore | None = core
@@ -354,6 +348,7 @@ class BufferIterator:
         self._blobs: list[bytes] = []
         self._place = 0
         self._version = 0
+        self._ahead = LEAF_CAPACITY
 
     def __iter__(self) -> "BufferIterator":
         return self
@@ -362,20 +357,42 @@ class BufferIterator:
         core = self._core
         if core is None:
             raise StopIteration
+        blob = self.take(core)
+        if blob is None:
+            self._core = None
+            raise StopIteration
+        return blob if self._raw else core._decode(blob, self._position - self._step)
+
+    def take(self, core: ListCore) -> bytes | None:
+        """Return the blob of the next value, None behind the last."""
         if self._place >= len(self._blobs) or self._version != core.version():
-            # The version first: what changes while the blobs are read makes them stale.
-            self._blobs = []
-            self._place = 0
-            self._version = core.version()
-            self._blobs = core.read_ahead(self._position, self._step)
+            self._renew(core)
             if not self._blobs:
-                self._core = None
-                raise StopIteration
-        blob = self._blobs[self._place]
-        position = self._position
+                return None
+        blob: bytes = self._blobs[self._place]
         self._place += 1
         self._position += self._step
-        return blob if self._raw else core._decode(blob, position)
+        return blob
+
+    def _renew(self, core: ListCore) -> None:
+        """Drop what has changed of what was read ahead; if nothing is left of it, read on."""
+        # The version first: what changes while the blobs are read makes them stale.
+        version = core.version()
+        left = len(self._blobs) - self._place
+        if left:
+            kept = core._index.kept(self._version, version, self._position, self._step, left)
+            if kept < left:
+                # The next time no more than twice what is of use this time.
+                self._ahead = self._place + kept
+                del self._blobs[self._ahead :]
+            if kept:
+                self._version = version
+                return
+        self._ahead = min(max(1, 2 * self._ahead), LEAF_CAPACITY)
+        self._blobs = []
+        self._place = 0
+        self._version = version
+        self._blobs = core.read_ahead(self._position, self._step, self._ahead)
 
     def __length_hint__(self) -> int:
         """Return how many values are left."""

@@ -3,7 +3,7 @@ from libc.string cimport memcpy
 
 from stablemem._core.index cimport Index
 from stablemem._core.sequence cimport ListCore
-from stablemem._core.words cimport INLINE_SIZE, dirty_t, get64, low32, page_t, u64
+from stablemem._core.words cimport INLINE_SIZE, LEAF_CAPACITY, dirty_t, get64, low32, page_t, u64
 
 @cython.locals(work=Sorting)
 cpdef object sort(ListCore core, key, reverse, by_blob)

@@ -38,7 +38,7 @@ try:
 except ModuleNotFoundError:
     from . import _cython as cython
 if not cython.compiled:
-    from ..layout import INLINE_SIZE
+    from ..layout import INLINE_SIZE, LEAF_CAPACITY
     from .words import get64, low32
 
 __all__ = ["sort"]
@@ -166,7 +166,7 @@ class Sorting:
         room = RUN_SIZE
         while position < self._length and room > 0:
             self._require_unchanged()
-            for blob in self._core.read_ahead(position, 1):
+            for blob in self._core.read_ahead(position, 1, LEAF_CAPACITY):
                 room -= self.estimate(len(blob))
                 keys.append(self.keyed(blob, position))
                 position += 1

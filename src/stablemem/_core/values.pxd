@@ -6,7 +6,7 @@ from stablemem._core.calls cimport Calls
 from stablemem._core.index cimport Index
 from stablemem._core.node cimport word0, word1
 from stablemem._core.shortcuts cimport BYTES, blob_of, form_of, value_of, value_of_blob
-from stablemem._core.words cimport INLINE_SIZE, crc32c_at, low32, page_t, put64, u64
+from stablemem._core.words cimport INLINE_SIZE, LEAF_CAPACITY, crc32c_at, low32, page_t, put64, u64
 
 cdef class Values(Calls):
     cdef readonly str _name
@@ -42,7 +42,7 @@ cdef class Values(Calls):
     @cython.locals(entries=bytearray, place=Py_ssize_t, blob=bytes)
     cdef bytes _entries(self, list blobs)
     @cython.locals(leaf=page_t, slot=int, last=int, room=cython.longlong, length=cython.longlong, blob=bytes, found=list)
-    cdef list read_ahead(self, long long position, int step)
+    cdef list read_ahead(self, long long position, int step, long long most)
     cpdef object _require_writable(self)
     cdef u64 version(self) except? 0
 

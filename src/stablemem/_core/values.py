@@ -23,7 +23,7 @@ try:
 except ModuleNotFoundError:
     from . import _cython as cython
 if not cython.compiled:
-    from ..layout import INLINE_SIZE
+    from ..layout import INLINE_SIZE, LEAF_CAPACITY
     from .node import word0, word1
     from .shortcuts import BYTES
     from .words import low32, put64
@@ -330,8 +330,11 @@ class Values(Calls):
 
     # -- blobs of a range ----------------------------------------------------------------------------
 
-    def read_ahead(self, position: int, step: int) -> list[bytes]:
-        """Return the blobs from a position on, up to the end of its leaf, upwards or downwards."""
+    def read_ahead(self, position: int, step: int, most: int) -> list[bytes]:
+        """Return the blobs from a position on, upwards or downwards, up to the end of its leaf.
+
+        No more than ``most`` of them, nor many more bytes than READ_AHEAD.
+        """
         found: list[bytes] = []
         self._enter()
         try:
@@ -341,7 +344,10 @@ class Values(Calls):
             room = READ_AHEAD
             leaf = self._index.leaf(position)
             slot = self._index.slot
-            last = slot + self._index.leaf_end() - position - 1 if step > 0 else 0
+            if step > 0:
+                last = slot + min(most, self._index.leaf_end() - position) - 1
+            else:
+                last = max(0, slot - most + 1)
             while True:
                 blob = self._pager.blob(word0(leaf, slot), word1(leaf, slot))
                 found.append(blob)
@@ -375,10 +381,10 @@ class Values(Calls):
     def _blobs_between(self, start: int, stop: int) -> Iterator[bytes]:
         """Yield the blobs of positions ``start`` to ``stop``, as many as there are; a leaf's at a time."""
         while start < stop:
-            found = self.read_ahead(start, 1)
+            found = self.read_ahead(start, 1, min(stop - start, LEAF_CAPACITY))
             if not found:
                 return
-            yield from found[: stop - start]
+            yield from found
             start += len(found)
 
     def _all_blobs(self) -> Iterator[bytes]:
