@@ -36,7 +36,7 @@ from stablemem.errors import (
     StableMemoryError,
     VersionError,
 )
-from support import environment
+from support import HANGS, environment
 from support.errors import Own, failing, flip, refused
 
 # -- what they are ---------------------------------------------------------------------------------------
@@ -624,6 +624,6 @@ if __name__ == "__main__":
     )
     done = subprocess.run(
         [sys.executable, script], env=environment(), cwd=tmp_path,
-        capture_output=True, text=True, timeout=300, check=False,
+        capture_output=True, text=True, timeout=HANGS, check=False,
     )  # fmt: skip
     assert (done.stdout, done.stderr, done.returncode) == ("['seen']\n", "", 0)

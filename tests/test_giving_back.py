@@ -296,7 +296,7 @@ def test_compact_in_small_steps(path):
 
 def test_max_bytes_of_nothing_moves_nothing(path):
     buffer, _ = filled(path, 100)
-    with pytest.raises(ValueError, match="0 or more"):
+    with pytest.raises(ValueError, match="max_bytes is 0 bytes or more, not -1"):
         buffer.compact(max_bytes=-1)
     buffer.close()
 

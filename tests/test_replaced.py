@@ -1,5 +1,6 @@
 """Readers whose file was replaced or removed, writers in the way of their own process, and notebooks."""
 
+import fcntl
 import gc
 import os
 import re
@@ -8,6 +9,8 @@ import threading
 import pytest
 
 from stablemem import MemoryBuffer, MemoryRegion, RegionLockedError, RegionReplacedError
+from support import HANGS
+from support.waiting import in_thread, join
 from test_documents import DOCS
 
 # -- readers -----------------------------------------------------------------------------------------------
@@ -119,12 +122,24 @@ def test_a_handle_that_is_used_still(path):
         assert region.names() == ["another", "main"]
 
 
-def test_another_thread_may_close_it_in_time(path):
+def test_another_thread_may_close_it_in_time(path, monkeypatch):
     first = MemoryBuffer(path)
     first.append(1)
-    threading.Timer(0.05, first.close).start()
-    with MemoryBuffer(path, timeout=600) as second:
+    refused = threading.Event()
+    flock = fcntl.flock
+
+    def noted(*arguments):
+        try:
+            flock(*arguments)
+        except BlockingIOError:
+            refused.set()
+            raise
+
+    monkeypatch.setattr(fcntl, "flock", noted)
+    closing = in_thread(lambda: refused.wait(HANGS) and first.close())
+    with MemoryBuffer(path, timeout=HANGS) as second:
         assert second[:] == [1]
+    join(closing)
 
 
 # -- notebooks ---------------------------------------------------------------------------------------------

@@ -16,7 +16,7 @@ from stablemem import (
     errors,
 )
 from stablemem._core import ending
-from support import environment, run_python
+from support import HANGS, environment, run_python
 
 REMEDY = "which are lost: use it in a with statement, or call commit() or close()"
 
@@ -40,7 +40,7 @@ def script(tail, path, *, options=(), status=0, stdin=None):
     """Run a program that has a list ``b`` with one value committed, and return what it said on stderr."""
     done = subprocess.run(
         [sys.executable, *options, "-c", HEAD + tail, path], env=environment(PYTHONWARNINGS=""),
-        input=stdin, capture_output=True, text=True, timeout=600, check=False,
+        input=stdin, capture_output=True, text=True, timeout=HANGS, check=False,
     )  # fmt: skip
     assert done.returncode == status, done.stderr
     return done.stderr
@@ -446,7 +446,7 @@ def test_workers(path, tmp_path, method):
     program.write_text(WORKERS)
     done = subprocess.run(
         [sys.executable, program, path, method], env=environment(PYTHONWARNINGS=""),
-        capture_output=True, text=True, timeout=600, check=False,
+        capture_output=True, text=True, timeout=HANGS, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert [values_of(f"{path}{number}.smem") for number in range(4)] == [[1], [], [], [1]], done.stderr
@@ -465,7 +465,7 @@ def test_a_pool_of_workers(path, tmp_path):
     )
     done = subprocess.run(
         [sys.executable, program, path], env=environment(),
-        capture_output=True, text=True, timeout=600, check=False,
+        capture_output=True, text=True, timeout=HANGS, check=False,
     )  # fmt: skip
     assert (done.returncode, done.stderr) == (0, "")
     assert values_of(path) == [1]
