@@ -237,8 +237,8 @@ class MemoryBuffer(BeyondList[T]):
         elif entry is None:
             raise KeyError(
                 f"{shown_path(store.path)} has no list {shown(name)}; it has "
-                f"{shown_names(store.entries)}: open "
-                f"one of these, or make it with mode='a'"
+                f"{shown_names(store.entries)}: open one of these, "
+                f"or make it with mode='a'"
             )
         ListCore.__init__(self, store, name, chosen, most)
         self._choice = blobify
@@ -553,7 +553,7 @@ def _reopen(path: str, name: str, blobify: Blobify[T], checksums: bool, seen: in
         buffer.close()
         raise StableMemoryError(
             f"{shown_path(path)} is at commit {found}, older than commit {seen}, which was pickled: "
-            f"bring the newer file "
-            f"back, or open this one by its path"
+            f"bring the newer file back, "
+            f"or open this one by its path"
         )
     return buffer

@@ -282,15 +282,13 @@ class Header:
                 )
             raise NotARegionError(
                 f"{shown_path(path)} is not a region: it should start with {MAGIC!r}, it starts with "
-                f"{content[:8]!r}. "
-                f"Name another file"
+                f"{content[:8]!r}. Name another file"
             )
         formats = {int.from_bytes(page[8:12], "little") for page in with_magic}
         if FORMAT not in formats:
             raise VersionError(
-                f"{shown_path(path)} is of format {min(formats)}, this version of stablemem reads "
-                f"format {FORMAT}: "
-                f"open it with the version that wrote it"
+                f"{shown_path(path)} is of format {min(formats)}, this version of stablemem reads format "
+                f"{FORMAT}: open it with the version that wrote it"
             )
         faults = "; ".join(f"slot {number}: {fault}" for number, fault in sorted(self.dropped.items()))
         raise CorruptRegionError(0, "a valid header slot", faults, path)

@@ -96,8 +96,7 @@ class Heap(Calls):
             end = self._pager.region.limit
             raise BlockError(
                 f"block ({shown(at)}, {shown(length)}) is not in the region, which ends at {end}: give "
-                f"an address and a "
-                f"size that allocate returned, or a part of it"
+                f"an address and a size that allocate returned, or a part of it"
             )
         return at, length
 

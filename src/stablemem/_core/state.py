@@ -206,16 +206,14 @@ class State:
             )
         if not self.writable:
             raise ReadOnlyError(
-                f"{shown_path(self.path)} is open for reading only: open it with mode='a' or 'r+' to "
-                f"change it, or change "
-                f"what this is a snapshot of"
+                f"{shown_path(self.path)} is open for reading only: open it with mode='a' or 'r+' to change "
+                f"it, or change what this is a snapshot of"
             )
         if self._late is not None:
             late, self._late = self._late, None
             raise StableMemoryError(
-                f"a commit in the background failed, and what it was to commit was rolled back "
-                f"({shown_error(late)}): "
-                f"change or commit again"
+                f"a commit in the background failed ({shown_error(late)}), and the changes that it was to "
+                f"commit were rolled back: make them again"
             ) from late
         if self._broken:
             raise StableMemoryError(

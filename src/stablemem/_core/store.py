@@ -122,8 +122,7 @@ class Store(Compaction):
                 ):  # fmt: skip
                     raise BlobifyError(
                         f"the list {shown(name)} was written anew with blobify "
-                        f"{shown(entries[name].blobify)}, "
-                        f"not {shown(ours.blobify)}: open the file again"
+                        f"{shown(entries[name].blobify)}, not {shown(ours.blobify)}: open the file again"
                     )
         except BaseException:
             self.pager.rebase(old)
@@ -173,9 +172,8 @@ class Store(Compaction):
                     self.latch.leave()
         if late is not None:
             raise StableMemoryError(
-                f"a commit in the background failed, and what it was to commit was rolled back "
-                f"({shown_error(late)}): "
-                f"open it again, and make those changes again"
+                f"a commit in the background failed ({shown_error(late)}), and the changes that it was to "
+                f"commit were rolled back: open it again, and make them again"
             ) from late
 
     def _end(self, why: str) -> None:
