@@ -33,6 +33,5 @@ cdef class BufferIterator:
     cdef u64 _version
     cdef Py_ssize_t _ahead
 
-    cdef bytes take(self, ListCore core)
     @cython.locals(version=u64, left=Py_ssize_t, kept=Py_ssize_t)
     cdef object _renew(self, ListCore core)

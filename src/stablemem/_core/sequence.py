@@ -113,9 +113,13 @@ class ListCore(Moving):
         """
         walk = BufferIterator(self, position, step, True)
         while position < stop if step > 0 else position > stop:
-            found = walk.take(self)
-            if found is None:
-                return -1
+            if walk._place >= len(walk._blobs) or walk._version != self.version():
+                walk._renew(self)
+                if not walk._blobs:
+                    return -1
+            found = walk._blobs[walk._place]
+            walk._place += 1
+            walk._position += step
             if found == blob or (not exact and self._decode(found, position) == value):
                 return position
             position += step
@@ -357,22 +361,16 @@ class BufferIterator:
         core = self._core
         if core is None:
             raise StopIteration
-        blob = self.take(core)
-        if blob is None:
-            self._core = None
-            raise StopIteration
-        return blob if self._raw else core._decode(blob, self._position - self._step)
-
-    def take(self, core: ListCore) -> bytes | None:
-        """Return the blob of the next value, None behind the last."""
         if self._place >= len(self._blobs) or self._version != core.version():
             self._renew(core)
             if not self._blobs:
-                return None
-        blob: bytes = self._blobs[self._place]
+                self._core = None
+                raise StopIteration
+        blob = self._blobs[self._place]
+        position = self._position
         self._place += 1
         self._position += self._step
-        return blob
+        return blob if self._raw else core._decode(blob, position)
 
     def _renew(self, core: ListCore) -> None:
         """Drop what has changed of what was read ahead; if nothing is left of it, read on."""
