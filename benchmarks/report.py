@@ -44,6 +44,9 @@ class Scale:
     queue_pairs: int = 200_000
     queue_turns: int = 1_500_000
     queue_commits: int = 1_000
+    ring_lengths: tuple[int, ...] = (1_000, 100_000, 1_000_000)
+    ring_calls: int = 20_000
+    map_entries: tuple[int, ...] = (1_000, 10_000, 100_000, 1_000_000)
     lock_turns: int = 500
 
 
@@ -71,6 +74,9 @@ QUICK = Scale(
     queue_pairs=20_000,
     queue_turns=20_000,
     queue_commits=20,
+    ring_lengths=(1_000, 100_000),
+    ring_calls=4_000,
+    map_entries=(1_000, 10_000),
     lock_turns=20,
 )
 

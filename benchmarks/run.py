@@ -3,8 +3,9 @@
     python benchmarks/run.py [--only PART]... [--quick] [--targets] [--values N] [--rounds R]
                              [--json FILE] [--folder DIR]
 
-Parts: lists, buffer, opening, memory, modes, counts, blocks, fragmentation, waiting. The report begins with
-the operations of all contenders. With --targets it ends with the bounds that the project sets itself.
+Parts: lists, buffer, opening, memory, modes, counts, blocks, fragmentation, waiting, rings, hashmaps. The
+report begins with the operations of all contenders. With --targets it ends with the bounds that the project
+sets itself.
 Medians are compared within one run only. The files take up to 1.2 GiB at a time, `buffer` up to 1.6, in DIR
 or where temporary files go. `buffer`, `counts` and `blocks` count instructions if valgrind is there;
 `fragmentation` has malloc in it if there is a C compiler, and jemalloc if that is installed (Debian:
@@ -24,11 +25,13 @@ import blocks
 import buffer
 import counts
 import fragmentation
+import hashmaps
 import lists
 import lmdb
 import memory
 import modes
 import opening
+import rings
 import waiting
 from report import QUICK, Scale, aims_table, say
 
@@ -44,6 +47,8 @@ PARTS = {
     "blocks": blocks.run,
     "fragmentation": fragmentation.run,
     "waiting": waiting.run,
+    "rings": rings.run,
+    "hashmaps": hashmaps.run,
 }
 
 
