@@ -38,14 +38,14 @@ _NAMES = 6
 _FAULTS = 3
 """Sentences of a list of them."""
 
-_DIGITS = 100
-"""Digits of an integer that is shown as it is; beyond some thousand Python refuses to spell it out."""
+_BITS = 380
+"""Bits of an integer that is shown as it is, 115 digits; Python refuses to spell out some thousand."""
 
 
 class _Short(Repr):
     def repr_int(self, x: int, level: int) -> str:  # noqa: ARG002
         bits = x.bit_length()
-        return f"<int of {bits} bits>" if bits > 3 * _DIGITS else repr(x)
+        return f"<int of {bits} bits>" if bits > _BITS else repr(x)
 
 
 _REPR = _Short()
