@@ -168,7 +168,7 @@ def test_blocks(region):
         values.append(b"one")
         with pytest.raises(StableMemoryError, match="commits at its end"):
             region.commit()
-        with pytest.raises(StableMemoryError, match="rolls back when"):
+        with pytest.raises(StableMemoryError, match="instead of calling rollback"):
             region.rollback()
         values.append(b"two")
     number = region.transaction_number
