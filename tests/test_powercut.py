@@ -41,7 +41,7 @@ def test_power_cuts(capsys):
 
 
 def test_every_short_sequence_is_among_the_workloads():
-    assert SHORT == 19 + 19**2 + 19**3
+    assert SHORT == 20 + 20**2 + 20**3
     assert play(SHORT_SEQUENCES.index("Acr")).steps == ["new file, Acr"]
     assert play(SHORT + SHORT_SEQUENCES.index("Acr")).steps == ["used file, Acr"]
 

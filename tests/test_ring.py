@@ -352,12 +352,12 @@ def test_a_queue_stops_growing(path, left):
 
 @pytest.mark.skipif(not COMPILED, reason="takes minutes interpreted")
 def test_a_queue_of_unsynced_commits_stops_growing(path):
-    """What they leave behind is free again once 64 MiB of it have made one of them a synced one."""
+    """What they leave behind is free again at once, or once one of them has become a synced one."""
     with MemoryBuffer(path, blobify="bytes", sync=False) as values:
         values.extend([b"x"] * 500)
         sizes = [turn(values, 10, 100_000, True) for _ in range(900)]
-        assert max(sizes[450:]) <= max(sizes[:450])
-        assert max(sizes) < 200 << 20
+        assert max(sizes[450:]) <= max(sizes[:450]) * 1.05
+        assert max(sizes) < 150 << 20
 
 
 @pytest.mark.usefixtures("damaged")

@@ -1,11 +1,12 @@
 import random
+from functools import partial
 
 import pytest
 
 from stablemem import BlockError, RegionFullError
 from stablemem._core.freespace import LIMBO_GENERATIONS, FreeSpace
 from stablemem._core.freetree import FreeTree
-from stablemem._core.layers import MOST_OWNERS
+from stablemem._core.layers import MOST_OWNERS, Limbo
 from stablemem.layout import BLOB_PAGE, HEADER_SIZE, NODE_PAGE, NODE_SIZE, RAW_PAGE, REGION_PAGE
 from support import chosen_seed, scaled
 
@@ -16,8 +17,12 @@ def sound(space):
     assert space.check() == []
 
 
-def nobody(below):
-    return None
+def any_between(readers, above, below):
+    return any(above < one < below for one in readers)
+
+
+def nobody(above, below):
+    return False
 
 
 def test_a_new_region():
@@ -133,13 +138,184 @@ def test_what_an_older_transaction_allocated_waits():
     space.release(5, nobody)
     assert space.limbo_bytes == 100
     asked = []
-    space.release(6, lambda below: asked.append(below) or 5)
+    space.release(6, lambda above, below: asked.append((above, below)) is None)
     assert space.limbo_bytes == 100
-    assert asked == [6], "the snapshots that count are those older than what freed it"
+    assert asked == [(0, 6)], "the snapshots that count are those older than what freed it"
     space.release(6, nobody)
     assert space.limbo_bytes == 0
     assert space.allocate(BLOB_PAGE, 100) == one
     sound(space)
+
+
+def test_what_unsynced_commits_allocated_and_freed_waits_for_no_sync():
+    space = FreeSpace()
+    old, new, left = (space.allocate(BLOB_PAGE, 100) for _ in range(3))
+    space.free(new, 100)
+    space.free(left, 100)
+    space.commit(5)
+    assert [space.allocate(BLOB_PAGE, 100) for _ in range(2)] == [new, left]
+    space.commit(6, 5, False)
+    assert space.young.blocks() == [(new, 200)]
+    space.free(old + 50, 100)
+    space.commit(7, 5, False)
+    assert [(each.since, each.transaction, each.blocks.blocks()) for each in space.limbo] == [
+        (5, 7, [(new, 50)]), (0, 7, [(old + 50, 50)]),
+    ]  # fmt: skip
+    assert space.young.blocks() == [(new + 50, 150)]
+    assert (space.waiting_bytes(5), space.held_bytes(4, 5), space.held_bytes(5, 7)) == (50, 50, 100)
+    sound(space)
+    asked = []
+    space.release(5, lambda *between: asked.append(between) is None)
+    assert asked == [(5, 7)], "a snapshot of an unsynced commit may reach it"
+    assert space.limbo_bytes == 100
+    space.release(5, nobody)
+    assert space.limbo_bytes == 50
+    assert space.allocate(BLOB_PAGE, 50) == new
+    # Reached by the synced state from now on.
+    space.settled()
+    space.free(left, 100)
+    space.commit(8, 7, False)
+    assert [each.since for each in space.limbo] == [0, 0]
+    space.free(new, 50)
+    space.commit(9, 7, True)
+    assert space.limbo[-1].since == 7
+    assert not space.young.count
+    sound(space)
+
+
+def test_a_generation_that_takes_another_is_as_old():
+    one, two = FreeTree(), FreeTree()
+    one.insert(0, 10)
+    two.insert(20, 10)
+    younger = Limbo(9, two, 7)
+    younger.join(Limbo(8, one, 3))
+    assert (younger.since, younger.transaction, younger.blocks.total) == (3, 9, 20)
+
+
+def test_limbo_that_a_snapshot_keeps_does_not_keep_what_it_does_not_reach():
+    space = FreeSpace()
+    blocks = [space.allocate(BLOB_PAGE, 100) for _ in range(4)]
+    space.commit(5)
+    space.free(blocks[0], 100)
+    space.commit(6, 5, False)
+    more = space.allocate(BLOB_PAGE, 100)
+    space.commit(7, 5, False)
+    space.free(more, 100)
+    space.commit(8, 5, False)
+    space.release(8, lambda above, below: above < 3 < below)
+    assert [each.transaction for each in space.limbo] == [6]
+    sound(space)
+
+
+@pytest.mark.parametrize("best", [False, True], ids=["first", "best"])
+def test_nothing_that_a_kept_slot_or_a_snapshot_reaches_is_handed_out(best):
+    """Commits, synced or not, promotions and snapshots: with all states there were at hand."""
+    print(f"STABLEMEM_SEED={SEED}")
+    rng = random.Random(SEED)
+    reused = 0
+    for _ in range(scaled(30, 10)):
+        space = FreeSpace()
+        if best:
+            space.fit_best()
+        held = {}
+        states = {1: {}}
+        newest = synced = before = 1
+        readers = []
+        for number in range(2, 60):
+            floor = before if newest == synced else synced
+            space.release(floor, partial(any_between, readers))
+            needed = [states[one] for one in {newest, floor, *readers}]
+            for _ in range(rng.randrange(6)):
+                if held and rng.random() < 0.5:
+                    address = rng.choice(list(held))
+                    space.free(address, held.pop(address))
+                    continue
+                kind = rng.choice([NODE_PAGE, BLOB_PAGE, RAW_PAGE])
+                size = NODE_SIZE if kind == NODE_PAGE else rng.choice([9, 300, 5000, 70_000])
+                if kind == NODE_PAGE and rng.random() < 0.3:
+                    last = max((one for one in held if space.kind_at(one) == kind), default=0)
+                    address = space.allocate_apart(kind, size, last + NODE_SIZE)
+                else:
+                    address = space.allocate(kind, size)
+                held[address] = size
+                reused += any(address in state for one, state in states.items() if one > synced)
+                for state in needed:
+                    for other, length in state.items():
+                        assert address + size <= other or other + length <= address, f"seed {SEED}, {number}"
+            if rng.random() < 0.1:
+                # The newest is promoted while the transaction is open.
+                if newest != synced:
+                    before, synced = synced, newest
+                space.settled()
+            sync = rng.random() < 0.2
+            space.commit(number, synced, sync)
+            states[number] = dict(held)
+            newest = number
+            if sync:
+                before, synced = synced, number
+            if rng.random() < 0.15:
+                readers.append(newest)
+            if readers and rng.random() < 0.15:
+                readers.remove(rng.choice(readers))
+            sound(space)
+        space.settled()
+        space.release(1 << 40, nobody)
+        assert space.limbo_bytes == 0
+    assert reused > 20
+
+
+def test_pages_apart():
+    space = FreeSpace()
+    one = space.allocate(NODE_PAGE, NODE_SIZE)
+    first = space.allocate_apart(NODE_PAGE, NODE_SIZE, one)
+    assert first == REGION_PAGE, "where something is, nothing is free"
+    pages = [first]
+    for _ in range(20):
+        pages.append(space.allocate_apart(NODE_PAGE, NODE_SIZE, pages[-1] + NODE_SIZE))
+    assert pages == [REGION_PAGE + NODE_SIZE * number for number in range(21)]
+    assert space.allocate(NODE_PAGE, NODE_SIZE) == one + NODE_SIZE, "and the rest is others'"
+    for page in pages:
+        space.free(page, NODE_SIZE)
+    sound(space)
+    assert space.idle_pages(1) == [(REGION_PAGE, 2 * REGION_PAGE)]
+    assert space.allocate_apart(NODE_PAGE, NODE_SIZE, 4 * REGION_PAGE) == REGION_PAGE
+    space.most = space.end
+    space.allocate_apart(NODE_PAGE, NODE_SIZE, one)
+    assert space.allocate_apart(NODE_PAGE, NODE_SIZE, one) < REGION_PAGE, "where there is no room, anywhere"
+    sound(space)
+
+
+def test_what_is_put_where_most_is_free():
+    """A hole high up is left for free pages below it, or it would keep the region long for ever."""
+    space = FreeSpace()
+    low = space.allocate(BLOB_PAGE, 40 * REGION_PAGE)
+    high = space.allocate(BLOB_PAGE, 100)
+    space.commit(5)
+    space.free(low, 40 * REGION_PAGE)
+    space.commit(6)
+    space.release(6, nobody)
+    assert space.allocate(BLOB_PAGE, 50) == low
+    begin, size = space.take_run(BLOB_PAGE, 2 * REGION_PAGE, 10)
+    assert begin == low + 50
+    space.free(high, 100)
+    space.commit(7)
+    space.release(7, nobody)
+    assert space.used_end() == begin + size
+    sound(space)
+
+
+def test_where_the_region_would_end_without_some_blocks():
+    space = FreeSpace()
+    blocks = [space.allocate(BLOB_PAGE, 100) for _ in range(4)]
+    space.commit(5)
+    assert space.used_end() == blocks[3] + 100
+    gone, more = FreeTree(), FreeTree()
+    gone.insert(blocks[3], 100)
+    assert space.end_without([gone]) == blocks[3]
+    more.insert(blocks[1], 200)
+    assert space.end_without([gone, more]) == blocks[1]
+    assert space.end_without([more]) == blocks[3] + 100
+    assert space.end_without([]) == space.used_end()
 
 
 def test_rollback_and_double_free():
@@ -378,6 +554,8 @@ def test_a_refused_growth_changes_nothing():
         lambda space, own, old: space.layers[0].freed.insert(own, 10),
         lambda space, own, old: space.limbo[0].blocks.insert(own, 10),
         lambda space, own, old: space.given.remove(own, REGION_PAGE),
+        lambda space, own, old: space.young.insert(own - 30, 10),
+        lambda space, own, old: space.young.insert(space.limbo[0].blocks.blocks()[0][0], 10),
         lambda space, own, old: space.layers.reverse(),
     ],
 )  # fmt: skip
@@ -496,7 +674,7 @@ def test_random_work(best):
                     space.commit(transaction)
                     kept = dict(held)
                     transaction += 1
-                    space.release(rng.randrange(transaction), lambda below: rng.choice([None, None, 1]))
+                    space.release(rng.randrange(transaction), lambda *_: rng.random() < 0.3)
                 else:
                     space.undo()
                     held = dict(kept)

@@ -6,7 +6,7 @@ import pytest
 
 from stablemem import RegionLockedError
 from stablemem._core.device import FileDevice, MemoryDevice
-from stablemem._core.readers import lock_writer, oldest_reader, register_reader, writer_pid
+from stablemem._core.readers import is_read, lock_writer, oldest_reader, register_reader, writer_pid
 from support.waiting import HANGS
 
 
@@ -97,6 +97,8 @@ def test_many_readers_against_a_set(open_file):
         below = rng.randrange(1, 40)
         older = [number for number, _ in held if number < below]
         assert oldest_reader(writer, below) == min(older, default=None)
+        above = rng.randrange(40)
+        assert is_read(writer, above, below) == any(number > above for number in older)
 
 
 def test_two_readers_of_one_transaction(open_file):

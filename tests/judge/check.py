@@ -13,6 +13,7 @@ from judge.common import (
     REGION_PAGE,
     Faults,
     Range,
+    common,
     minus,
     union,
 )
@@ -40,6 +41,7 @@ class Verdict:
         length: where the state ends.
         ranges: which bytes are of each class.
         patches: what lies over raw bytes, as (address, where it is kept, what should be there).
+        space: what the log says.
     """
 
     transaction: int = 0
@@ -54,6 +56,7 @@ class Verdict:
     slot: int = -1
     length: int = 0
     ranges: dict[str, list[Range]] = field(default_factory=dict)
+    space: SpaceMap = field(default_factory=SpaceMap)
 
     def raw(self, content: memoryview, address: int, size: int) -> "builtins.bytes":
         """Return raw bytes of the state, with the patches over them (3.10)."""
@@ -142,7 +145,7 @@ def judge_state(content: memoryview, slots: list[Found], k: int, faults: Faults)
     verdict = Verdict(slot.transaction, slot.synced, faults=faults, slot=k, length=slot.length)
     verdict.slots = [one.note for one in slots]
     content = content[: slot.length]
-    space = read_log(content, slot, faults)
+    space = verdict.space = read_log(content, slot, faults)
     reached = Reached()
     catalog = read_catalog(content, slot, faults)
     verdict.roots, verdict.patches = catalog.roots, catalog.patches
@@ -189,7 +192,8 @@ def judge(content: bytes | memoryview, boot: bytes | None = None) -> Verdict:
 def judge_kept(content: bytes | memoryview, boot: bytes | None = None) -> list[Verdict]:
     """Judge the older state that the next commit would leave alone too, if there is one.
 
-    It must be whole; and what it reaches, the newest one does not count as free (4.4).
+    It must be whole; what it reaches, the newest one does not count as free, and no later commit has
+    allocated (4.4); and what commits wrote that were not synced, the log still says (3.7).
     """
     view = memoryview(content)
     slots, order = read_header(view, boot, Faults())
@@ -200,8 +204,15 @@ def judge_kept(content: bytes | memoryview, boot: bytes | None = None) -> list[V
         if not newest.faults:
             mine = union(piece for name in CLASSES[1:6] for piece in verdict.ranges.get(name, ()))
             free = [*newest.ranges["free"], (newest.length, 1 << 60)]
-            lost = minus(mine, minus(mine, union(free)))
+            lost = common(mine, union(free))
             if lost:
                 verdict.faults.add(f"4.4: {lost[0]} is reached, but free in the newest state or behind it")
+            number, newer = slots[k].slot.transaction, newest.space.commits  # type: ignore[union-attr]
+            for commit in newer:
+                lost = common(mine, commit.allocated) if commit.transaction > number else []
+                if lost:
+                    verdict.faults.add(f"4.4: {lost[0]} is reached, but {commit.transaction} allocated it")
+            if newer and not newest.synced and newer[0].first > slots[k].slot.newest + 1:  # type: ignore[union-attr]
+                verdict.faults.add("3.7: the log does not say what all commits that were not synced wrote")
         verdicts.append(verdict)
     return verdicts

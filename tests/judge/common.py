@@ -89,6 +89,11 @@ def minus(left: Sequence[Range], right: Sequence[Range]) -> list[Range]:
     return rest
 
 
+def common(left: Sequence[Range], right: Sequence[Range]) -> list[Range]:
+    """Return the bytes that two unions both have."""
+    return minus(left, minus(left, right))
+
+
 def paint(ranges: Sequence[tuple[int, int, V]]) -> list[tuple[int, int, V]]:
     """Return who painted each byte last, as sorted ranges. O(n log n), whatever overlaps."""
     points = sorted(set(chain.from_iterable((start, end) for start, end, _ in ranges)))

@@ -23,6 +23,7 @@ from stablemem._core import transactions as engine
 from stablemem._core.device import Device
 from stablemem._core.freetree import FreeTree
 from stablemem._core.header import Header, decode
+from stablemem._core.layers import Limbo
 from stablemem._core.patches import Patches
 from stablemem._core.spacemap import SpaceMap
 from stablemem._core.store import Store
@@ -142,7 +143,7 @@ def _patch_too_early(plant: Patch) -> None:
     plant(Patches, "begin", early)
 
 
-@_fault("patch off the list too early", "hcs", "oss")
+@_fault("patch off the list too early", "soa", "oao")
 def _patch_off_too_early(plant: Patch) -> None:
     """The transaction that writes a patch in place is the one that takes it off the list."""
     begin = Patches.begin
@@ -155,7 +156,7 @@ def _patch_off_too_early(plant: Patch) -> None:
     plant(Patches, "begin", hasty)
 
 
-@_fault("digest over what was freed", 100_011, 100_027)
+@_fault("digest over what was freed", 100_004, 100_009)
 def _digest_over_freed(plant: Patch) -> None:
     """A digest covers raw bytes that its transaction wrote and freed, and the next one writes there."""
 
@@ -206,6 +207,41 @@ def _reuse_too_early(plant: Patch) -> None:
     plant(Header, "floor", property(lambda header: header.newest.transaction))
 
 
+@_fault("old taken for young", "AuU", "AUU")
+def _old_for_young(plant: Patch) -> None:
+    """What commits that were not synced freed waits for no sync, whoever allocated it."""
+    commit = Store._commit
+
+    def careless(store, sync):
+        synced = store.header.last_synced
+        commit(store, sync)
+        if not sync:
+            store._space.limbo[:] = [
+                Limbo(each.transaction, each.blocks, max(each.since, synced)) for each in store._space.limbo
+            ]
+
+    plant(Store, "_commit", careless)
+
+
+@_fault("young after a promotion", "UpU", "UpU")
+def _young_after_promotion(plant: Patch) -> None:
+    """What a promoted commit reaches counts as allocated after the newest synced state still."""
+    plant(Store, "_settled", lambda store: store._log.settled())
+
+
+@_fault("readers of unsynced commits overlooked", 100_005, 100_016)
+def _unsynced_readers_overlooked(plant: Patch) -> None:
+    """What was allocated after the newest synced state is used again without a look at the snapshots."""
+    is_read = engine.is_read
+    plant(engine, "is_read", lambda device, above, below: not above and is_read(device, above, below))
+
+
+@_fault("log of unsynced commits dropped", "AUf", "UAf")
+def _unsynced_log_dropped(plant: Patch) -> None:
+    """A log page is freed when a sweep has passed it, though recovery asks it what to write again."""
+    plant(SpaceMap, "keep_from", property(lambda log: log.chain.needed_from))
+
+
 @_fault("slot chosen before validation", "Aiu", 100_000)
 def _slot_before_validation(plant: Patch) -> None:
     """The highest number wins, though its digest does not match."""
@@ -219,7 +255,7 @@ def _limbo_forgotten(plant: Patch) -> None:
 
     def forgetting(region, slot):
         space, chain = replay(region, slot)
-        space.release(1 << 60, lambda below: None)
+        space.release(1 << 60, lambda above, below: False)
         return space, chain
 
     plant(engine, "replay", forgetting)
@@ -252,7 +288,7 @@ def _rollback_forgets(plant: Patch) -> None:
     plant(Store, "_undo_all", forgetting)
 
 
-@_fault("number reused", 100_055, 100_064, 100_091)
+@_fault("number reused", 100_084)
 def _number_reused(plant: Patch) -> None:
     """After a commit that failed, the next handle gives its number to another state."""
     begin = Store.begin
@@ -348,7 +384,7 @@ def _digest_after_unsynced(plant: Patch) -> None:
     plant(Store, "_digested", careless)
 
 
-@_fault("early writes not covered", 100_000, "uec", "skf")
+@_fault("early writes not covered", "a", "ack")
 def _early_not_covered(plant: Patch) -> None:
     """A digest leaves out what was written early in its transaction."""
     relieve = Store.write_early
@@ -367,7 +403,7 @@ def _synced_overwritten(plant: Patch) -> None:
     plant(Header, "kept", lambda header: header.valid[:1])
 
 
-@_fault("tail cut too short", 100_000, 100_004)
+@_fault("tail cut too short", 100_000, 100_001)
 def _tail_cut(plant: Patch) -> None:
     """Closing cuts the file to what the newest slot reaches, though others reach further."""
 
@@ -395,9 +431,10 @@ def _hole_in_limbo(plant: Patch) -> None:
 def _readers_ignored(plant: Patch) -> None:
     """Space is used again without a look at the snapshots."""
     plant(engine, "oldest_reader", lambda device, below: None)
+    plant(engine, "is_read", lambda device, above, below: False)
 
 
-@_fault("dropped slot left", "Ku", "Kb")
+@_fault("dropped slot left", "Ki")
 def _dropped_left(plant: Patch) -> None:
     """A slot whose digest did not match stays, until the next transaction happens to write what it misses."""
     recover = Header.recover

@@ -237,7 +237,8 @@ class Judge:
         verdict = self.independent(image, boot)
         if not verdict.sound:
             raise Failure(f"the independent judge: {verdict.faults[0]}")
-        for older in self.kept(image, boot) if steady else []:
+        # After a power cut, or a failed sync, what was kept beside a commit that was lost may be gone.
+        for older in self.kept(image, boot) if steady or not verdict.synced else []:
             if not older.sound:
                 raise Failure(f"the independent judge, of the kept state: {older.faults[0]}")
         lists = [tuple(verdict.lists.get(name, ())) for name in NAMES]

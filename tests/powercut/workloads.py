@@ -13,9 +13,10 @@ The operations of the short ones:
     K  commit whose sync fails, and the process is killed right then; open again
     p  sync the last commit, if it was not, with changes pending or not
     h  add a raw block        s  store into one         x  remove one
-    m  compact
+    m  compact                U  three times a change, each committed and not synced
 
-Holes are punched, tails cut and lists compacted for little gain already, so that small regions do all that.
+Holes are punched, tails cut and lists compacted for little gain already, and commits synced for little log,
+so that small regions do all that.
 
 A random one has more: large values, many values, two lists, transaction blocks in one another, readers,
 a sync that fails with the process killed right after it, pages evicted after a failed sync, writes that fail.
@@ -59,7 +60,7 @@ __all__ = [
 
 NAMES = ("main", "second")
 PARTS = (*NAMES, "raw")
-ALPHABET = "aAirdDcubeofkKphsxm"
+ALPHABET = "aAirdDcubeofkKphsxmU"
 SHORT_SEQUENCES = ["".join(each) for size in (1, 2, 3) for each in itertools.product(ALPHABET, repeat=size)]
 SHORT = len(SHORT_SEQUENCES)
 RANDOM = 100_000
@@ -522,6 +523,7 @@ def play(seed: int) -> Workload:
         for owner, name, value in (
             (holes, "HOLE_LEAST", 1 << 16), (holes, "LOOK_EVERY", 2), (commits, "TAIL_LEAST", 0),
             (compaction, "GAIN_LEAST", -(1 << 60)), (compaction, "STEP", 20_000),
+            (commits, "LOG_APART", 2), (commits, "UNSYNCED_LOG", 7 << 12), (commits, "UNSYNCED_COMMITS", 7),
         ):  # fmt: skip
             stack.enter_context(patch.object(owner, name, value))
         return _play(seed)
@@ -574,6 +576,11 @@ def _step(session: Session, step: str, number: int) -> None:
         session.raw(what, large, session.random)
     elif step == "p":
         session.promote()
+    elif step == "U":
+        for value in (large, small, large[::-1]):
+            what = "replace" if session.now[0] else "append"
+            session.change(what, 0, value)
+            session.commit(False)
     elif step == "m":
         session.compact()
     elif step == "o":
@@ -645,12 +652,35 @@ def _block(session: Session, largest: int) -> None:
         pass
 
 
+def _ring(session: Session, rng: random.Random, largest: int) -> None:
+    """Many small commits that are not synced, with readers that come and go."""
+
+    def change() -> None:
+        draw = rng.random()
+        if draw < 0.15 and session.now[2]:
+            session.raw(rng.choice(["store", "replace", "remove"]), _value(rng, largest) or b"x", rng)
+            return
+        name = int(draw > 0.8)
+        what = rng.choice(["append", "insert", "replace", "replace"])
+        session.change(what if len(session.now[name]) < 20 else "delete", name, _value(rng, largest))
+
+    for _ in range(rng.choice([3, 5, 10, 20])):
+        session.guarded(change)
+        session.guarded(lambda: session.commit(False))
+        if rng.random() < 0.2:
+            if len(session.readers) > 2:
+                session.drop([session.readers.pop(rng.randrange(3))[0]])
+            session.read()
+        session.check_readers()
+
+
 def _play_random(session: Session) -> None:
     rng = session.random
     tape = session.tape
     steps = session.played.steps
     # For steps that were added later: a seed goes on playing what it did.
     aside, third = random.Random(session.played.seed), random.Random(-session.played.seed)
+    fourth = random.Random(session.played.seed ^ 0x4)
     large = rng.random() < 0.15
     largest = 40_000 if large else rng.choice([60, 5000])
     most = rng.choice([1, 3, 8])
@@ -744,6 +774,9 @@ def _play_random(session: Session) -> None:
             session.guarded(session.close)
             if session.region._store.closed:
                 session.reopen("after closing", [session.committed])
+        if fourth.random() < 0.25:
+            steps.append("ring")
+            _ring(session, fourth, largest)
         if third.random() < 0.15:
             steps.append("compact")
             if third.random() < 0.3:

@@ -20,7 +20,7 @@ from ..errors import (
     RegionClosedError,
     StableMemoryError,
 )
-from ..layout import BLOB_PAGE, MAX_ADDRESS, REGION_PAGE
+from ..layout import BLOB_PAGE, MAX_ADDRESS, NODE_SIZE, REGION_PAGE
 from . import catalog, holes
 from .alarm import Alarm
 from .catalog import MAIN, Catalog
@@ -32,7 +32,7 @@ from .header import (
     MAX_EXTENTS,
     Slot,
 )
-from .policy import UNSYNCED_LIMBO, UNSYNCED_SECONDS, Policy
+from .policy import UNSYNCED_COMMITS, UNSYNCED_LIMBO, UNSYNCED_LOG, UNSYNCED_SECONDS, Policy
 from .transactions import Transactions
 
 __all__ = ["Commits"]
@@ -40,6 +40,10 @@ __all__ = ["Commits"]
 
 TAIL_LEAST = 1 << 20
 """Bytes of free tail that a commit cuts off, if it is also more than an eighth of the file."""
+
+
+LOG_APART = 8
+"""Log pages since the last synced commit from which on more of them lie apart from the nodes."""
 
 
 class Commits(Transactions):
@@ -91,9 +95,14 @@ class Commits(Transactions):
                 raise
 
     def _must_sync(self) -> bool:
-        """Return whether limbo has grown so far that only a synced commit can give it back."""
+        """Return whether so much waits for a synced commit that the next one has to be one."""
         assert self._space is not None
-        return self._space.limbo_bytes > max(UNSYNCED_LIMBO, self.slot.length // 4)
+        assert self._log is not None
+        log = self._log
+        if log.unsynced_commits >= UNSYNCED_COMMITS and log.unsynced_pages * NODE_SIZE >= UNSYNCED_LOG:
+            return True
+        waiting = self._space.waiting_bytes(self.header.last_synced)
+        return waiting > max(UNSYNCED_LIMBO, self.slot.length // 4)
 
     def _commit(self, sync: bool) -> None:
         """Write everything out, then the slot."""
@@ -107,8 +116,9 @@ class Commits(Transactions):
             self.patches.commit(self.region, space, transaction)
         self._catalog_changed = self._catalog_changed or self.patches.changed
         pager.write_blobs()
-        self._place_nodes(1)
-        first_page = pager.spare_page()
+        apart = log.unsynced_pages >= LOG_APART
+        self._place_nodes(0 if apart else 1)
+        first_page = log.allocate_page() if apart else pager.spare_page()
         entries = dict(self.entries)
         catalog_changed = self._catalog_changed
         for name, index in self.indexes.items():
@@ -147,11 +157,11 @@ class Commits(Transactions):
         )
         if sync and not extents:
             self._sync("the data of a commit could not be synced")
-        given = space.given.blocks()
+        given, since = space.given.blocks(), self.header.last_synced
         try:
             self._publish(slot)
             log.adopt(plan, sync)
-            space.commit(transaction)
+            space.commit(transaction, since, sync)
             self.slot, self.committed, self.entries = slot, content, dict(entries)
             self.lengths.append((transaction, slot.length))
             self._catalog_changed = False
@@ -169,28 +179,23 @@ class Commits(Transactions):
         self._commit_alarm.cancel()
         if sync:
             self._sync_alarm.cancel()
-            self._give_back(self.holes.committed(given))
+            with suppress(OSError):
+                self._cut_tail(max(TAIL_LEAST, self.region.length // 8))
         elif self.region.device.durable:
             self._sync_alarm.set(UNSYNCED_SECONDS)
+        if self.holes.committed(given, space.idle_bytes, space.end):
+            self._punch()
 
     def _count_written(self, before: tuple[int, int]) -> None:
         """Note what a commit has written, given what had been written before it."""
         written = self.region.device.written
         self.wrote = written[0] - before[0], written[1] - before[1]
 
-    def _give_back(self, look: bool) -> None:
-        """Give the disk back what a synced commit leaves free: a long tail, and what was free for long.
-
-        Both only concern bytes that the next transaction might write to at once. An error says nothing of
-        the commit, which is done.
-        """
-        with suppress(OSError):
-            self._cut_tail(max(TAIL_LEAST, self.region.length // 8))
-        if look:
-            self._punch()
-
     def _punch(self) -> None:
-        """Punch out the free pages that were free at the last look already."""
+        """Punch out the free pages that were free at the last look already.
+
+        As cutting the tail, it only concerns bytes that the next transaction might write to at once.
+        """
         assert self._space is not None
         for address, size in self.holes.look(self._space.idle_pages(holes.HOLE_LEAST)):
             end = min(address + size, self.region.length)
@@ -269,20 +274,26 @@ class Commits(Transactions):
         The transaction that may be open meanwhile goes on: what it wrote early no slot reaches, and what it
         allocated was free before either commit.
         """
-        assert self._log is not None
         before = self.region.device.written
         self._sync("the data of a commit could not be synced")
         slot = replace(self.slot, synced=True, boot=bytes(16))
         try:
             self._publish(slot)
-            self._log.unsynced_from = None
             self.slot = slot
-            self.patches.synced()
+            self._settled()
         except BaseException as error:
             self._unpublished(error)
             raise
         self._count_written(before)
         self._sync_alarm.cancel()
+
+    def _settled(self) -> None:
+        """Note that what was committed so far is synced: nothing of it is younger than that state."""
+        assert self._log is not None
+        assert self._space is not None
+        self._log.settled()
+        self._space.settled()
+        self.patches.synced()
 
     def _publish(self, slot: Slot) -> None:
         """Write a slot and, if it says so, sync."""

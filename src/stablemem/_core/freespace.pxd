@@ -13,6 +13,7 @@ cdef class FreeSpace:
     cdef readonly list areas
     cdef readonly list layers
     cdef readonly list limbo
+    cdef readonly FreeTree young
     cdef readonly FreeTree given
     cdef readonly u64 end
     cdef public u64 most
@@ -26,6 +27,9 @@ cdef class FreeSpace:
     cpdef tuple take_run(self, int kind, u64 wanted, u64 least)
     @cython.locals(tree=FreeTree, address=cython.longlong, page=cython.longlong, pages=u64)
     cpdef u64 allocate_below(self, int kind, u64 size, u64 cut) except? 0
+    cdef bint _is_sparse(self) except -1
+    @cython.locals(page=cython.longlong)
+    cdef bint _is_higher(self, cython.longlong address, u64 size) except -1
     @cython.locals(tree=FreeTree, size=u64)
     cdef u64 _lengthen(self, int kind, u64 address, u64 most) except? 0
     @cython.locals(layer=Layer, page=u64)
@@ -47,8 +51,14 @@ cdef class FreeSpace:
     cdef bint _merge_within(self, u64 address, u64 size) except -1
     @cython.locals(end=u64, below=u64, tree=FreeTree)
     cpdef u64 used_end(self) except? 0
-    @cython.locals(layer=Layer, older=Limbo, into=Limbo)
-    cpdef object commit(self, u64 transaction)
+    @cython.locals(layer=Layer, older=Limbo, into=Limbo, address=u64, size=u64)
+    cpdef object commit(self, u64 transaction, u64 since=*, bint synced=*)
+    @cython.locals(layer=Layer, freed=FreeTree, blocks=FreeTree, address=u64, size=u64)
+    cdef object _part_young(self, u64 transaction, u64 since)
+    @cython.locals(each=Limbo, least=u64)
+    cpdef object release(self, u64 floor, object is_read)
+    @cython.locals(each=Limbo, total=u64)
+    cpdef u64 waiting_bytes(self, u64 synced) except? 0
     @cython.locals(tree=FreeTree, count=Py_ssize_t, each=Limbo)
     cpdef Py_ssize_t count_blocks(self) except -1
     @cython.locals(tree=FreeTree)

@@ -23,12 +23,14 @@ Fresh is what is not free in the pages that the layer itself took, and what it a
 are taken when they are wholly free, so nothing older can be in them, and nothing in them was freed and waits.
 
 Limbo holds what committed transactions freed, oldest first, each with the number of the transaction
-that freed it: reusable once no slot in use and no snapshot is older than that.
+that freed it: reusable once no slot in use and no snapshot is older than that. What commits that were not
+synced allocated is *young*: the newest synced state does not reach it. If it is freed before the next sync,
+it waits for no sync, only for the snapshots of those commits.
 
 Invariants: the free trees, the pool, limbo and everything allocated tile ``[0, end)``; a pool block is a
 multiple of region pages; a kind tree holds no whole region page; the layers' sets are disjoint; a region
 page has the number of the layer whose ``pages`` it is in, if any; neither limbo nor what that layer or an
-older one freed or allocated elsewhere is in it.
+older one freed or allocated elsewhere is in it; nothing young is free or in limbo.
 """
 
 from collections.abc import Callable
@@ -36,7 +38,7 @@ from collections.abc import Callable
 from ..errors import BlockError, RegionFullError
 from ..layout import KIND_NAMES, KINDS, MAX_ADDRESS, NODE_PAGE
 from .freetree import FreeTree
-from .layers import MOST_OWNERS, Layer, Limbo, owner_faults, without
+from .layers import MOST_OWNERS, Layer, Limbo, common, owner_faults, without
 
 try:
     import cython
@@ -61,6 +63,7 @@ class FreeSpace:
         end: end of the last region page that ever had a kind, in bytes.
         layers: the open transaction's layers, innermost last; never empty.
         limbo: what committed transactions freed, oldest first.
+        young: what commits since the last synced one allocated, and none of them freed.
         areas: for each kind, the set of its region pages, as byte ranges.
         given: region pages that got a kind in this transaction, as byte ranges.
         most: where the region must end at the latest; blobs and raw blocks leave the last ``RESERVE`` of it
@@ -78,7 +81,7 @@ class FreeSpace:
 
     __slots__ = (
         "_kinds", "_owners", "_pool", "_trees", "areas", "best", "end", "given", "grown", "layers", "limbo",
-        "most", "packing",
+        "most", "packing", "young",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -91,6 +94,7 @@ class FreeSpace:
         self.areas = [FreeTree() for _ in KIND_NAMES]
         self.layers = [Layer(1)]
         self.limbo: list[Limbo] = []
+        self.young = FreeTree()
         self.given = FreeTree()
         # Region page 0 has its kind from the start: the header takes the first 12 KiB of it.
         self._kinds = bytearray([NODE_PAGE])
@@ -116,6 +120,10 @@ class FreeSpace:
             if address:
                 return address
         tree = self._trees[kind]
+        if self._is_sparse() and self._is_higher(tree.lowest_block(size), size):
+            address = self.allocate_below(kind, size, self.end)
+            if address:
+                return address
         address = tree.allocate_block(size)
         if address < 0:
             self._extend(kind, size)
@@ -123,6 +131,17 @@ class FreeSpace:
             self._trim(kind, address + size)
         self._note_fresh(address, size)
         return address
+
+    def _is_sparse(self) -> bool:
+        """Tell whether most of the region is in the pool: then what is put high up keeps the file long."""
+        return not self.best and self._pool.total > self.end >> 1
+
+    def _is_higher(self, address: int, size: int) -> bool:
+        """Tell whether pages for a block of ``size`` bytes are to be had below an address."""
+        if address < 0:
+            return False
+        page = self._pool.lowest_block((size + REGION_PAGE - 1) // REGION_PAGE * REGION_PAGE)
+        return 0 <= page < address
 
     def take_run(self, kind: int, wanted: int, least: int) -> tuple[int, int]:
         """Return a block (address, size) of at most ``wanted`` bytes and at least ``least``.
@@ -146,6 +165,8 @@ class FreeSpace:
         if address < 0:
             # A run is cut to the hole that it gets: the smallest that holds any of it would be the worst.
             address = tree.lowest(least_run)
+        if self._is_sparse() and self._is_higher(address, wanted):
+            address = -1
         extended = address < 0
         if extended:
             pages = (wanted + REGION_PAGE - 1) // REGION_PAGE
@@ -183,6 +204,26 @@ class FreeSpace:
         self._trim(kind, address + size)
         self._note_fresh(address, size)
         return address
+
+    def allocate_apart(self, kind: int, size: int, address: int) -> int:
+        """Return ``address`` if a block of ``size`` bytes is free there, else that of one in new pages.
+
+        So what is freed together lies together, apart from what lives longer.
+        """
+        if address % REGION_PAGE and self.extend_block(kind, address, size):
+            return address
+        pages = (size + REGION_PAGE - 1) // REGION_PAGE * REGION_PAGE
+        begin = self._pool.allocate(pages)
+        if begin < 0:
+            if self.end + pages > self.most:
+                return self.allocate(kind, size)
+            begin = self.end
+            self._grow_to(begin + pages)
+        self._give_kind(kind, begin, pages)
+        self._trees[kind].insert(begin, pages)
+        self._trees[kind].remove(begin, size)
+        self._note_fresh(begin, size)
+        return begin
 
     def _lengthen(self, kind: int, address: int, most: int) -> int:
         """Allocate what is free of a kind from an address on, up to ``most`` bytes; return how many."""
@@ -583,9 +624,21 @@ class FreeSpace:
         if len(self.layers) == 1:
             self.given = FreeTree()
 
-    def commit(self, transaction: int) -> None:
-        """End the transaction: what it freed of older states goes into limbo."""
+    def commit(self, transaction: int, since: int = 0, synced: bool = True) -> None:
+        """End the transaction: what it freed of older states goes into limbo.
+
+        Args:
+            transaction: its number.
+            since: the newest synced transaction before it.
+            synced: whether it is synced itself.
+        """
         layer = self.layers[-1]
+        self._part_young(transaction, since)
+        if synced:
+            self.young.clear()
+        else:
+            for address, size in self.fresh_blocks():
+                self.young.insert_block(address, size)
         for address, size in layer.pages.blocks():
             self._set_owner(0, address, size)
         layer.pages.clear()
@@ -593,22 +646,55 @@ class FreeSpace:
         if layer.freed.count:
             self.limbo.append(Limbo(transaction, layer.freed))
             layer.freed = FreeTree()
-        if len(self.limbo) > LIMBO_GENERATIONS:
+        while len(self.limbo) > LIMBO_GENERATIONS:
             self.limbo[1].join(self.limbo.pop(0))
         self.given.clear()
 
-    def release(self, floor: int, oldest_reader: Callable[[int], int | None]) -> None:
-        """Reuse what limbo holds of transactions up to ``floor`` that no snapshot is older than.
+    def _part_young(self, transaction: int, since: int) -> None:
+        """Put what the transaction freed of the young into limbo, apart from the rest."""
+        freed = self.layers[-1].freed
+        if not self.young.count or not freed.count:
+            return
+        parts = common(self.young, freed)
+        if not parts:
+            return
+        blocks = FreeTree()
+        for address, size in parts:
+            self.young.discard_range(address, address + size)
+            freed.discard_range(address, address + size)
+            blocks.insert_block(address, size)
+        self.limbo.append(Limbo(transaction, blocks, since))
+
+    def settled(self) -> None:
+        """Note that the newest commit was synced: that state reaches what was young."""
+        self.young.clear()
+
+    def release(self, floor: int, is_read: Callable[[int, int], bool]) -> None:
+        """Reuse what limbo holds that neither a kept slot nor a snapshot reaches.
+
+        The newest slot reaches none of it: only the other kept one has to be looked at.
 
         Args:
             floor: the oldest transaction among the header slots that the next commit keeps.
-            oldest_reader: returns the oldest snapshot below a transaction number, or None.
+            is_read: returns whether a snapshot is open on a transaction between two, neither included.
         """
-        while self.limbo and self.limbo[0].transaction <= floor:
-            if oldest_reader(self.limbo[0].transaction) is not None:
-                return
-            for address, size in self.limbo.pop(0).blocks.blocks():
-                self.reuse(address, size)
+        left: list[Limbo] = []
+        released: list[Limbo] = []
+        least = 0
+        for each in self.limbo:
+            if each.since < least:
+                left.append(each)
+            elif each.since < floor < each.transaction or is_read(each.since, each.transaction):
+                # What reaches this reaches what was freed later and allocated no later.
+                least = each.since + 1
+                left.append(each)
+            else:
+                released.append(each)
+        if released:
+            self.limbo = left
+            for each in released:
+                for address, size in each.blocks.blocks():
+                    self.reuse(address, size)
 
     # -- looking -------------------------------------------------------------------------------------
 
@@ -629,7 +715,19 @@ class FreeSpace:
 
     def held_bytes(self, oldest: int, floor: int) -> int:
         """Return the bytes in limbo that only snapshots from ``oldest`` on keep from being released."""
-        return sum(each.blocks.total for each in self.limbo if oldest < each.transaction <= floor)
+        return sum(
+            each.blocks.total
+            for each in self.limbo
+            if oldest < each.transaction and not each.since < floor < each.transaction
+        )
+
+    def waiting_bytes(self, synced: int) -> int:
+        """Return the bytes in limbo that were freed after a transaction and allocated before or by it."""
+        total = 0
+        for each in self.limbo:
+            if each.since < synced < each.transaction:
+                total += each.blocks.total
+        return total
 
     def count_blocks(self) -> int:
         """Return the number of blocks free or in limbo, and of runs of region pages of one kind."""
@@ -663,6 +761,22 @@ class FreeSpace:
                 end = tree.start_of_end(end)
         return end
 
+    def end_without(self, gone: list[FreeTree]) -> int:
+        """Return where the last byte in use would end if these sets were free as well."""
+        end = self.end
+        below = -1
+        while end != below:
+            below = end
+            for tree in [self._pool, *self._trees, *gone]:
+                end = tree.start_of_end(end)
+        return end
+
+    @property
+    def idle_bytes(self) -> int:
+        """Bytes in region pages of no kind."""
+        total: int = self._pool.total
+        return total
+
     def idle_pages(self, least: int) -> list[tuple[int, int]]:
         """Return the runs of region pages of no kind, of ``least`` bytes or more."""
         return [(address, size) for address, size in self._pool.blocks() if size >= least]
@@ -690,6 +804,7 @@ class FreeSpace:
         self.layers = [Layer(1)]
         self.given = FreeTree()
         self.limbo = limbo
+        self.young = FreeTree()
         pages = max(1, (end + REGION_PAGE - 1) // REGION_PAGE)
         self.end = pages * REGION_PAGE
         if any(sum(tree.last() or ()) > self.end for tree in areas):
@@ -722,10 +837,15 @@ class FreeSpace:
         named = [("pool", self._pool), *zip(KIND_NAMES, self._trees, strict=True)]
         named += [(f"limbo {each.transaction}", each.blocks) for each in self.limbo]
         named += [("freed", layer.freed) for layer in self.layers]
+        named.append(("young", self.young))
         named += [(f"blocks of layer {layer.number}", layer.blocks) for layer in self.layers]
         for name, tree in named:
             faults += [f"{name}: {fault}" for fault in tree.check()]
             if name == "freed":
+                continue
+            if name == "young":
+                # Allocated, so in none of the sets before but that of what is freed meanwhile.
+                faults += [f"young: block {block} is in another set" for block in common(tree, everything)]
                 continue
             for address, size in tree.blocks():
                 if everything.overlaps(address, size):

@@ -2,20 +2,25 @@
 
 A hole costs when its space is used again: the disk must find room anew, and a small commit into it takes
 half as long again. So a run of free pages is punched out only if it is long, and was free at two looks in a
-row, which are some commits apart.
+row, which are some commits apart: fewer where most of the region has become free at once, as it does when
+a snapshot ends that had been open for long.
 
-Invariant: ``seen`` and ``punched`` hold pages that no committed transaction was given since.
+Invariants: ``seen`` and ``punched`` hold pages that no committed transaction was given since; what was free
+once and brought no hole brings no look before its time.
 """
 
 from .freetree import FreeTree
 
-__all__ = ["HOLE_LEAST", "LOOK_EVERY", "Holes"]
+__all__ = ["HOLE_LEAST", "LOOK_EVERY", "LOOK_SOON", "Holes"]
 
 HOLE_LEAST = 1 << 20
 """Bytes of the shortest run that is punched out."""
 
 LOOK_EVERY = 64
-"""Synced commits from one look to the next."""
+"""Commits from one look to the next."""
+
+LOOK_SOON = 2
+"""Commits to a look at much that has become free, and from it to the next."""
 
 
 class Holes:
@@ -34,14 +39,26 @@ class Holes:
         self.seen = FreeTree()
         self.punched = FreeTree()
         self._commits = 0
+        self._idle = 0
+        self._promising = False
 
-    def committed(self, given: list[tuple[int, int]]) -> bool:
-        """Note the pages that a commit was given; return whether it is time to look."""
+    def committed(self, given: list[tuple[int, int]], idle: int, end: int) -> bool:
+        """Note the pages that a commit was given; return whether it is time to look.
+
+        Args:
+            given: the pages.
+            idle: bytes in all pages that are free now.
+            end: bytes of the region.
+        """
         for address, size in given:
             self.seen.discard(address, address + size)
             self.punched.discard(address, address + size)
         self._commits += 1
-        return self._commits >= LOOK_EVERY
+        due = self._commits >= LOOK_EVERY
+        if self._commits >= LOOK_SOON and idle > end >> 1:
+            due = due or self._promising or idle > self._idle + (end >> 3)
+        self._idle = idle if due else min(idle, self._idle)
+        return due
 
     def look(self, idle: list[tuple[int, int]]) -> list[tuple[int, int]]:
         """Return what to punch out, given the runs of pages that are free now: their parts seen before."""
@@ -57,6 +74,9 @@ class Holes:
         runs = [(address, size) for address, size in found.blocks() if size >= HOLE_LEAST]
         for address, size in runs:
             punched.insert(address, size)
+        # Both are without what was punched out before.
+        fresh = now.total - punched.total + sum(size for _, size in runs) - found.total
+        self._promising = fresh >= max(HOLE_LEAST, now.total >> 4)
         self.seen, self.punched = now, punched
         return runs
 

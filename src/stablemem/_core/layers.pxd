@@ -18,7 +18,10 @@ cdef class Layer:
 @cython.final
 cdef class Limbo:
     cdef readonly u64 transaction
+    cdef readonly u64 since
     cdef readonly FreeTree blocks
 
+@cython.locals(start=u64, stop=u64, length=u64, address=u64, size=u64, low=u64, high=u64)
+cpdef list common(FreeTree one, FreeTree other)
 @cython.locals(address=u64, size=u64)
 cpdef list without(u64 start, u64 stop, list holes)

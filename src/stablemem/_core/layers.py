@@ -24,7 +24,7 @@ except ModuleNotFoundError:
 if not cython.compiled:
     from ..layout import REGION_PAGE
 
-__all__ = ["MOST_OWNERS", "Layer", "Limbo", "owner_faults", "without"]
+__all__ = ["MOST_OWNERS", "Layer", "Limbo", "common", "owner_faults", "without"]
 
 MOST_OWNERS = 255
 """Layers that have pages of their own: a byte numbers them. What a later one allocates is in ``blocks``."""
@@ -71,22 +71,51 @@ class Layer:
 
 
 class Limbo:
-    """Blocks freed by one committed transaction that something older may still reach."""
+    """Blocks freed by one committed transaction that something older may still reach.
 
-    __slots__ = ("blocks", "transaction")
+    Only states with a number between the two, neither included, reach them.
 
-    def __init__(self, transaction: int, blocks: FreeTree) -> None:
+    Attributes:
+        transaction: the one that freed them, or a later one.
+        since: one that was committed before any of them was allocated; 0 if that is not known.
+        blocks: what was freed.
+    """
+
+    __slots__ = ("blocks", "since", "transaction")
+
+    def __init__(self, transaction: int, blocks: FreeTree, since: int = 0) -> None:
         self.transaction = transaction
+        self.since = since
         self.blocks = blocks
 
     def join(self, older: "Limbo") -> None:
         """Take the blocks of an older one, as if this had freed them. O(k log n), k of the fewer."""
+        self.since = min(self.since, older.since)
         fewer, more = older.blocks, self.blocks
         if fewer.count > more.count:
             fewer, more = more, fewer
         for address, size in fewer.blocks():
             more.insert(address, size)
         self.blocks = more
+
+
+def common(one: FreeTree, other: FreeTree) -> list[tuple[int, int]]:
+    """Return the blocks of the bytes that two sets both have, by address. O(k log n), k of the fewer.
+
+    >>> one, other = FreeTree(), FreeTree()
+    >>> one.insert(0, 10); other.insert(4, 2); other.insert(8, 5)
+    >>> common(one, other)
+    [(4, 2), (8, 2)]
+    """
+    if one.count > other.count:
+        one, other = other, one
+    found = []
+    for start, length in one.blocks():
+        stop = start + length
+        for address, size in other.blocks(start, stop):
+            low, high = max(address, start), min(address + size, stop)
+            found.append((low, high - low))
+    return found
 
 
 def without(start: int, stop: int, holes: list[tuple[int, int]]) -> list[tuple[int, int]]:

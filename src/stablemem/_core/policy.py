@@ -6,10 +6,16 @@ from math import isfinite
 
 from ..shown import shown
 
-__all__ = ["UNSYNCED_LIMBO", "UNSYNCED_SECONDS", "Policy"]
+__all__ = ["UNSYNCED_COMMITS", "UNSYNCED_LIMBO", "UNSYNCED_LOG", "UNSYNCED_SECONDS", "Policy"]
 
 UNSYNCED_LIMBO = 64 << 20
-"""Bytes in limbo at which a commit is synced though it need not be."""
+"""Bytes in limbo that wait for a sync, at which a commit is synced though it need not be."""
+
+UNSYNCED_LOG = 1 << 20
+"""Bytes of log since the last synced commit at which one is synced as well ..."""
+
+UNSYNCED_COMMITS = 100
+"""... if there were so many commits since."""
 
 UNSYNCED_SECONDS = 30.0
 """Seconds after which a commit that was not synced is synced."""

@@ -19,6 +19,7 @@ from .turns import Turn, let_go, somebody_waits
 
 __all__ = [
     "acquire_newest",
+    "is_read",
     "lock_writer",
     "look",
     "newest_reader",
@@ -107,6 +108,11 @@ def oldest_reader(device: Device, below: int) -> int | None:
     while below > 0 and (found := probe(device, READERS, READERS + below)) is not None:
         oldest = below = found[0] - READERS
     return oldest
+
+
+def is_read(device: Device, above: int, below: int) -> bool:
+    """Return whether a snapshot is open on a transaction between two numbers, neither included."""
+    return below > above + 1 and probe(device, READERS + above + 1, READERS + below) is not None
 
 
 def newest_reader(device: Device, above: int) -> int:

@@ -116,6 +116,7 @@ class SpaceMap:
     Attributes:
         unsynced_from: sequence number of the first page written since the last synced commit; None if
             there is none.
+        unsynced_commits: commits since then.
         whole: whether the next commit restates everything.
     """
 
@@ -124,6 +125,7 @@ class SpaceMap:
         self.chain = chain
         self.length = length
         self.unsynced_from: int | None = None
+        self.unsynced_commits = 0
         self.whole = False
         self._oldest = 1
 
@@ -132,6 +134,23 @@ class SpaceMap:
         """Sequence number of the oldest page that must stay: for replay, or for recovery (Header.recover)."""
         needed = self.chain.needed_from
         return needed if self.unsynced_from is None else min(needed, self.unsynced_from)
+
+    @property
+    def unsynced_pages(self) -> int:
+        """Pages that recovery asks for what was written since the last synced commit."""
+        return 0 if self.unsynced_from is None else self.chain.pages[-1][0] + 1 - self.unsynced_from
+
+    def settled(self) -> None:
+        """Note that the newest commit was synced."""
+        self.unsynced_from, self.unsynced_commits = None, 0
+
+    def allocate_page(self) -> int:
+        """Return the address of the next commit's first page: behind the page before, or in new region pages.
+
+        What recovery asks for stays until the next sync. Among nodes, which come and go meanwhile, it would
+        leave a hole for each.
+        """
+        return self.space.allocate_apart(NODE_PAGE, NODE_SIZE, self.chain.pages[-1][1] + NODE_SIZE)
 
     def drop_unneeded(self) -> None:
         """Free pages that a finished sweep has made unnecessary; the plan then forgets them.
@@ -244,8 +263,11 @@ class SpaceMap:
                 most = 2 * seen
             blocks = tree.blocks(start, stop, seen) if tree.count else []
             if blocks:
-                parts.append((first, freed_by, blocks))
                 begins += [block[0] for block in blocks]
+                if freed_by and parts[-1][1] == freed_by:
+                    # Two sets of one transaction: what it freed of the young, and the rest.
+                    blocks = sorted(parts.pop()[2] + blocks)
+                parts.append((first, freed_by, blocks))
         if len(begins) >= seen:
             # At most two blocks begin at one address or lie across the start: bytes of one state, and
             # region pages of one kind. So the cursor moves.
@@ -290,11 +312,13 @@ class SpaceMap:
             chain.pages.append((number, address, plan.transaction))
         chain.newest_check, chain.cursor = plan.newest_check, plan.cursor
         chain.sweep_from, chain.needed_from = plan.sweep_from, plan.needed_from
-        if synced:
-            self.unsynced_from = None
-        elif self.unsynced_from is None:
-            self.unsynced_from = first
         self.length = plan.length
+        if synced:
+            self.settled()
+            return
+        if self.unsynced_from is None:
+            self.unsynced_from = first
+        self.unsynced_commits += 1
 
 
 def clip(words: list[int], first: int, blocks: list[tuple[int, int]], start: int, stop: int) -> None:
@@ -358,24 +382,30 @@ def _entries(content: bytes) -> list[Entry]:
 
 def written_since(
     region: Region, slot: Slot, transaction: int
-) -> tuple[list[tuple[int, int]], int | None]:  # fmt: skip
+) -> tuple[list[tuple[int, int]], int | None, int]:  # fmt: skip
     """Return what commits after ``transaction`` wrote, as the slot's log says.
 
     Returns:
-        Blocks (address, size), and the sequence number of the first log page of those commits.
+        Blocks (address, size) by address, the sequence number of the first log page of those commits, and
+        how many they are.
     """
     chain, contents = read_chain(region, slot)
     first = None
-    blocks = []
+    numbers = set()
+    written = FreeTree()
     for (sequence, _, number), (_, content) in zip(chain.pages, contents, strict=True):
         if number <= transaction:
             continue
         if first is None:
             first = sequence
+        numbers.add(number)
         for what, _, address, size in _entries(content):
-            if what == ALLOCATED and address < slot.length:
-                blocks.append((address, min(size, slot.length - address)))
-    return blocks, first
+            stop = min(address + size, slot.length)
+            if what == ALLOCATED and address < stop:
+                # What one commit freed, a later one may have allocated again.
+                written.discard(address, stop)
+                written.insert(address, stop - address)
+    return written.blocks(), first, len(numbers)
 
 
 def replay(region: Region, slot: Slot) -> tuple[FreeSpace, Chain]:

@@ -28,7 +28,7 @@ from .holes import Holes
 from .latch import Owned
 from .pager import MOST_NODES, NODE_BUDGET
 from .patches import Pending
-from .readers import newest_reader, oldest_reader
+from .readers import is_read, newest_reader, oldest_reader
 from .spacemap import SpaceMap, replay, written_since
 from .state import State
 
@@ -59,9 +59,11 @@ class Transactions(State):
             # A snapshot may stand on a commit that left no other trace: its number is taken.
             self.header.highest = newest_reader(self.region.device, self.header.highest)
             unsynced: list[tuple[int, int]] = []
-            unsynced_from = None
+            unsynced_from, unsynced_commits = None, 0
             if not self.slot.synced:
-                unsynced, unsynced_from = written_since(self.region, self.slot, self.header.last_synced)
+                unsynced, unsynced_from, unsynced_commits = written_since(
+                    self.region, self.slot, self.header.last_synced
+                )
             try:
                 self.header.recover(unsynced)
             except OSError as error:
@@ -69,7 +71,7 @@ class Transactions(State):
                 raise
             space, chain = replay(self.region, self.slot)
             log = SpaceMap(space, chain, self.slot.length)
-            log.unsynced_from = unsynced_from
+            log.unsynced_from, log.unsynced_commits = unsynced_from, unsynced_commits
             self.pager.space = space
             self.pager.transaction = self.header.highest + 2
             self._log = log
@@ -90,7 +92,7 @@ class Transactions(State):
         self._early = self.raw_written = False
         self.pager.node_budget = self._node_budget()
         self.region.written = []
-        self._space.release(self.header.floor, lambda below: oldest_reader(device, below))
+        self._space.release(self.header.floor, lambda above, below: is_read(device, above, below))
         if self.patches:
             self._begin_patches(device)
         self.pager.patched = bool(self.patches)
