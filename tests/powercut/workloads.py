@@ -523,6 +523,8 @@ def play(seed: int) -> Workload:
         for owner, name, value in (
             (holes, "HOLE_LEAST", 1 << 16), (holes, "LOOK_EVERY", 2), (commits, "TAIL_LEAST", 0),
             (compaction, "GAIN_LEAST", -(1 << 60)), (compaction, "STEP", 20_000),
+            # What closing commits besides would hide what a mistake does with the last commit before.
+            (compaction, "TIDY_LEAST", 1 << 60 if seed % 3 else 0),
             (commits, "LOG_APART", 2), (commits, "UNSYNCED_LOG", 7 << 12), (commits, "UNSYNCED_COMMITS", 7),
         ):  # fmt: skip
             stack.enter_context(patch.object(owner, name, value))

@@ -14,12 +14,13 @@ leave a whole state, and readers go on reading theirs.
 from collections.abc import Callable
 
 from ..errors import StableMemoryError
-from ..layout import MAX_ADDRESS, REGION_PAGE
+from ..layout import LEAF_CAPACITY, MAX_ADDRESS, NODE_SIZE, REGION_PAGE
 from .commits import Commits
 from .device import Device
 from .freespace import FreeSpace
+from .freetree import FreeTree
 from .packing import packed_end
-from .readers import oldest_reader
+from .readers import is_read, oldest_reader
 from .relocation import relocate
 
 __all__ = ["Compaction"]
@@ -35,6 +36,23 @@ PASSES = 4
 
 SETTLING = 4
 """Commits after the last one that moved something, at the most, until no slot reaches behind it."""
+
+TIDY_LEAST = REGION_PAGE
+"""Bytes that closing could cut at the least, if it is also more than an eighth of the file, to make commits
+for it."""
+
+TIDYING = 8
+"""Commits that closing makes for it at the most: two until a sweep is whole, two until what these freed is
+free, two more if something was moved, and two until no slot reaches further."""
+
+TIDY_MOVES = (2, 4)
+"""Before which of them it moves what lies high: the first that may find free what others have freed."""
+
+TIDY_MOVED = 1 << 20
+"""Bytes of nodes and blobs at the end that it moves at the most."""
+
+TIDY_LEAVES = 1024
+"""Leaves of all lists, if there are no more than which it looks through them for what to move."""
 
 Progress = Callable[[int, int], object]
 
@@ -114,6 +132,63 @@ class Compaction(Commits):
         pinned = self._reach_of(oldest) if oldest is not None and oldest < self.slot.transaction else 0
         end = max(packed_end(space, oldest)[0], pinned)
         return max(0, self.region.device.size() - end)
+
+    def tidy(self) -> None:
+        """Before the end: commit until nothing but what is needed holds the end of the file.
+
+        What commits leave is log, and what they freed: both are let go of some commits later, which may not
+        come any more. What lies behind them is moved, if it is little.
+        """
+        space, log = self._space, self._log
+        if space is None or log is None or not self.slot.synced:
+            return
+        size = self.region.device.size()
+        cut, end = self._tidy_ends(space)
+        # The space map is written whole, and as often as there are commits.
+        cost = space.count_blocks() * 16 * TIDYING
+        if size - end < max(TIDY_LEAST, size >> 3, cost):
+            return
+        try:
+            self._pack(True)
+            for number in range(TIDYING):
+                if number in TIDY_MOVES and cut < MAX_ADDRESS:
+                    self._move_high(cut)
+                self._restate(True)
+                if max(slot.length for slot in self.header.kept()) < end + TIDY_LEAST:
+                    break
+        finally:
+            self._pack(False)
+
+    def _tidy_ends(self, space: FreeSpace) -> tuple[int, int]:
+        """Return from where on closing would move what is left, and where the region would end.
+
+        That is without old log pages, the catalog, and what waits for commits. Nothing is moved from
+        MAX_ADDRESS on.
+        """
+        device, number = self.region.device, self.slot.transaction
+        gone = [each.blocks for each in space.limbo if not is_read(device, each.since, each.transaction)]
+        oldest = oldest_reader(device, number + 1)
+        if oldest is not None:
+            # What the next commits free stays in limbo.
+            return MAX_ADDRESS, max(space.end_without(gone), self._reach_of(oldest_reader(device, number)))
+        own = FreeTree()
+        for _, address, _ in self.chain.pages:
+            own.insert(address, NODE_SIZE)
+        if self.slot.catalog[1]:
+            own.insert(*self.slot.catalog[:2])
+        gone.append(own)
+        if sum(entry.tree[3] for entry in self.entries.values()) <= TIDY_LEAVES * LEAF_CAPACITY:
+            cut, above = packed_end(space, None, own)
+            if above <= TIDY_MOVED:
+                return cut, cut
+        return MAX_ADDRESS, space.end_without(gone)
+
+    def _move_high(self, cut: int) -> None:
+        """Move what lies above an address as low as there is room, in the transaction."""
+        for name in sorted(self.entries):
+            position = 0
+            while position < self.index(name).length:
+                position, _ = self._move_leaf(name, position, cut, False)
 
     def oldest_snapshot(self) -> int | None:
         """Return the oldest commit that a snapshot is open on, this one included, or None."""

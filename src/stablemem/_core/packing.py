@@ -5,6 +5,7 @@ Raw blocks stay where they are. An eighth of the holes is taken to be of no use,
 
 from ..layout import BLOB_PAGE, HEADER_SIZE, NODE_PAGE, RAW_PAGE, REGION_PAGE
 from .freespace import FreeSpace
+from .freetree import FreeTree
 
 __all__ = ["packed_end"]
 
@@ -12,7 +13,7 @@ Part = tuple[int, int, bool]
 """(address, size, whether it is room to move to; else it is to be moved)"""
 
 
-def packed_end(space: FreeSpace, oldest: int | None) -> tuple[int, int]:
+def packed_end(space: FreeSpace, oldest: int | None, gone: FreeTree | None = None) -> tuple[int, int]:
     """Return where a region could end if nodes and blobs moved into the holes below.
 
     O(b log b) in free blocks, blocks in limbo, and runs of region pages of one kind.
@@ -21,12 +22,13 @@ def packed_end(space: FreeSpace, oldest: int | None) -> tuple[int, int]:
         space: the free space.
         oldest: the oldest commit that a snapshot is open on: what was freed later is neither; None for none,
             and then what is in limbo counts as free.
+        gone: allocated blocks that will be freed, and count as free.
 
     Returns:
         The address from which on all could move, a multiple of region pages, or where the last raw page ends
         if that is higher; and the bytes in nodes and blobs from there on.
     """
-    parts = _parts(space, oldest)
+    parts = _parts(space, oldest, gone)
     need = sum(size for _, size, free in parts if not free)
     # The header's page, and one of blobs if there is any.
     lowest = max(
@@ -50,7 +52,7 @@ def packed_end(space: FreeSpace, oldest: int | None) -> tuple[int, int]:
     return space.end, 0
 
 
-def _parts(space: FreeSpace, oldest: int | None) -> list[Part]:
+def _parts(space: FreeSpace, oldest: int | None, gone: FreeTree | None) -> list[Part]:
     """Return what is to be moved, and what there is room in, by address."""
     holes = [(0, HEADER_SIZE, False)]
     parts: list[Part] = []
@@ -62,6 +64,8 @@ def _parts(space: FreeSpace, oldest: int | None) -> list[Part]:
     for each in space.limbo:
         free = oldest is None or each.transaction <= oldest
         holes += [(address, size, free) for address, size in each.blocks.blocks()]
+    if gone is not None:
+        holes += [(address, size, True) for address, size in gone.blocks()]
     for layer in space.layers:
         holes += [(address, size, False) for address, size in layer.freed.blocks()]
     holes.sort()

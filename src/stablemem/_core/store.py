@@ -11,6 +11,7 @@ The layers below it, each a class over the one before:
 
 import os
 import weakref
+from contextlib import suppress
 
 from ..errors import (
     BlobifyError,
@@ -151,6 +152,9 @@ class Store(Compaction):
                 if self.writable and not self.forked and not self.failure:
                     if commit:
                         self.commit(True)
+                        with suppress(OSError, StableMemoryError):
+                            # What is missing then is only the room that it would have given back.
+                            self.tidy()
                     else:
                         self.rollback()
             finally:
