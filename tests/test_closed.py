@@ -233,11 +233,6 @@ def test_no_closing_within_a_block(path):
         assert kept[:] == [1, 2]
 
 
-def test_a_region_is_not_pickled(path):
-    with MemoryRegion(path) as region, pytest.raises(TypeError, match="pickle its path, or a list in it"):
-        pickle.dumps(region)
-
-
 @pytest.mark.parametrize("name", ["", "x" * 65536, "\ud800", 5, None, b"main"])
 def test_names_of_lists(name):
     with pytest.raises(

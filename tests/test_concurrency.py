@@ -15,14 +15,12 @@ import pytest
 from stablemem import (
     MemoryBuffer,
     MemoryRegion,
-    ReadOnlyError,
     RegionClosedError,
     RegionLockedError,
-    StableMemoryError,
 )
 from stablemem._core.ending import OPEN
 from stablemem._core.readers import oldest_reader
-from support import environment, run_python, scaled
+from support import environment, scaled
 from support.waiting import HANGS, finish, in_thread, join, wait_for, waits_for_latch
 
 COPIES = 60
@@ -172,8 +170,9 @@ def test_a_second_writer_in_this_process(path, mode):
             MemoryBuffer(path, mode)
         assert caught.value.pid == os.getpid()
         assert isinstance(caught.value, BlockingIOError)
-        for part in (path, f"this process ({os.getpid()})", "close()", "region"):
+        for part in (path, f"this process ({os.getpid()}) already", "close()", "region", "mode='r'"):
             assert part in str(caught.value)
+        assert "timeout" not in str(caught.value), "waiting for oneself does not help"
         with MemoryBuffer(path, "r") as reader:
             assert reader[:] == [1]
     with MemoryBuffer(path, "r+") as values:
@@ -628,46 +627,6 @@ def test_a_call_from_within_a_call_is_refused_not_deadlocked():
 
 
 # -- pickling --------------------------------------------------------------------------------------------
-
-
-def test_pickle_round_trip(path):
-    with MemoryBuffer(path, blobify="text") as values:
-        values.extend(["one", "two"])
-        values.commit()
-        values.append("not committed")
-        data = pickle.dumps(values)
-        with pickle.loads(data) as again:
-            assert again[:] == ["one", "two"]
-            assert again.mode == "r"
-            with pytest.raises(ReadOnlyError):
-                again.append("x")
-        with values.snapshot() as snapshot, pickle.loads(pickle.dumps(snapshot)) as again:
-            assert again[:] == ["one", "two"]
-
-
-def test_pickle_through_spawn(path):
-    with MemoryBuffer(path, blobify="bytes") as values:
-        values.extend([b"%d" % number for number in range(100)])
-        values.commit()
-        code = "import pickle, sys; print(len(pickle.loads(bytes.fromhex(sys.argv[1]))))"
-        assert run_python(code, pickle.dumps(values).hex()).stdout == "100\n"
-
-
-def test_pickle_refusals(path):
-    with MemoryBuffer() as values, pytest.raises(TypeError, match="in memory cannot be pickled"):
-        pickle.dumps(values)
-    values = MemoryBuffer.from_iterable([1, 2], path)
-    for _ in range(3):
-        values.append(3)
-        values.commit()
-    data = pickle.dumps(values)
-    values.close()
-    os.unlink(path)
-    with pytest.raises(FileNotFoundError):
-        pickle.loads(data)
-    MemoryBuffer.from_iterable([1], path).close()
-    with pytest.raises(StableMemoryError, match="older than commit"):
-        pickle.loads(data)
 
 
 # -- ends ------------------------------------------------------------------------------------------------

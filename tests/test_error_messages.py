@@ -683,8 +683,8 @@ STATES = {
     "a change in a forked child": (a_forked_child, ReadOnlyError, "here it only reads",
         "was forked from the one that", "open it again with mode='r', or write in the parent"),
     "a second writer": (a_second_writer, RegionLockedError, "list.smem is open for writing",
-        f"in this process ({os.getpid()}) already", "close() that handle first, or use it; for another list "
-        "of the file pass its region, as in MemoryBuffer(it.region, name=...)"),
+        f"in this process ({os.getpid()}) already", "close() that handle first, or use it; to read only, "
+        "open it with mode='r'; for another list pass its region, as in MemoryBuffer(b.region, name=...)"),
     "a file that was removed": (a_file_that_was_removed, RegionReplacedError,
         "list.smem was removed or renamed", "since this handle was opened",
         "close it, and open the file under its new name, or a new one"),

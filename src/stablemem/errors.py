@@ -109,8 +109,8 @@ class RegionLockedError(StableMemoryError, BlockingIOError):
         self.pid = pid
         if pid == os.getpid():
             said = (
-                f"in this process ({pid}) already: close() that handle first, or use it; for another list of "
-                f"the file pass its region, as in MemoryBuffer(it.region, name=...)"
+                f"in this process ({pid}) already: close() that handle first, or use it; to read only, open "
+                f"it with mode='r'; for another list pass its region, as in MemoryBuffer(b.region, name=...)"
             )
         else:
             who = "another process" if pid is None else f"process {pid}"

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self, SupportsIndex, TypeVar, Un
 
 from ._core import sorting
 from ._core.catalog import MAIN
+from ._core.opening import open_again
 from ._core.sequence import ListCore
 from ._core.verify import Report
 from .beyond_list import BeyondList, as_limit
@@ -476,15 +477,21 @@ class MemoryBuffer(BeyondList[T]):
 
     def snapshot(self) -> "MemoryBuffer[T]":
         """Return a read-only list that stays at the last commit while others write."""
-        region = self._live_region().snapshot()
+        return MemoryBuffer._on(self._live_region().snapshot(), self.name, self.blobify, self._most, True)
+
+    @staticmethod
+    def _on(
+        region: MemoryRegion, name: str, blobify: Blobify[V], most: int, absent: bool
+    ) -> "MemoryBuffer[V]":
+        """Return a list on a region of its own, which reads; ``absent`` allows one that is not there yet."""
         try:
-            other: MemoryBuffer[T] = MemoryBuffer.__new__(MemoryBuffer)
-            other._owner, other._detached, other._region = True, False, region
-            other._attach(self.name, self.blobify, self._most, absent=True)
+            buffer: MemoryBuffer[V] = MemoryBuffer.__new__(MemoryBuffer)
+            buffer._owner, buffer._detached, buffer._region = True, False, region
+            buffer._attach(name, blobify, most, absent)
         except BaseException:
             region.close()
             raise
-        return other
+        return buffer
 
     def refresh(self) -> bool:
         """Move a read-only list to the newest commit. Return whether there was a newer one.
@@ -538,22 +545,30 @@ class MemoryBuffer(BeyondList[T]):
     # -- pickling ------------------------------------------------------------------------------------
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Pickle as the path and the commit seen; it comes back reading, at that commit or a newer one."""
+        """Pickle as the path and the commit; it comes back reading.
+
+        A reader comes back at its own commit, if that is the newest, or as long as a reader is open on it. A
+        writer comes back at the newest commit.
+
+        Raises:
+            TypeError: the list is in memory.
+            StableMemoryError: it has uncommitted changes.
+        """
         if not self.path:
             raise TypeError("a list in memory cannot be pickled: give it a path")
-        seen = self._region.transaction_number
-        return _reopen, (os.path.abspath(self.path), self.name, self.blobify, self._store.checksums, seen)
+        store = self._store
+        pickled = store.pickled()
+        if self.name not in {MAIN, *store.committed.lists, *store.absent}:
+            raise StableMemoryError(
+                f"the list {shown(self.name)} is not committed, so another process would not find it: "
+                f"commit() first, then pickle"
+            )
+        return _reopen, (self.name, self.blobify, *pickled)
 
 
-def _reopen(path: str, name: str, blobify: Blobify[T], checksums: bool, seen: int) -> MemoryBuffer[T]:
+def _reopen(
+    name: str, blobify: Blobify[T], path: str, checksums: bool, state: tuple[Any, ...], exactly: bool
+) -> MemoryBuffer[T]:
     """Return what a pickle says."""
-    buffer = MemoryBuffer(path, "r", name=name, blobify=blobify, checksums=checksums)
-    if buffer.region.transaction_number < seen:
-        found = buffer.region.transaction_number
-        buffer.close()
-        raise StableMemoryError(
-            f"{shown_path(path)} is at commit {found}, older than commit {seen}, which was pickled: "
-            f"bring the newer file back, "
-            f"or open this one by its path"
-        )
-    return buffer
+    region = MemoryRegion._of(open_again(path, checksums, state, exactly), "r")
+    return MemoryBuffer._on(region, name, blobify, -1, exactly)

@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self, TypedDict, TypeVar, overload
 
 from ._core.heap import Heap
-from ._core.opening import open_store
+from ._core.opening import open_again, open_store
 from ._core.policy import Policy
 from ._core.store import Store
 from ._core.verify import Report, verify, verify_writer
@@ -450,9 +450,25 @@ class MemoryRegion(RawBlocks):
         )
 
     def __reduce__(self) -> tuple[Any, ...]:
-        raise TypeError(
-            "a region cannot be pickled: pickle its path, or a list in it, which opens for reading"
-        )
+        """Pickle a reader as its path and its commit. It comes back reading that commit, while it is held.
+
+        Raises:
+            TypeError: the region is in memory, or open for writing.
+        """
+        if not self.path:
+            raise TypeError("a region in memory cannot be pickled: give it a path")
+        if self._store.writable:
+            raise TypeError(
+                "a region that is open for writing cannot be pickled: pickle its path, or a list in it, or a "
+                "snapshot() of it, which open for reading"
+            )
+        return _reopen, (type(self), *self._store.pickled())
+
+    def __copy__(self) -> Self:
+        raise TypeError("a region cannot be copied: use snapshot(), or copy a list in it")
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        return self.__copy__()
 
     def close(self) -> None:
         """Commit, wait for the disk, and release the file. Closing again does nothing."""
@@ -467,6 +483,11 @@ class MemoryRegion(RawBlocks):
     ) -> None:
         """Close; an exception rolls uncommitted changes back first."""
         self._store.close(commit=kind is None)
+
+
+def _reopen(kind: type[MemoryRegion], *pickled: Any) -> MemoryRegion:
+    """Return what a pickle says."""
+    return kind._of(open_again(*pickled), "r")
 
 
 def _check_room(max_size: int | None, low_space: float) -> None:

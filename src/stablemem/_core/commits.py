@@ -50,10 +50,16 @@ class Commits(Transactions):
     """An open region whose transaction can be committed."""
 
     def __init__(
-        self, device: Device, *, writable: bool, checksums: bool = True, boot: bytes | None = None
+        self,
+        device: Device,
+        *,
+        writable: bool,
+        checksums: bool = True,
+        boot: bytes | None = None,
+        at: Slot | None = None,
     ) -> None:
         self._commit_alarm, self._sync_alarm = alarms(self)
-        super().__init__(device, writable=writable, checksums=checksums, boot=boot)
+        super().__init__(device, writable=writable, checksums=checksums, boot=boot, at=at)
 
     # -- committing ------------------------------------------------------------------------------------
 

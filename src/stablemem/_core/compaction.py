@@ -19,6 +19,7 @@ from .commits import Commits
 from .device import Device
 from .freespace import FreeSpace
 from .freetree import FreeTree
+from .header import Slot
 from .packing import packed_end
 from .readers import is_read, oldest_reader
 from .relocation import relocate
@@ -65,11 +66,17 @@ class Compaction(Commits):
     """
 
     def __init__(
-        self, device: Device, *, writable: bool, checksums: bool = True, boot: bytes | None = None
+        self,
+        device: Device,
+        *,
+        writable: bool,
+        checksums: bool = True,
+        boot: bytes | None = None,
+        at: Slot | None = None,
     ) -> None:
         self.packed = 0
         self._packing = self._done = False
-        super().__init__(device, writable=writable, checksums=checksums, boot=boot)
+        super().__init__(device, writable=writable, checksums=checksums, boot=boot, at=at)
 
     def compact(self, max_bytes: int = MAX_ADDRESS, progress: Progress | None = None) -> int:
         """Move what lies at the end into the holes before it, cut the file, punch out what stays free.

@@ -36,6 +36,7 @@ Invariants:
 import os
 from dataclasses import dataclass, field
 from struct import Struct
+from typing import Any
 
 from ..errors import CorruptRegionError, NotARegionError, VersionError
 from ..layout import FORMAT, HEADER_SIZE, MAX_ADDRESS, MAX_LEVELS, NODE_SIZE, SLOT_COUNT
@@ -96,6 +97,13 @@ class Slot:
     extents: tuple[tuple[int, int], ...] = ()
     digest: int | None = None
     number: int = field(default=0, compare=False)
+
+    def state(self) -> tuple[Any, ...]:
+        """Return what names the state, without its digest: ``Slot(*state)`` is one of it."""
+        return (
+            self.file_id, self.transaction, self.length, self.synced, self.boot, self.main, self.catalog,
+            self.log_page, self.log_check, self.log_newest, self.log_oldest,
+        )  # fmt: skip
 
     def encode(self) -> bytes:
         """Return the slot's page of 4096 bytes."""

@@ -1,5 +1,6 @@
 """Locks on bytes of a file, far behind its end: no byte is there, only the kernel's table of locks.
 
+    byte 2**60 + T    read-locked by those snapshots of transaction T that know it to be whole (readers.py)
     byte 2**61 + N    write-locked by whoever has place N among those who wait to write (turns.py)
     byte 2**62 + T    read-locked by every snapshot of transaction T (readers.py)
 
@@ -13,8 +14,9 @@ import struct
 
 from .device import Device
 
-__all__ = ["PLACES", "READERS", "lock", "probe", "unlock"]
+__all__ = ["PLACES", "READERS", "WHOLE", "lock", "probe", "unlock"]
 
+WHOLE = 1 << 60
 PLACES = 1 << 61
 READERS = 1 << 62
 

@@ -24,11 +24,11 @@ from ..errors import NotARegionError, RegionFullError, RegionLockedError
 from ..layout import HEADER_SIZE, NODE_SIZE
 from ..shown import shown, shown_path
 from .device import Device, FileDevice, MemoryDevice, sync_folder
-from .header import MAGIC, write_empty
-from .readers import lock_writer
+from .header import MAGIC, Slot, write_empty
+from .readers import lock_writer, require_as_new
 from .store import Store
 
-__all__ = ["MODES", "open_store", "take_after"]
+__all__ = ["MODES", "open_again", "open_store", "take_after"]
 
 PATH_MAX = 4096
 """Bytes of the longest path that Linux takes."""
@@ -64,6 +64,7 @@ def open_store(
     device: Device | None = None,
     file_id: bytes | None = None,
     boot: bytes | None = None,
+    at: Slot | None = None,
 ) -> Store:
     """Open or create a region.
 
@@ -75,6 +76,7 @@ def open_store(
         device: an open device to use instead of a path; a new region is made on it if it is empty.
         file_id: 16 bytes for a new region's id, instead of random ones.
         boot: 16 bytes instead of this boot's id.
+        at: the commit to read, for mode "r" and a path; None for the newest.
 
     Raises:
         FileNotFoundError, FileExistsError, IsADirectoryError, PermissionError: as ``open`` does.
@@ -101,7 +103,24 @@ def open_store(
         while opened is None:
             opened = _writer(path, mode, timeout, fresh)
     opened.name = name
-    return Store(opened, writable=mode != "r", checksums=checksums, boot=boot)
+    return Store(opened, writable=mode != "r", checksums=checksums, boot=boot, at=at)
+
+
+def open_again(path: str, checksums: bool, state: tuple[Any, ...], exactly: bool) -> Store:
+    """Return a reader of what ``Store.pickled`` says: of just that commit, or of the newest one.
+
+    Raises:
+        RegionReplacedError, StableMemoryError: the file is another one, or does not have that commit.
+        FileNotFoundError, IsADirectoryError, PermissionError: as ``open`` does.
+    """
+    slot = Slot(*state)
+    store = open_store(path, "r", checksums=checksums, at=slot if exactly else None)
+    try:
+        require_as_new(store.header, slot, path)
+    except BaseException:
+        store.close()
+        raise
+    return store
 
 
 def _seconds(timeout: Any) -> float:

@@ -10,14 +10,16 @@ import fcntl
 import os
 import time
 
-from ..errors import CorruptRegionError, RegionLockedError
+from ..errors import CorruptRegionError, RegionLockedError, RegionReplacedError, StableMemoryError
 from ..layout import HEADER_SIZE
+from ..shown import shown_path
 from .device import Device
-from .header import Header
-from .locks import READERS, lock, probe
+from .header import Header, Slot
+from .locks import READERS, WHOLE, lock, probe
 from .turns import Turn, let_go, somebody_waits
 
 __all__ = [
+    "acquire",
     "acquire_newest",
     "is_read",
     "lock_writer",
@@ -25,6 +27,7 @@ __all__ = [
     "newest_reader",
     "oldest_reader",
     "register_reader",
+    "require_as_new",
     "writer_pid",
 ]
 
@@ -96,10 +99,24 @@ def register_reader(device: Device, transaction: int) -> None:
     The caller looks at the header again afterwards: only if that transaction is still the newest was
     the lock in time.
     """
+    _share(device, READERS + transaction)
+
+
+def _mark_whole(device: Device, transaction: int) -> None:
+    """Tell others that a transaction which this device is registered for is whole, as long as it is."""
+    _share(device, WHOLE + transaction)
+
+
+def _share(device: Device, byte: int) -> None:
     try:
-        lock(device, READERS + transaction, shared=True)
+        lock(device, byte, shared=True)
     except OSError as error:
         raise device.error(error.errno or errno.EIO, "registering a reader") from error
+
+
+def _is_held(device: Device, transaction: int) -> bool:
+    """Return whether another snapshot says that a transaction is whole."""
+    return probe(device, WHOLE + transaction, WHOLE + transaction + 1) is not None
 
 
 def oldest_reader(device: Device, below: int) -> int | None:
@@ -160,6 +177,7 @@ def acquire_newest(device: Device, boot: bytes, least: int) -> tuple[Device, Hea
             newest = header.newest.transaction
             register_reader(device, newest)
             if newest >= least and look(device, boot).newest.transaction == newest:
+                _mark_whole(device, newest)
                 return device, header
             fresh = device.reopen()
         except BaseException:
@@ -167,3 +185,49 @@ def acquire_newest(device: Device, boot: bytes, least: int) -> tuple[Device, Hea
             raise
         device.close()
         device = fresh
+
+
+def require_as_new(header: Header, slot: Slot, path: str) -> None:
+    """Raise unless a file is the one that a slot is of, and has not gone back behind it."""
+    found = header.newest
+    if found.transaction < slot.transaction:
+        raise StableMemoryError(
+            f"{shown_path(path)} is at commit {found.transaction}, older than commit {slot.transaction}, "
+            f"which was pickled: bring the newer file back, or open this one by its path"
+        )
+    if found.file_id != slot.file_id:
+        raise RegionReplacedError(
+            f"{shown_path(path)} is another file than the one that was pickled: bring that one back, or open "
+            f"this one by its path"
+        )
+
+
+def acquire(device: Device, boot: bytes, slot: Slot) -> Header:
+    """Register as a reader of an older commit; return the header as of that commit.
+
+    Such a commit is whole if a slot that is kept names it, or another snapshot stands on it. The lock of the
+    other does not prove that, since it may be asking just as we do: only its mark does. Our own lock comes
+    before the looks, so that what they find stays so.
+
+    Raises:
+        RegionReplacedError, StableMemoryError: the file is another one, or does not have it any more.
+    """
+    require_as_new(look(device, boot), slot, device.path)
+    register_reader(device, slot.transaction)
+    held = _is_held(device, slot.transaction)
+    header = look(device, boot)
+    kept = [each for each in header.kept() if each.transaction == slot.transaction]
+    if not held and not any(_names_the_same(each, slot) for each in kept):
+        path = shown_path(device.path)
+        raise StableMemoryError(
+            f"{path} does not have commit {slot.transaction} any more, which was pickled; it is at commit "
+            f"{header.newest.transaction}: keep the reader that is pickled open, without refresh(), until "
+            f"the others have opened theirs, or open {path} by its path"
+        )
+    _mark_whole(device, slot.transaction)
+    header.valid = [slot, *[each for each in header.valid if each.transaction < slot.transaction]]
+    return header
+
+
+def _names_the_same(one: Slot, other: Slot) -> bool:
+    return (one.length, one.main, one.catalog) == (other.length, other.main, other.catalog)

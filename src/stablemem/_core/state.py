@@ -33,7 +33,7 @@ from .latch import Latch
 from .pager import Pager
 from .patches import Patches
 from .policy import Policy
-from .readers import acquire_newest
+from .readers import acquire, acquire_newest
 from .region import Region
 from .spacemap import Chain, SpaceMap, replay
 
@@ -51,6 +51,7 @@ class State:
         writable: whether this is the region's one writer; else it is a snapshot of the newest commit.
         checksums: whether blobs are verified at each read.
         boot: this boot's id; None asks the kernel.
+        at: the commit that a snapshot is of; None for the newest.
 
     Attributes:
         policy: when it commits without being told; ``obey`` sets it.
@@ -72,7 +73,13 @@ class State:
     """
 
     def __init__(
-        self, device: Device, *, writable: bool, checksums: bool = True, boot: bytes | None = None
+        self,
+        device: Device,
+        *,
+        writable: bool,
+        checksums: bool = True,
+        boot: bytes | None = None,
+        at: Slot | None = None,
     ) -> None:
         self.boot = boot_id() if boot is None else boot
         self.latch = Latch()
@@ -109,6 +116,8 @@ class State:
         try:
             if writable:
                 self.header = Header(device, self.boot)
+            elif at is not None:
+                self.header = acquire(device, self.boot, at)
             else:
                 device, self.header = acquire_newest(device, self.boot, 0)
             self.slot = self.header.newest

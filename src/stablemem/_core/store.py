@@ -12,6 +12,7 @@ The layers below it, each a class over the one before:
 import os
 import weakref
 from contextlib import suppress
+from typing import Any
 
 from ..errors import (
     BlobifyError,
@@ -27,6 +28,7 @@ from .compaction import Compaction
 from .device import Device
 from .header import (
     Header,
+    Slot,
     newest_number,
 )
 from .readers import acquire_newest, look
@@ -42,9 +44,15 @@ class Store(Compaction):
     """An open region; its arguments are those of State."""
 
     def __init__(
-        self, device: Device, *, writable: bool, checksums: bool = True, boot: bytes | None = None
+        self,
+        device: Device,
+        *,
+        writable: bool,
+        checksums: bool = True,
+        boot: bytes | None = None,
+        at: Slot | None = None,
     ) -> None:
-        super().__init__(device, writable=writable, checksums=checksums, boot=boot)
+        super().__init__(device, writable=writable, checksums=checksums, boot=boot, at=at)
         weak = weakref.ref(self)
 
         def repair() -> None:
@@ -136,6 +144,21 @@ class Store(Compaction):
         for name, index in self.indexes.items():
             index.restore(entries[name].tree)
         old.close()
+
+    def pickled(self) -> tuple[Any, ...]:
+        """Return what ``open_again`` opens: name, checksums, state, and whether it must be just this state.
+
+        Raises:
+            StableMemoryError: there are changes that another process would not see.
+        """
+        path = shown_path(self.path)
+        if self.changes:
+            raise StableMemoryError(
+                f"{path} has {self.changes} uncommitted changes, which another process would not see: "
+                f"commit() first, then pickle"
+            )
+        name = self.region.device.name or os.path.abspath(self.path)
+        return name, self.checksums, self.slot.state(), not self.writable
 
     # -- ending ----------------------------------------------------------------------------------------
 
