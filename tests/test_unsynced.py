@@ -100,6 +100,17 @@ def test_commits_with_much_log_are_synced_no_more_often_than_one_in_a_hundred(mo
     assert synced == [UNSYNCED_COMMITS, 2 * UNSYNCED_COMMITS + 1]
 
 
+@pytest.mark.parametrize("most", [1, 2])
+def test_with_little_room_they_are_synced_sooner(most):
+    with MemoryRegion(max_size=most * MIB, sync=False) as region:
+        values = region.buffer("main")
+        values.append(0)
+        for number in range(most * EPOCH + 100):
+            values[0] = number
+            region.commit()
+        assert values[:] == [number]
+
+
 def test_after_a_kill_the_commits_before_count_too():
     device = Recorder()
     region = region_on(device)

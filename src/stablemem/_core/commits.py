@@ -105,7 +105,8 @@ class Commits(Transactions):
         assert self._space is not None
         assert self._log is not None
         log = self._log
-        if log.unsynced_commits >= UNSYNCED_COMMITS and log.unsynced_pages * NODE_SIZE >= UNSYNCED_LOG:
+        size = log.unsynced_pages * NODE_SIZE
+        if size >= self.most >> 3 or (size >= UNSYNCED_LOG and log.unsynced_commits >= UNSYNCED_COMMITS):
             return True
         waiting = self._space.waiting_bytes(self.header.last_synced)
         return waiting > max(UNSYNCED_LIMBO, self.slot.length // 4)
