@@ -133,11 +133,11 @@ NOT_LINES = {
     "end of a line in text": ("text", ["a", "b\nc"], "", "export with --jsonl", b"a\n"),
     "no latin-1": ("text", ["a", "\u6f22"], "--encoding latin-1", r"latin-1 cannot say '\u6f22' at", b"a\n"),
     "no idna": ("text", ["a", "x" * 100], "--encoding idna", "idna cannot say ", b"a\n"),
-    "bytes": ("msgpack", [1, [b"a"]], "", "JSON cannot say all of it", b"1\n"),
-    "NaN": ("msgpack", [1, float("nan")], "", "JSON cannot say all of it", b"1\n"),
-    "infinity": ("msgpack", [1, [float("-inf")]], "--jsonl", "JSON cannot say all of it", b"1\n"),
-    "keys": ("msgpack", [1, {2: 3}], "--jsonl", "JSON cannot say all of it", b"1\n"),
-    "many digits": ("int", [1, 1 << 20_000], "--jsonl", "JSON cannot say all of it", b"1\n"),
+    "bytes": ("msgpack", [1, [b"a"]], "", "JSON has no form for it", b"1\n"),
+    "NaN": ("msgpack", [1, float("nan")], "", "JSON has no form for it", b"1\n"),
+    "infinity": ("msgpack", [1, [float("-inf")]], "--jsonl", "JSON has no form for it", b"1\n"),
+    "keys": ("msgpack", [1, {2: 3}], "--jsonl", "JSON has no form for it", b"1\n"),
+    "many digits": ("int", [1, 1 << 20_000], "--jsonl", "JSON has no form for it", b"1\n"),
 }  # fmt: skip
 
 

@@ -217,7 +217,7 @@ def test_a_to_blob_that_fails(call, index, raised):
         what = f"value {index}: Numbers" if index else "Numbers"
         why = f"cannot store this value ({raised.__name__}: "
         error = refused(
-            lambda: call(values), BlobifyError, what, why, "give the list what this Blobify takes"
+            lambda: call(values), BlobifyError, what, why, "give the list a value that this Blobify takes"
         )
         assert str(error).startswith(what)
         assert error.index == index
@@ -263,8 +263,8 @@ def test_what_a_blobify_raises_that_is_not_its_failure(raised):
 def test_a_search_whose_to_blob_fails(search, raised):
     with MemoryBuffer.from_iterable([1, 2], blobify=Numbers()) as values:
         values.blobify.raised = cause = raised("went wrong")
-        what = f"Numbers cannot tell how it would store what is searched for ({raised.__name__}: "
-        remedy = "let to_blob raise BlobifyError for what it cannot store, and the value is not in the list"
+        what = f"Numbers cannot encode the value that is searched for ({raised.__name__}: "
+        remedy = "let to_blob raise BlobifyError for values that it cannot store"
         assert refused(lambda: search(values, 13), BlobifyError, what, remedy).__cause__ is cause
         assert cause.__notes__ == ["raised by Numbers.to_blob (blobify 'tests.Numbers') for the value given"]
         said = "(AttributeError: 'str' object has no attribute 'to_bytes')"
@@ -670,7 +670,7 @@ STATES = {
     "a closed region": (a_closed_region, RegionClosedError, "list.smem is", "closed", "open it again"),
     "a closed list in memory": (a_closed_list_in_memory, RegionClosedError, *A_LIST_GONE),
     "a closed region in memory": (a_closed_region_in_memory, RegionClosedError,
-        "this region in memory is closed", "what it held is gone", "make a new one"),
+        "this region in memory is closed", "its contents are gone", "make a new one"),
     "a closed list of an open region": (a_closed_list_of_an_open_region, RegionClosedError,
         "the list 'one' is", "closed", "take it from its region again"),
     "an iterator over a closed list": (an_iterator_over_a_closed_list, RegionClosedError,
@@ -704,7 +704,7 @@ STATES = {
         "while syncing", "Input/output error", "check the disk"),
     "a change after a failed sync": (a_change_after_a_failed_sync, StableMemoryError,
         "takes no more changes through this handle", "(Input/output error while syncing",
-        "close it and open it again, which recovers what was committed"),
+        "close it and open it again, which recovers the last commit"),
     "a call from within": (a_call_from_within, StableMemoryError, "from within one of its own calls",
         "in the same thread", "wait until that has returned, or use another handle"),
     "no more numbers": (a_file_that_has_no_more_numbers, StableMemoryError,
@@ -714,7 +714,7 @@ STATES = {
     "a pickle of a newer state": (a_pickle_of_a_newer_state, StableMemoryError, "which was pickled",
         "older than commit ", "bring the newer file back, or open this one by its path"),
     "a pickle of a file that is gone": (a_pickle_of_a_file_that_is_gone, FileNotFoundError,
-        "mode='r' opens what is there", "No such file", "mode='a' makes what is missing"),
+        "mode='r' opens an existing file", "No such file", "mode='a' makes a missing one"),
 }  # fmt: skip
 
 

@@ -137,9 +137,9 @@ RESTORE = "Run `stablemem verify` on it to see how far the damage goes, and rest
 PATHS = [
     # what is at the path, modes, error, expected, found, what to do
     ("nothing", "r", FileNotFoundError,
-     "mode='r' opens what is there", "No such file", "mode='a' makes what is missing"),
+     "mode='r' opens an existing file", "No such file", "mode='a' makes a missing one"),
     ("nothing", "r+", FileNotFoundError,
-     "mode='r+' opens what is there", "No such file", "mode='a' makes what is missing"),
+     "mode='r+' opens an existing file", "No such file", "mode='a' makes a missing one"),
     ("no folder", ALWAYS, FileNotFoundError, "the folder ", "nowhere is missing", "make it first"),
     ("no path", ALWAYS, FileNotFoundError,
      "name a file", "the path is empty", "leave the path out for a list in memory"),

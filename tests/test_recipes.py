@@ -6,6 +6,7 @@ what is printed must be what is shown: ``&`` leaves a program running, ``fg`` wa
 """
 
 import importlib.util
+import os
 import re
 import subprocess
 import sys
@@ -17,6 +18,7 @@ import pytest
 from test_readme import check_prompts
 
 RECIPES = Path(__file__).parents[1] / "docs" / "recipes.md"
+EXAMPLES = RECIPES.parents[1] / "examples"
 HANGS = 1800  # seconds; a watchdog only
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 NAME = re.compile(r"# (\w+)\.py\n")
@@ -52,7 +54,10 @@ class Shell:
         # Unbuffered, as in a terminal.
         call = [sys.executable, "-u", *(["-m", program] if program != "python" else []), *arguments]
         pipe = subprocess.PIPE
-        return subprocess.Popen(call, cwd=self.folder, stdout=pipe, stderr=pipe, text=True)
+        # A recipe may use what lies in examples/, copied beside its program.
+        path = os.pathsep.join(filter(None, [str(EXAMPLES), os.environ.get("PYTHONPATH")]))
+        place = os.environ | {"PYTHONPATH": path}
+        return subprocess.Popen(call, cwd=self.folder, env=place, stdout=pipe, stderr=pipe, text=True)
 
     def _finish(self, expected: str) -> None:
         assert self.behind, "fg without a program in the background"

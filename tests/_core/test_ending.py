@@ -149,9 +149,7 @@ def test_what_failed_in_the_background_is_told_at_last(path):
     with pytest.warns(UncommittedChangesWarning) as told:
         del values
     said = str(told[0].message)
-    assert said.startswith(
-        f"{path} was dropped after a commit that failed, and what it was to commit is lost ("
-    )
+    assert said.startswith(f"{path} was dropped after a commit that failed, and its changes are lost (")
     assert "No space left on device, 7 uncommitted changes were rolled back" in said
 
 
@@ -206,10 +204,10 @@ def test_a_handle_that_outlives_its_collection(path):
     wrapper = Wrapper(MemoryBuffer(path), alive.append)
     del wrapper
     gc.collect()
-    said = f"nobody had closed {path} when nothing referred to it any more, which ended it: open it again"
+    said = f"{path} was not closed, and this handle ended when nothing referred to it any more"
     with pytest.raises(RegionClosedError) as caught:
         alive[0].append(1)
-    assert str(caught.value) == said
+    assert str(caught.value) == f"{said}: open it again"
 
 
 # -- the end of the interpreter --------------------------------------------------------------------------
@@ -309,7 +307,7 @@ def test_a_commit_that_fails_at_the_end_is_told_of(path):
         "b._store._commit = fail"
     )
     told = script(tail, path)
-    assert "was still open when the interpreter ended, after a commit that failed, and what" in told
+    assert "was still open when the interpreter ended, after a commit that failed, and its" in told
     assert "No space left on device, 1 uncommitted changes were rolled back" in told
     assert values_of(path) == [0]
 

@@ -181,7 +181,7 @@ def _advised(number: int, path: str, mode: str) -> str:
         if not os.path.isdir(folder):
             return f"the folder {shown_path(folder)} is missing; make it first"
         if mode in {"r", "r+"}:
-            return f"mode={mode!r} opens what is there; mode='a' makes what is missing"
+            return f"mode={mode!r} opens an existing file; mode='a' makes a missing one"
     if number == errno.EEXIST:
         return "mode='x' makes a new file; mode='a' opens this one, mode='w' replaces it"
     if number == errno.EISDIR:

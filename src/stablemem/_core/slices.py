@@ -346,7 +346,7 @@ class Slices(Values):
         """Delete what a failed ``extend`` has added so far, and count it no more."""
         if added.some and self._index.version != added.version:
             # By position it cannot be told from what the iterable has put there, or left there.
-            error.add_note("the iterable itself has changed the list: what was added before stays")
+            error.add_note("the iterable itself has changed the list: values added before stay")
             return
         length = len(self)
         if length > before and added.some:

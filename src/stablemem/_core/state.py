@@ -231,7 +231,7 @@ class State:
         if self.failure:
             raise StableMemoryError(
                 f"{shown_path(self.path)} takes no more changes through this handle, because "
-                f"{self.failure}: close it and open it again, which recovers what was committed"
+                f"{self.failure}: close it and open it again, which recovers the last commit"
             )
 
     # -- the catalog -----------------------------------------------------------------------------------

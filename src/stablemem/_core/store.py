@@ -105,8 +105,8 @@ class Store(Compaction):
             )
         if found == "none":
             raise RegionReplacedError(
-                f"{path} was removed or renamed since this handle was opened: what it shows stays until it "
-                f"is closed; close it, and open the file under its new name, or a new one"
+                f"{path} was removed or renamed since this handle was opened: it still shows the old "
+                f"contents; close it, and open the file under its new name, or a new one"
             )
 
     def _adopt(self, device: Device, header: Header) -> None:
@@ -130,7 +130,7 @@ class Store(Compaction):
                     entries[name].blobify, entries[name].options,
                 ):  # fmt: skip
                     raise BlobifyError(
-                        f"the list {shown(name)} was written anew with blobify "
+                        f"the list {shown(name)} was made again with blobify "
                         f"{shown(entries[name].blobify)}, not {shown(ours.blobify)}: open the file again"
                     )
         except BaseException:
@@ -194,7 +194,7 @@ class Store(Compaction):
                     self._end(
                         f"{shown_path(self.path)} is closed: open it again"
                         if self.path
-                        else "this region in memory is closed, and what it held is gone: make a new one"
+                        else "this region in memory is closed, and its contents are gone: make a new one"
                     )
                     self.latch.leave()
         if late is not None:
@@ -237,7 +237,7 @@ class Store(Compaction):
         lost = self._lost(well) if self.writable else ""
         when = "nothing referred to it any more" if well is None else "the interpreter ended"
         where = shown_path(self.path)
-        self._end(f"nobody had closed {where} when {when}, which ended it: open it again")
+        self._end(f"{where} was not closed, and this handle ended when {when}: open it again")
         if lost:
             ending.warn(lost, UncommittedChangesWarning if self.path else UncommittedMemoryWarning)
 
@@ -255,7 +255,7 @@ class Store(Compaction):
         if self._late is None:
             return ""
         why = ", ".join(map(shown_text, [str(self._late), *getattr(self._late, "__notes__", [])]))
-        return f"{said} after a commit that failed, and what it was to commit is lost ({why}): {remedy}"
+        return f"{said} after a commit that failed, and its changes are lost ({why}): {remedy}"
 
     def _places(self) -> str:
         """Return the lists that have uncommitted changes, to be put behind the file's name."""

@@ -43,9 +43,9 @@ SOUGHT = -2
 """In place of the position of a value that is searched for; -1 is that of one given alone."""
 
 _FAILED = {
-    "to_blob": "cannot store this value ({}): give the list what this Blobify takes, or mend to_blob",
-    "in": "cannot tell how it would store what is searched for ({}): let to_blob raise BlobifyError for what "
-    "it cannot store, and the value is not in the list",
+    "to_blob": "cannot store this value ({}): give the list a value that this Blobify takes, or mend to_blob",
+    "in": "cannot encode the value that is searched for ({}): let to_blob raise BlobifyError for values that "
+    "it cannot store, and the value counts as not in the list",
     "from_blob": "cannot read this blob ({}): mend from_blob, or open the list with the Blobify that wrote "
     "it; `stablemem get --raw` shows the bytes",
 }

@@ -120,9 +120,9 @@ def _json_line(value: Any) -> bytes:
     except (TypeError, ValueError, OverflowError, RecursionError):
         pass
     raise ValueError(
-        "JSON cannot say all of it: it has bytes, NaN, infinity, a key that is no text or a number of "
-        "thousands of digits, or is nested too deep; export what is before and after it with START:STOP, and "
-        "read it from Python"
+        "JSON has no form for it: it has bytes, NaN, infinity, a key that is not text or a number of "
+        "thousands of digits, or is nested too deep; export the values before and after it with START:STOP, "
+        "and read this one in Python"
     )
 
 
@@ -181,7 +181,7 @@ def _text_encoder(encoding: str) -> Callable[[str], bytes]:
 def _bytes_line(value: bytes) -> bytes:
     if b"\n" in value:
         raise ValueError(
-            "it would be several lines: export what is before and after it with START:STOP, and this one "
+            "it would be several lines: export the values before and after it with START:STOP, and this one "
             "with `stablemem get --raw`"
         )
     return value
