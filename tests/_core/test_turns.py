@@ -473,6 +473,30 @@ def test_many_threads_and_processes_lose_nothing(region):
         values.verify()
 
 
+def test_an_interrupt_while_the_lock_is_let_go_leaves_no_thread_waiting(region):
+    """Whoever was waiting for the latch while another thread closed the list is told that it is closed."""
+    values = MemoryBuffer(region)
+    store = values.region._store
+    let = store.region.device.before_close
+
+    def interrupted():
+        let()
+        raise KeyboardInterrupt
+
+    store.region.device.before_close = interrupted
+    with pytest.raises(KeyboardInterrupt):
+        values.close()
+    # As for whoever looked at it before it was closed.
+    store.latch.closed = ""
+    done = []
+    thread = threading.Thread(target=lambda: done.append(store.latch.enter()), daemon=True)
+    thread.start()
+    thread.join(WATCHDOG)
+    assert done
+    with MemoryBuffer(region) as values:
+        assert values == []
+
+
 def test_letting_go_twice_is_nothing(region, opened):
     device = opened(region)
     lock_writer(device, 0)

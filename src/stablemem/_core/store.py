@@ -191,12 +191,15 @@ class Store(Compaction):
                         if self._space is not None:
                             self._punch()
                 finally:
-                    self._end(
-                        f"{shown_path(self.path)} is closed: open it again"
-                        if self.path
-                        else "this region in memory is closed, and its contents are gone: make a new one"
-                    )
-                    self.latch.leave()
+                    try:
+                        self._end(
+                            f"{shown_path(self.path)} is closed: open it again"
+                            if self.path
+                            else "this region in memory is closed, and its contents are gone: make a new one"
+                        )
+                    finally:
+                        # Also after an interrupt: other threads may be waiting already.
+                        self.latch.leave()
         if late is not None:
             raise StableMemoryError(
                 f"a commit in the background failed ({shown_error(late)}), and the changes that it was to "
