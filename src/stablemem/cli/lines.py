@@ -9,6 +9,7 @@
 A value that would come back as another one, or as several, is refused.
 """
 
+import codecs
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -161,6 +162,9 @@ def _text_decoder(encoding: str) -> Callable[[bytes], str]:
 
 
 def _text_encoder(encoding: str) -> Callable[[str], bytes]:
+    # UTF-8 says each text in one way; others say two letters alike, or read a backslash as an escape.
+    exact = codecs.lookup(encoding).name == UTF_8
+
     def encoded(value: str) -> bytes:
         try:
             line = value.encode(encoding)
@@ -173,9 +177,22 @@ def _text_encoder(encoding: str) -> Callable[[str], bytes]:
             raise ValueError(f"{encoding} cannot say it: {error}: leave --encoding out for utf-8") from error
         if b"\n" in line:
             raise ValueError("it would be several lines: export with --jsonl")
+        if not exact and not _says(line, value, encoding):
+            raise ValueError(
+                f"in {encoding} it would come back as another value, or not at all: "
+                f"leave --encoding out for utf-8"
+            )
         return line
 
     return encoded
+
+
+def _says(line: bytes, value: str, encoding: str) -> bool:
+    """Return whether a line in an encoding is read as this text."""
+    try:
+        return line.decode(encoding) == value
+    except UnicodeError:
+        return False
 
 
 def _bytes_line(value: bytes) -> bytes:
