@@ -12,8 +12,10 @@ The environment variable ``STABLEMEM_BUILD`` chooses the variant:
 import os
 import sys
 from pathlib import Path
+from sysconfig import get_config_var
 
 from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
 from setuptools.command.build_py import build_py
 
 # Every call of a list or of raw blocks runs through these: -O3 takes 1.4 % off the instructions of `get` and
@@ -36,7 +38,8 @@ EVERY_CALL = {
 # As many compilers at once as this process may use cores.
 JOBS = len(os.sched_getaffinity(0))
 VARIANT = os.environ.get("STABLEMEM_BUILD", "")
-CORE = Path("src/stablemem/_core")
+PACKAGE = "stablemem/_core"
+CORE = Path("src", PACKAGE)
 # A module is compiled if a .pxd with its C types lies beside it; words.pxd is a header for the others.
 # The longest first: then no core is left alone with one of them at the end.
 MODULES = sorted(
@@ -45,17 +48,61 @@ MODULES = sorted(
 )
 
 
+def remove_compiled(folder: Path, kept: set[Path]) -> None:
+    """Remove extensions that an earlier build has left: they would be imported in place of their source."""
+    for path in folder.glob(f"*{get_config_var('EXT_SUFFIX')}"):
+        if path not in kept:
+            path.unlink()
+
+
 class BuildPy(build_py):
-    """Note in the package that the interpreted form was asked for: then the package does not warn of it."""
+    """Note in what is built that the interpreted form was asked for: then the package does not warn of it."""
 
     def run(self) -> None:
-        """Write or remove the note, and copy the sources."""
-        note = CORE / "PURE"
+        """Copy the sources, and write or remove the note."""
+        super().run()
+        # The checkout is changed only where it is what will be imported.
+        folder = CORE if self.editable_mode else Path(self.build_lib, PACKAGE)
+        note = folder / "PURE"
+        if not self.distribution.ext_modules:
+            remove_compiled(folder, set())
         if VARIANT == "pure":
             note.write_text("Built with STABLEMEM_BUILD=pure.\n")
         else:
             note.unlink(missing_ok=True)
+
+
+class BuildExt(build_ext):
+    """Leave all extensions behind, of the sources as they are now, or none."""
+
+    def run(self) -> None:
+        """Build, in the folder of the sources too if that is wanted."""
         super().run()
+        if self.inplace:
+            made = {CORE / path.name for path in self.made()}
+            remove_compiled(CORE, made)
+            if made:
+                (CORE / "PURE").unlink(missing_ok=True)
+
+    def made(self) -> set[Path]:
+        """Return the files of the extensions that are there."""
+        names = (self.get_ext_filename(extension.name) for extension in self.extensions)
+        return {path for path in (Path(self.build_lib, name) for name in names) if path.exists()}
+
+    def build_extensions(self) -> None:
+        """Build all; some without the others could not be imported."""
+        super().build_extensions()
+        made = self.made()
+        complete = len(made) == len(self.extensions)
+        remove_compiled(Path(self.build_lib, PACKAGE), made if complete else set())
+
+    def build_extension(self, extension: Extension) -> None:
+        """Build one; if that fails, nothing older stays in its place."""
+        try:
+            super().build_extension(extension)
+        except BaseException:
+            Path(self.build_lib, self.get_ext_filename(extension.name)).unlink(missing_ok=True)
+            raise
 
 
 def optimisation(name: str) -> str:
@@ -115,6 +162,6 @@ def extensions() -> list[Extension]:
 
 setup(
     ext_modules=extensions(),
-    cmdclass={"build_py": BuildPy},
+    cmdclass={"build_py": BuildPy, "build_ext": BuildExt},
     options={"build_ext": {"parallel": JOBS}},
 )

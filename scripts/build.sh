@@ -80,10 +80,14 @@ fi
 needs >.venv/needs.txt
 pip install --requirement .venv/needs.txt &
 needed=$!
-pip install --no-deps --editable . || fail "pip could not build stablemem (see above)"
+pip install --no-deps --editable . || {
+    wait "$needed" || :
+    fail "pip could not build stablemem (see above)"
+}
 wait "$needed" || fail "pip could not install what stablemem needs (see above)"
 
-compiled=$(STABLEMEM_PURE=0 .venv/bin/python -c 'import stablemem; print(stablemem.COMPILED)') ||
+# What the package would warn of is said below.
+compiled=$(STABLEMEM_PURE=0 .venv/bin/python -W ignore -c 'import stablemem; print(stablemem.COMPILED)') ||
     fail "stablemem was installed and cannot be imported (see above)"
 if [ "$compiled" = True ]; then
     step "stablemem runs compiled"

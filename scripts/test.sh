@@ -5,7 +5,7 @@ set -eu
 cd "$(dirname "$0")/.."
 
 step() { printf '==> %s\n' "$*"; }
-compiled() { STABLEMEM_PURE=$1 .venv/bin/python -c 'import stablemem; print(stablemem.COMPILED)'; }
+compiled() { STABLEMEM_PURE=$1 .venv/bin/python -W ignore -c 'import stablemem; print(stablemem.COMPILED)'; }
 
 cores=$(nproc 2>/dev/null || echo 1)
 case " $* " in
