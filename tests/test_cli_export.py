@@ -190,6 +190,7 @@ USAGE = {
     "export text.smem -o link --force": ("text.smem cannot be exported into itself",),
     "export text.smem -o fifo --force": ("--output makes a regular file, which fifo is not", "use >"),
     "export text.smem -o /dev/null": ("--output makes a regular file, which /dev/null is not",),
+    "export text.smem --output=": ("--output needs the name of a file",),
     "export text.smem -o folder": ("'folder' is a directory",),
     "export text.smem -o nowhere/out": ("nowhere/out: No such file or directory", "make the folder nowhere"),
     "export text.smem -o there/out": ("there/out: Not a directory",),
@@ -379,6 +380,38 @@ def test_interrupted(run, monkeypatch):
     monkeypatch.setattr(exporting, "_pieces", pieces)
     assert run("export", "r.smem", "-o", "out") == (130, b"", "stablemem: interrupted; out was not written\n")
     assert os.listdir() == ["r.smem"]
+
+
+TERMINATED = """
+import os, sys
+from stablemem import cli
+from stablemem.cli import exporting
+
+real = exporting._pieces
+
+def pieces(*arguments):
+    yield next(real(*arguments))
+    os.kill(os.getpid(), int(sys.argv[1]))
+    yield []
+
+exporting.PIECE = 1000
+exporting._pieces = pieces
+cli.run(["export", "r.smem", "--output", "out"])
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_terminated(tmp_path, number):
+    """Nothing is left of it, and the process ends by the signal, unless that is ignored."""
+    MemoryBuffer.from_iterable([b"x" * 100] * 100, tmp_path / "r.smem", blobify="bytes").close()
+    command = [sys.executable, "-c", TERMINATED, str(int(number))]
+    done = subprocess.run(command, cwd=tmp_path, env=environment(), capture_output=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (-number, b"", b"")
+    assert os.listdir(tmp_path) == ["r.smem"]
+    command = ["sh", "-c", f"trap '' {int(number)}; exec \"$@\"", "sh", *command]
+    done = subprocess.run(command, cwd=tmp_path, env=environment(), capture_output=True, check=False)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert sorted(os.listdir(tmp_path)) == ["out", "r.smem"]
 
 
 def test_memory_is_bounded(tmp_path):

@@ -376,7 +376,7 @@ def test_the_reader_leaves_while_nothing_is_added(tmp_path):
         assert follower.wait() == 0
 
 
-@pytest.mark.parametrize("interval", ["0", "-1", "soon"])
+@pytest.mark.parametrize("interval", ["0", "-1", "soon", "nan", "inf", "1e+300"])
 def test_usage(tmp_path, capfd, interval):
     path = str(tmp_path / "r.smem")
     MemoryBuffer(path).close()

@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing
+from math import isnan
 
 import click
 
@@ -194,6 +195,12 @@ def head(path: str, count: int, bare: bool, name: str) -> None:
         print_lines(_lines(values, range(len(values))[:count], text, not bare))
 
 
+def _seconds(_context: click.Context, _option: click.Parameter, interval: float) -> float:
+    if isnan(interval):
+        raise click.BadParameter("nan is no number of seconds.")
+    return interval
+
+
 @commands.command()
 @region_argument
 @_count
@@ -201,7 +208,7 @@ def head(path: str, count: int, bare: bool, name: str) -> None:
 @name_option
 @click.option("-f", "--follow", is_flag=True, help="Also print values that are added later, until Ctrl-C.")
 @click.option(
-    "--interval", type=click.FloatRange(min=0.01), default=0.5, show_default=True,
+    "--interval", type=click.FloatRange(0.01, 86_400), default=0.5, show_default=True, callback=_seconds,
     help="Seconds between two looks, with --follow.",
 )  # fmt: skip
 def tail(path: str, count: int, bare: bool, name: str, follow: bool, interval: float) -> None:

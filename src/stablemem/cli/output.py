@@ -2,9 +2,11 @@
 
 import errno
 import os
+import signal
 import stat
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
+from types import FrameType
 from typing import BinaryIO
 
 import click
@@ -14,6 +16,7 @@ from .._core.opening import take_after
 
 __all__ = ["new_file"]
 
+_ENDING = (signal.SIGTERM, signal.SIGHUP)
 _NO_LINKS = {errno.EPERM, errno.ENOSYS, errno.EOPNOTSUPP}
 
 
@@ -30,6 +33,8 @@ def new_file(path: str, source: str, force: bool) -> Iterator[BinaryIO]:
         click.UsageError: the name is the region's, or not that of a regular file.
         OSError: naming ``path``: the file cannot be written, or is there and is not to be replaced.
     """
+    if not path:
+        raise click.UsageError("--output needs the name of a file, and this one is empty.")
     place = os.path.realpath(path) if os.path.islink(path) else path
     there = os.path.exists(place)
     if there:
@@ -40,7 +45,7 @@ def new_file(path: str, source: str, force: bool) -> Iterator[BinaryIO]:
         if not force:
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), path)
     try:
-        with closing(FileDevice.temporary(place, private=there)) as device:
+        with _tidied_up(), closing(FileDevice.temporary(place, private=there)) as device:
             try:
                 if there:
                     with closing(FileDevice.open(place, writable=False)) as old:
@@ -61,6 +66,33 @@ def new_file(path: str, source: str, force: bool) -> Iterator[BinaryIO]:
         if error.filename == source:
             raise
         raise OSError(error.errno, error.strerror, path) from error
+
+
+class _Ended(BaseException):
+    """A signal that ends the process has arrived."""
+
+
+@contextmanager
+def _tidied_up() -> Iterator[None]:
+    """Let a signal that ends the process end the block first, so that the block removes what it has made."""
+
+    def arrived(number: int, _frame: FrameType | None) -> None:
+        raise _Ended(number)
+
+    # What is ignored, as under nohup, stays so.
+    caught = [number for number in _ENDING if signal.getsignal(number) is signal.SIG_DFL]
+    for number in caught:
+        signal.signal(number, arrived)
+    try:
+        yield
+    except _Ended as ended:
+        number = ended.args[0]
+        signal.signal(number, signal.SIG_DFL)
+        os.kill(os.getpid(), number)
+        raise
+    finally:
+        for number in caught:
+            signal.signal(number, signal.SIG_DFL)
 
 
 def _name(temporary: str, place: str) -> None:
