@@ -68,6 +68,6 @@ wheel: build
 
 clean:
 	@echo '==> clean'
-	@rm -rf .venv build dist src/*.egg-info .pytest_cache .hypothesis .mypy_cache .ruff_cache
+	@rm -rf .venv build dist src/*.egg-info src/stablemem/_core/PURE .pytest_cache .hypothesis .mypy_cache .ruff_cache
 	@find src tests examples benchmarks \( -name '*.so' -o -name '*.pyc' \) -delete
 	@find src tests examples benchmarks -name __pycache__ -empty -delete

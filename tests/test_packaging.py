@@ -194,3 +194,15 @@ def test_a_wheel_changes_nothing_of_what_the_checkout_is(tree):
     assert modules(tree.core.iterdir()) == {"PURE"}
     tree.ask("editable")
     assert modules(tree.core.iterdir()) == {"one", "two"}
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="there is no make")
+def test_make_clean_removes_what_was_built(tree):
+    shutil.copy(CHECKOUT / "Makefile", tree.root)
+    for folder in ("tests", "examples", "benchmarks"):
+        (tree.root / folder).mkdir()
+    tree.build(*IN_PLACE)
+    tree.ask("wheel")
+    (tree.core / "PURE").touch()
+    subprocess.run(["make", "clean"], cwd=tree.root, env=environment(), capture_output=True, check=True)
+    assert modules(tree.root.rglob("*")) == set()
