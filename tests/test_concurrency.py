@@ -647,3 +647,31 @@ def test_nothing_is_left_open():
             values.stats()
     assert len(os.listdir("/proc/self/fd")) == before
     assert len(OPEN) == count
+
+
+def test_a_read_beside_a_block_that_is_being_undone(monkeypatch):
+    """It sees the list as it was in the block, or without it; never what is between the two."""
+    waiting = waits_for_latch(monkeypatch)
+    with MemoryRegion() as region:
+        values = region.buffer("values")
+        values.extend(["a text of more than eight bytes"] * 600)
+        region.commit()
+        patches = region._store.patches
+        real, read = patches.undo_to, []
+
+        def undo_to(mark):
+            reader = in_thread(lambda: read.append(values[300]))
+            wait_for(lambda: waiting() or not reader.is_alive())
+            threads.append(reader)
+            real(mark)
+
+        threads = []
+        monkeypatch.setattr(patches, "undo_to", undo_to)
+        with region.transaction():
+            values[0] = "outer"
+            with contextlib.suppress(KeyError), region.transaction():
+                values[300] = "changed in the inner block"
+                raise KeyError
+            join(*threads)
+            assert read in (["changed in the inner block"], ["a text of more than eight bytes"])
+        assert values[0] == "outer"

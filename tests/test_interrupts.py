@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from stablemem import COMPILED, MemoryBuffer
+from stablemem import COMPILED, MemoryBuffer, MemoryRegion, StableMemoryError
 from support import chosen_seed, scaled
 
 SIZE = 3000 if COMPILED else 600
@@ -284,6 +284,69 @@ def test_interrupts_of_a_block(operation, behind_changes, path):
         values.commit()
         values.verify()
     values.close()
+
+
+class UndoneError(Exception):
+    """Leaves a block."""
+
+
+def undoing(moment, inner):
+    """Interrupt a block that is being undone, within one that goes on; return how many moments there were.
+
+    At each line of stablemem that Python itself runs the interrupt may come, but for those of the latch; 0
+    never comes.
+    """
+    lines = 0
+    said = None
+
+    def tracer(frame, event, arg):
+        nonlocal lines
+        module = frame.f_globals.get("__name__", "")
+        if not module.startswith("stablemem.") or module == "stablemem._core.latch":
+            return None
+        if event == "line":
+            lines += 1
+            if lines == moment:
+                raise KeyboardInterrupt
+        return tracer
+
+    with MemoryRegion() as region:
+        values, block = region.buffer("values"), region.add_blob(b"before")
+        values.extend(range(300))
+        region.commit()
+        before = [*range(300)], b"before"
+        after = [*range(300), *inner], b"beyond"
+        try:
+            with region.transaction():
+                values.extend(inner)
+                if inner:
+                    region.store(block, b"beyond")
+                try:
+                    with region.transaction():
+                        values[10:20] = range(400)
+                        region.store(block, b"behind")
+                        sys.settrace(tracer)
+                        raise UndoneError
+                except (UndoneError, KeyboardInterrupt):
+                    pass
+                finally:
+                    sys.settrace(None)
+        except StableMemoryError as error:
+            said = error
+        found = values[:], region.load(block, 6)
+        assert found == before if said else found in (before, after), moment
+        assert said is None or "rolled back" in str(said) or "undone" in str(said), (moment, said)
+        values.append(1)
+        region.commit()
+        region.verify()
+    return lines
+
+
+@pytest.mark.parametrize("inner", [[], [1, 2]], ids=["first", "after changes"])
+def test_interrupts_while_a_block_is_undone(inner):
+    """Who catches it within a block around does not commit half of what was undone."""
+    for moment in range(1, undoing(0, inner) + 1):
+        undoing(moment, inner)
 
 
 @pytest.fixture(autouse=True)

@@ -183,7 +183,11 @@ class Transactions(State):
                     "a transaction block is undone when an exception leaves it: raise one instead of calling "
                     "rollback()"
                 )
-            self._undo_all()
+            try:
+                self._undo_all()
+            except BaseException as error:
+                self.failed(error)
+                raise
 
     def _undo_all(self) -> None:
         """Return to the committed state, savepoints included."""
@@ -262,6 +266,10 @@ class Transactions(State):
 
     def end_block(self, depth: int, mark: Mark | None, sync: bool) -> None:
         """End a block that did all it wanted."""
+        if self._savepoints > depth + 1:
+            # Interpreted, an interrupt may end a block within it before that is undone.
+            with self.latch.held():
+                self.failed(KeyboardInterrupt())
         if self._broken:
             # Says what has undone it all; undo_block then ends this part of it.
             self.require_writable()
@@ -283,15 +291,25 @@ class Transactions(State):
         """End a block that an exception leaves, as if it had not been; or what is left of its end."""
         if self.forked:
             return
-        if self._savepoints > depth:
-            self._savepoints = depth
-            self._broken = self._broken and depth > 0
-            if mark is None:
+        try:
+            if self._savepoints > depth:
+                self._savepoints = depth
+                self._broken = self._broken and depth > 0
+                if mark is None:
+                    self.rollback()
+                else:
+                    # Within the latch: another thread's read would meet a list without its values.
+                    with self.latch.held():
+                        self._undo_to(mark)
+            elif depth == 0 and self.changes:
                 self.rollback()
-            else:
-                self._undo_to(mark)
-        elif depth == 0 and self.changes:
-            self.rollback()
+        except BaseException as error:
+            # Half of the block may be undone: nothing of the transaction around it can stay.
+            self._savepoints = depth
+            with suppress(StableMemoryError), self.latch.held():
+                # Refused only where the interrupt left the latch taken: the next call undoes it then.
+                self.failed(error)
+            raise
 
     def _savepoint(self) -> Mark:
         """Begin a savepoint: everything so far is written out, so that a root says all of it."""
@@ -324,8 +342,9 @@ class Transactions(State):
         if space is None or len(space.layers) < mark.layers:
             return  # an error has undone the whole transaction already
         self.pager.discard()
-        space.undo()
-        space.layers.pop()
+        while len(space.layers) >= mark.layers:
+            space.undo()
+            space.layers.pop()
         self.pager.changes = mark.changes
         self._revert(mark.entries, mark.roots)
         self._dropped = set(mark.dropped)
