@@ -250,10 +250,11 @@ class Slices(Values):
 
     def _limit(self, most: int) -> None:
         """Keep so many values from now on, -1 for any number; the first ones go, where there are more."""
-        before = self._most
+        before = most
         try:
             with self._store.exclusive():
                 self._require_writable()
+                before = self._most
                 more = len(self) - most if most >= 0 else 0
                 if more > 0:
                     self._delete_slice(slice(more))
