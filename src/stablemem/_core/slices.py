@@ -250,7 +250,7 @@ class Slices(Values):
 
     def _limit(self, most: int) -> None:
         """Keep so many values from now on, -1 for any number; the first ones go, where there are more."""
-        before = most
+        before: int | None = None
         try:
             with self._store.exclusive():
                 self._require_writable()
@@ -261,7 +261,7 @@ class Slices(Values):
                 self._most = most
             self._relieve()
         except BaseException:
-            if 0 <= most < self._index.length:
+            if before is not None and 0 <= most < self._index.length:
                 # What should have gone is there: the disk has failed.
                 self._most = before
             raise
