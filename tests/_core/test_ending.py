@@ -293,6 +293,14 @@ def test_without_commit_every_nothing_is_committed(path):
     assert values_of(path) == [0]
 
 
+def test_a_handle_that_outlives_the_modules(path):
+    """Something that Python keeps to the very end may refer to it."""
+    tail = "b.append(1)\nsys.excepthook = lambda *raised: b\n"
+    told = script(tail, path)
+    assert told.count("\n") == 1, told
+    assert "was still open when the interpreter ended" in told
+
+
 def test_an_open_block_is_not_committed(path):
     tail = "b.close()\nb = MemoryBuffer(path, commit_every=1000)\n"
     tail += "t = b.transaction()\nt.__enter__()\nb.append(1)"
@@ -451,6 +459,80 @@ def test_workers(path, tmp_path, method):
     for number, times in enumerate([0, 1, 1, 0]):
         said = f"{path}{number}.smem (list 'main') was still open when the interpreter ended"
         assert done.stderr.count(said) == times, done.stderr
+
+
+THREADED = """
+import multiprocessing, sys, threading
+from stablemem import MemoryBuffer
+
+def work(path):
+    global b
+    b = MemoryBuffer(path, commit_every=1000)
+    {work}
+
+if __name__ == "__main__":
+    process = multiprocessing.get_context(sys.argv[2]).Process(target=work, args=(sys.argv[1],))
+    process.start()
+    process.join()
+    sys.exit(process.exitcode)
+"""
+
+
+def threaded(work, path, tmp_path, method):
+    """Run a worker that has a list ``b``, and return what the program said on stderr."""
+    program = tmp_path / "program.py"
+    program.write_text(THREADED.replace("{work}", work))
+    done = subprocess.run(
+        [sys.executable, program, path, method], env=environment(),
+        capture_output=True, text=True, timeout=HANGS, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return done.stderr
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+@pytest.mark.parametrize("last", ["b.append('last')", "b.append('last'); b.close()"])
+def test_a_worker_waits_for_its_threads(path, tmp_path, method, last):
+    """As every program does; the thread begins when multiprocessing waits for threads."""
+    work = (
+        "from multiprocessing import util\n"
+        "    begin = threading.Event()\n"
+        f"    threading.Thread(target=lambda: (begin.wait(), {last.replace(';', ',')})).start()\n"
+        "    shutdown = threading._shutdown\n"
+        "    threading._shutdown = lambda: (begin.set(), shutdown())\n"
+    )
+    assert threaded(work, path, tmp_path, method) == ""
+    assert values_of(path) == ["last"]
+
+
+def test_a_worker_with_an_executor_of_threads(path, tmp_path):
+    """Its threads end only when Python tells them to, which it does as it waits for them."""
+    work = (
+        "global pool\n"
+        "    from concurrent.futures import ThreadPoolExecutor\n"
+        "    pool = ThreadPoolExecutor(2)\n"
+        "    for n in range(10): pool.submit(b.append, n)\n"
+    )
+    assert threaded(work, path, tmp_path, "fork") == ""
+    assert sorted(values_of(path)) == list(range(10))
+
+
+def test_a_daemon_thread_reads_until_its_worker_is_gone(path, tmp_path):
+    work = (
+        "from multiprocessing import util\n"
+        "    reads = []\n"
+        "    def read():\n"
+        "        while True: reads[:] = [reads[0] + 1 if reads else len(b)]; b[:]\n"
+        "    b.append(0)\n"
+        "    thread = threading.Thread(target=read, daemon=True)\n"
+        "    thread.start()\n"
+        "    def last():\n"
+        "        begun = reads[0] if reads else 0\n"
+        "        while thread.is_alive() and (not reads or reads[0] < begun + 100): thread.join(0.001)\n"
+        "    util._flush_std_streams = last\n"
+    )
+    assert threaded(work, path, tmp_path, "fork") == ""
+    assert values_of(path) == [0]
 
 
 def test_a_pool_of_workers(path, tmp_path):

@@ -35,8 +35,8 @@ class Handle(Protocol):
     def settle(self, well: bool) -> None:
         """Keep other threads out from now on; commit, if that is asked for and the process ends well."""
 
-    def drop(self, well: bool | None = None) -> None:
-        """End a handle that nobody has closed; ``well`` as above if the process ends."""
+    def drop(self, well: bool | None = None, leave: bool = False) -> None:
+        """End a handle that nobody has closed; ``well`` as above if the process ends; or leave it open."""
 
     def after_fork(self) -> None:
         """Become a reader, in the child of a fork."""
@@ -137,12 +137,12 @@ def _exit() -> None:
         handle.settle(well)
 
 
-def _end_all(handles: list[Handle], well: bool) -> None:
+def _end_all(handles: list[Handle], well: bool, leave: bool = False) -> None:
     """End handles; warnings that are errors are told, and the others are ended all the same."""
     for handle in handles:
         try:
             handle.settle(well)
-            handle.drop(well)
+            handle.drop(well, leave)
         except Exception as error:  # noqa: BLE001 - nobody is there to catch it
             _Untold(error)
 
@@ -196,7 +196,10 @@ class _Worker:
         """End all handles, where the worker ends by ``os._exit``, which runs no ``atexit``."""
         failed = self.has_failed()
         if not self._spawned:
-            _end_all(_handles(), not failed)
+            # multiprocessing calls this next, and a second call does nothing: it waits for the threads that
+            # are no daemons, whose changes are part of the work.
+            threading._shutdown()  # type: ignore[attr-defined]
+            _end_all(_handles(), not failed, leave=True)
         elif failed:
             # It ends as other programs do, later, and the exception may be gone by then.
             self.has_failed = lambda: True  # type: ignore[method-assign]

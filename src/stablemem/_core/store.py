@@ -216,7 +216,8 @@ class Store(Compaction):
         ending.OPEN.discard(self)
 
     def __del__(self) -> None:
-        if getattr(self, "pager", None) is not None:
+        # One that outlives the modules of the program has been ended, and so has ``ending``.
+        if getattr(self, "pager", None) is not None and not self.closed:
             ending.collected(self)
 
     def settle(self, well: bool) -> None:
@@ -229,18 +230,20 @@ class Store(Compaction):
             except Exception as error:  # noqa: BLE001 - whatever it is, close() or drop() tells
                 self._late = error
 
-    def drop(self, well: bool | None = None) -> None:
+    def drop(self, well: bool | None = None, leave: bool = False) -> None:
         """End a handle that nobody has closed: uncommitted changes are lost, with a warning.
 
         Args:
             well: whether the process ends well, if it ends.
+            leave: leave the end to the kernel, since the process ends at once: threads may read until then.
         """
         if self.closed or self._pid != os.getpid():
             return
         lost = self._lost(well) if self.writable else ""
         when = "nothing referred to it any more" if well is None else "the interpreter ended"
         where = shown_path(self.path)
-        self._end(f"{where} was not closed, and this handle ended when {when}: open it again")
+        if not leave:
+            self._end(f"{where} was not closed, and this handle ended when {when}: open it again")
         if lost:
             ending.warn(lost, UncommittedChangesWarning if self.path else UncommittedMemoryWarning)
 
