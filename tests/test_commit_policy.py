@@ -337,6 +337,26 @@ def test_options_of_a_region_that_is_open_already(option):
         MemoryBuffer(region, **option)
 
 
+def test_an_alarm_goes_on_after_an_error(monkeypatch):
+    """What becomes due while the call fails is due as well."""
+    raised, rung = [], []
+    monkeypatch.setattr(threading, "excepthook", lambda args: raised.append(args.exc_value))
+
+    def ring():
+        rung.append(1)
+        if len(rung) == 1:
+            alarm.set(0.0)
+            raise RuntimeError("the first")
+
+    alarm = Alarm(ring)
+    alarm.set(0.0)
+    wait_for(lambda: len(rung) == 2 or alarm._thread is None)
+    assert (len(rung), [str(error) for error in raised]) == (2, ["the first"])
+    wait_for(lambda: alarm._thread is None)
+    alarm.set(0.0)
+    wait_for(lambda: len(rung) == 3)
+
+
 def test_an_alarm_that_was_called_off(monkeypatch):
     """By a clock that the test puts forward: when it is due, nothing happens."""
     now = 0.0

@@ -18,7 +18,7 @@ class Alarm:
     ends, no thread is started or spoken to: it would never answer.
 
     Args:
-        call: what to call; what it raises ends up with ``threading.excepthook``.
+        call: what to call; what it raises goes to ``threading.excepthook``, and the thread goes on.
 
     >>> rung = threading.Event()
     >>> alarm = Alarm(rung.set)
@@ -74,6 +74,5 @@ class Alarm:
                 self._due = None
             try:
                 self._call()
-            except BaseException:
-                self._thread = None
-                raise
+            except BaseException:  # noqa: BLE001 - whatever it is, what is due after it is due
+                threading.excepthook(threading.ExceptHookArgs((*sys.exc_info(), self._thread)))
