@@ -222,6 +222,37 @@ def test_another_file_at_the_path(path, mode):
         pickle.loads(data)
 
 
+@pytest.mark.parametrize("mode", ["r", "a"])
+def test_another_file_with_fewer_commits(path, mode):
+    with MemoryBuffer(path) as values:
+        values.append(1)
+        commit_more(values)
+        handle = values.snapshot() if mode == "r" else values
+        data = pickle.dumps(handle)
+        handle.close()
+    MemoryBuffer(path, "w").close()
+    with pytest.raises(RegionReplacedError, match="is another file than the one that was pickled"):
+        pickle.loads(data)
+
+
+# -- iterators -------------------------------------------------------------------------------------------
+
+
+def test_iterators_are_copied_and_pickled_with_their_list(path):
+    with MemoryBuffer(path) as values:
+        values.extend(range(1000))
+        values.commit()
+        for made, left in [(iter, range(3, 1000)), (reversed, range(996, -1, -1))]:
+            iterator = made(values)
+            for _ in range(3):
+                next(iterator)
+            for same in (copy.copy(iterator), pickle.loads(pickle.dumps(iterator))):
+                assert list(same) == list(left)
+            assert list(iterator) == list(left)
+            assert list(copy.copy(iterator)) == []
+            assert list(pickle.loads(pickle.dumps(iterator))) == []
+
+
 # -- workers ---------------------------------------------------------------------------------------------
 
 PROGRAM = """

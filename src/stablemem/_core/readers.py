@@ -190,15 +190,15 @@ def acquire_newest(device: Device, boot: bytes, least: int) -> tuple[Device, Hea
 def require_as_new(header: Header, slot: Slot, path: str) -> None:
     """Raise unless a file is the one that a slot is of, and has not gone back behind it."""
     found = header.newest
-    if found.transaction < slot.transaction:
-        raise StableMemoryError(
-            f"{shown_path(path)} is at commit {found.transaction}, older than commit {slot.transaction}, "
-            f"which was pickled: bring the newer file back, or open this one by its path"
-        )
     if found.file_id != slot.file_id:
         raise RegionReplacedError(
             f"{shown_path(path)} is another file than the one that was pickled: bring that one back, or open "
             f"this one by its path"
+        )
+    if found.transaction < slot.transaction:
+        raise StableMemoryError(
+            f"{shown_path(path)} is at commit {found.transaction}, older than commit {slot.transaction}, "
+            f"which was pickled: bring the newer file back, or open this one by its path"
         )
 
 

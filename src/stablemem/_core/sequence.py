@@ -392,6 +392,12 @@ class BufferIterator:
         self._version = version
         self._blobs = core.read_ahead(self._position, self._step, self._ahead)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Copy and pickle as the list and the position, as list's iterators do."""
+        if self._core is None:
+            return iter, ((),)
+        return BufferIterator, (self._core, self._position, self._step, self._raw)
+
     def __length_hint__(self) -> int:
         """Return how many values are left."""
         if self._core is None:
