@@ -581,6 +581,23 @@ def test_another_blobify_than_it_was_written_with(path, written, opened, expecte
         assert error.index is None
 
 
+@pytest.mark.parametrize("mode", ["w", "x"])
+@pytest.mark.parametrize(
+    "blobify", [type("NoName", (), {"to_blob": bytes, "from_blob": bytes}), "json", 5, int]
+)
+def test_a_blobify_that_cannot_be_used_costs_no_file(path, mode, blobify):
+    """It is found before the file is replaced, or made."""
+    if mode == "w":
+        MemoryBuffer.from_iterable(["kept"], path).close()
+    with pytest.raises((BlobifyError, TypeError)):
+        MemoryBuffer(path, mode, blobify=blobify)
+    if mode == "w":
+        with MemoryBuffer(path, "r") as values:
+            assert values[:] == ["kept"]
+    else:
+        assert not os.path.exists(path)
+
+
 def test_a_blobify_without_a_name(path):
     class Codec:
         to_blob, from_blob = Own.to_blob, Own.from_blob

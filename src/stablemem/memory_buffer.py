@@ -200,6 +200,9 @@ class MemoryBuffer(BeyondList[T]):
                 )
             self._region = source
         elif source is None or isinstance(source, str | os.PathLike):
+            if mode in ("w", "x"):
+                # Before a file is replaced, or made: what is wrong here is wrong with any file.
+                blobify = resolve(blobify, None)
             self._region = MemoryRegion(
                 source,
                 mode,
