@@ -187,7 +187,7 @@ def test_threads_end_with_the_handle(path):
     wait_for(lambda: not alarms())
     dropped = MemoryBuffer(path, commit_every=3600.0)
     dropped.append(2)
-    with pytest.warns(UncommittedChangesWarning, match="1 uncommitted changes"):
+    with pytest.warns(UncommittedChangesWarning, match="1 uncommitted change"):
         del dropped
     wait_for(lambda: not alarms())
 

@@ -528,7 +528,7 @@ def test_poisoned_handle_says_what_to_do():
     device.sync = fail_to_sync
     with pytest.raises(OSError, match="Input/output error") as caught:
         region.commit()
-    assert any("1 uncommitted changes were rolled back" in note for note in caught.value.__notes__)
+    assert any("1 uncommitted change was rolled back" in note for note in caught.value.__notes__)
     with pytest.raises(StableMemoryError, match=r"recording takes no more changes.*open it again"):
         values.append(b"more")
     with pytest.raises(StableMemoryError, match="open it again"):

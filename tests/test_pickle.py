@@ -60,7 +60,7 @@ def test_a_writer_with_uncommitted_changes_is_refused(path):
             assert again == [1, 2]
         with values.transaction():
             values.append(3)
-            with pytest.raises(StableMemoryError, match=r"has 1 uncommitted changes"):
+            with pytest.raises(StableMemoryError, match=r"has 1 uncommitted change"):
                 pickle.dumps({"values": values})
         other = MemoryBuffer(values.region, name="other")
         with pytest.raises(

@@ -1,6 +1,6 @@
 """Roots: names for what the user of a region keeps in raw blocks."""
 
-from collections.abc import Iterable, Iterator, MutableMapping
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping, Set
 from operator import index
 
 from ._core.heap import Heap
@@ -76,9 +76,10 @@ class Roots(MutableMapping[str, tuple[int, ...]]):
 def _integers(numbers: object) -> tuple[int, ...] | None:
     """Return what a root is set to as a tuple of integers; None if it is something else.
 
-    Text and bytes are something else too, though bytes are integers when one goes through them.
+    Text and bytes are something else too, though bytes are integers when one goes through them; and so are
+    dicts, of which only the keys would stay, and sets, which have no order.
     """
-    if isinstance(numbers, str | bytes | bytearray | memoryview):
+    if isinstance(numbers, str | bytes | bytearray | memoryview | Mapping | Set):
         return None
     if hasattr(numbers, "__index__"):
         return (index(numbers),)

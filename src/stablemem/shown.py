@@ -24,6 +24,7 @@ __all__ = [
     "shown_path",
     "shown_record",
     "shown_text",
+    "uncommitted",
 ]
 
 MOST = 120
@@ -104,6 +105,15 @@ def shown_error(error: BaseException) -> str:
     except Exception:  # noqa: BLE001 - as above
         said = ""
     return shown_text(f"{type(error).__name__}: {said}" if said else type(error).__name__, 2 * MOST)
+
+
+def uncommitted(changes: int) -> str:
+    """Return how many changes are not committed, in words.
+
+    >>> uncommitted(1), uncommitted(2)
+    ('1 uncommitted change', '2 uncommitted changes')
+    """
+    return f"{changes} uncommitted change{'s' if changes != 1 else ''}"
 
 
 def shown_text(text: str, most: int = 2 * MOST) -> str:

@@ -21,7 +21,7 @@ from ..errors import (
     UncommittedChangesWarning,
     UncommittedMemoryWarning,
 )
-from ..shown import shown, shown_error, shown_path, shown_text
+from ..shown import shown, shown_error, shown_path, shown_text, uncommitted
 from . import ending
 from .commits import alarms
 from .compaction import Compaction
@@ -97,7 +97,9 @@ class Store(Compaction):
 
     def _require_name(self) -> None:
         """Raise if the path leads to another file by now, or to none."""
-        found, path = self.region.device.name_leads_to(), shown_path(self.path)
+        device = self.region.device
+        # The name that was asked for: the path of a symbolic link's file still leads to that file.
+        found, path = device.name_leads_to(), shown_path(device.name or self.path)
         if found == "another":
             raise RegionReplacedError(
                 f"{path} is another file since this handle was opened: it shows the old one, which gets no "
@@ -154,7 +156,7 @@ class Store(Compaction):
         path = shown_path(self.path)
         if self.changes:
             raise StableMemoryError(
-                f"{path} has {self.changes} uncommitted changes, which another process would not see: "
+                f"{path} has {uncommitted(self.changes)}, which another process would not see: "
                 f"commit() first, then pickle"
             )
         name = self.region.device.name or os.path.abspath(self.path)
@@ -254,7 +256,10 @@ class Store(Compaction):
         said = f"{shown_path(self.path, 'a list in memory')}{places} {happened}"
         remedy = "use it in a with statement, or call commit() or close()"
         if self.changes:
-            said += f" with {self.changes} uncommitted changes, which are lost: {remedy}"
+            said += f" with {uncommitted(self.changes)}, which {'are' if self.changes > 1 else 'is'} lost: "
+            if self._savepoints:
+                return f"{said}a transaction block was open, which commits at its end: let it end before"
+            said += remedy
             if well is False and self.policy.by_itself:
                 said += "; it commits by itself at the end of a program only if no exception ends that"
             return said

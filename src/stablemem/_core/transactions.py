@@ -16,7 +16,7 @@ from ..errors import (
     StableMemoryError,
 )
 from ..layout import LEAF_CAPACITY, MAX_ADDRESS, NODE_SIZE
-from ..shown import shown_error, shown_path, shown_text
+from ..shown import shown_error, shown_path, shown_text, uncommitted
 from . import holes
 from .catalog import Entry, Root
 from .device import Device
@@ -169,7 +169,7 @@ class Transactions(State):
             with suppress(OSError):
                 self._cut_tail()
         if lost:
-            error.add_note(f"{lost} uncommitted changes were rolled back")
+            error.add_note(f"{uncommitted(lost)} {'were' if lost > 1 else 'was'} rolled back")
 
     def _poison(self, what: str, error: BaseException) -> None:
         """Refuse all further changes."""
