@@ -32,6 +32,7 @@ ONE_FORM = {
     "test_cli.py", "test_cli_compact.py", "test_cli_errors.py", "test_cli_export.py", "test_cli_help.py",
     "test_cli_map.py", "test_cli_printing.py", "test_plot.py", "test_documents.py", "test_readme.py",
     "test_recipes.py", "test_names_in_messages.py", "test_typing.py",
+    "test_packaging.py", "test_cli_follow.py",
     # Blobifys, and modules that are about files and nothing else.
     "test_integers.py", "test_msgpack.py", "test_plain.py", "test_resolve.py",
     # The independent judge and the power-cut enumerator: what they find does not depend on the form, because

@@ -102,6 +102,7 @@ class Limbo:
 def common(one: FreeTree, other: FreeTree) -> list[tuple[int, int]]:
     """Return the blocks of the bytes that two sets both have, by address. O(k log n), k of the fewer.
 
+    >>> from stablemem._core.freetree import FreeTree
     >>> one, other = FreeTree(), FreeTree()
     >>> one.insert(0, 10); other.insert(4, 2); other.insert(8, 5)
     >>> common(one, other)
