@@ -7,7 +7,7 @@ from collections import Counter
 
 import pytest
 
-from stablemem import BlobifyError, CorruptRegionError, MemoryBuffer, MemoryRegion
+from stablemem import BlobifyError, CorruptRegionError, MemoryBuffer, MemoryRegion, StableMemoryError
 from stablemem._core import moving
 from stablemem.beyond_list import Sizes
 from stablemem.blobify import Text
@@ -480,3 +480,31 @@ def test_edit_wants_an_integer(index):
     with pytest.raises(TypeError), values.edit(index):
         pass
     values.close()
+
+
+MOVES = {
+    "insert": lambda values: values.insert(0, "x"),
+    "popleft": lambda values: values.popleft(),
+    "assign": lambda values: values.__setitem__(1, ["other"]),
+    "clear": lambda values: values.clear(),
+}
+
+
+@pytest.mark.parametrize("move", MOVES.values(), ids=MOVES)
+def test_edit_of_a_value_that_has_moved_costs_no_other(move):
+    with MemoryBuffer.from_iterable([["a"], ["b"], ["c"]]) as values:
+        moved = pytest.raises(StableMemoryError, match="another value is at index 1 now")
+        with moved, values.edit(1) as value:
+            value.append("edited")
+            move(values)
+            expected = values[:]
+        assert values[:] == expected
+
+
+def test_edit_commits_as_the_policy_says(tmp_path):
+    with MemoryBuffer(tmp_path / "list.smem", autocommit=True) as values:
+        values.append([])
+        with values.edit(0) as value:
+            value.append(1)
+        assert values.stats().changes == 0
+        assert MemoryBuffer(values.path, "r")[:] == [[1]]

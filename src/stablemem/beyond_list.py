@@ -9,6 +9,7 @@ from operator import index as as_index
 from typing import TYPE_CHECKING, Any, Protocol, SupportsIndex, TypeVar, overload
 
 from ._core.sequence import BufferIterator
+from .errors import StableMemoryError
 from .layout import LEAF_CAPACITY, NODE_SIZE
 from .list_calls import ListCalls
 from .shown import shown
@@ -188,6 +189,7 @@ class BeyondList(ListCalls[T]):
         Raises:
             IndexError: the index is out of range.
             TypeError: the value cannot be changed, such as a number or a text: assign another instead.
+            StableMemoryError: another value is at the index by the end of the context, and stays.
 
         >>> from stablemem import MemoryBuffer
         >>> users = MemoryBuffer.from_iterable([{"name": "Ada"}])
@@ -204,14 +206,22 @@ class BeyondList(ListCalls[T]):
         at = as_index(index)
         self._require_writable()
         position = at + len(self) if at < 0 else at
-        value = self[at]
+        before = bytes(self.blob_view(at))
+        value = self._decoded(before, position)
         if _is_immutable(value):
             raise TypeError(
                 f"edit() changes a value in place, and the {type(value).__name__} at index {at} cannot be "
                 f"changed: assign another, as in b[{at}] = value"
             )
         yield value
-        self[position] = value
+        with self._store.exclusive():
+            if position >= len(self) or self.blob_view(position) != before:
+                raise StableMemoryError(
+                    f"the list was changed within edit(): another value is at index {position} now, so "
+                    f"nothing was assigned; change the list before or after, and edit again"
+                )
+            self[position] = value
+        self._settle()
 
     def sizes(self) -> Sizes:
         """Return how many bytes the values and the index of the list take.
