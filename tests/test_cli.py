@@ -148,7 +148,7 @@ class TestImport:
         refused(run("import", ".", "in"), "Is a directory")
         refused(run("import", "no/such/r.smem", "in"), "No such file")
         refused(run("import", "r.smem", "in", "r.smem"), "into itself")
-        refused(run("import", "--jsonl", "--encoding", "utf-8", "r.smem", "in"), "exclude each other")
+        refused(run("import", "--jsonl", "--encoding", "utf-8", "r.smem", "in"), "cannot be used together")
         for encoding in ("utf-16", "no-such", "hex"):
             refused(run("import", "--encoding", encoding, "new.smem", "in"), encoding)
         assert not os.path.exists("new.smem")

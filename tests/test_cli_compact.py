@@ -26,7 +26,7 @@ def test_compact(holey: str, capsys: pytest.CaptureFixture[str]) -> None:
     out, err = capsys.readouterr()
     after = os.path.getsize(holey)
     assert after < before / 2
-    said = re.fullmatch(r".*: ([\d,]+) bytes shorter, ([\d,]+) in use or to be used again \(.* s\)\n", out)
+    said = re.fullmatch(r".*: ([\d,]+) bytes shorter, now ([\d,]+) as of commit \d+ \(.* s\)\n", out)
     assert said
     assert int(said[1].replace(",", "")) <= before - after
     assert after - 4096 < int(said[2].replace(",", "")) <= after

@@ -129,10 +129,11 @@ def test_a_blobify_of_ones_own_and_another_list(run):
 
 NOT_LINES = {
     # Blobify, values, options; then what is said, and what came before it
-    "end of a line in bytes": ("bytes", [b"a", b"b\nc"], "", "value 1: it would be several lines", b"a\n"),
+    "end of a line in bytes": ("bytes", [b"a", b"b\nc"], "", "value 1: it has an end of line", b"a\n"),
     "end of a line in text": ("text", ["a", "b\nc"], "", "export with --jsonl", b"a\n"),
-    "no latin-1": ("text", ["a", "\u6f22"], "--encoding latin-1", r"latin-1 cannot say '\u6f22' at", b"a\n"),
-    "no idna": ("text", ["a", "x" * 100], "--encoding idna", "idna cannot say ", b"a\n"),
+    "no latin-1": ("text", ["a", "\u6f22"], "--encoding latin-1",
+        r"latin-1 cannot write '\u6f22' at", b"a\n"),
+    "no idna": ("text", ["a", "x" * 100], "--encoding idna", "idna cannot write ", b"a\n"),
     "read as another letter": ("text", ["a", "\u00a5"], "--encoding shift_jis", "another value", b"a\n"),
     "folded by idna": ("text", ["a", "B\u00fccher"], "--encoding idna", "another value", b"a\n"),
     "an escape": ("text", ["a", r"\u0041"], "--encoding raw_unicode_escape", "another value", b"a\n"),
@@ -179,7 +180,7 @@ USAGE = {
     "export own.smem --jsonl": ("JSON has no bytes", "the list is tests.Own"),
     "export bytes.smem --encoding utf-8": ("--encoding is for lists of text", "this one is bytes"),
     "export none.smem --encoding utf-8": ("--encoding is for lists of text", "this one is msgpack"),
-    "export text.smem --encoding utf-8 --jsonl": ("--jsonl and --encoding exclude each other",),
+    "export text.smem --encoding utf-8 --jsonl": ("--jsonl and --encoding cannot be used together",),
     "export text.smem --encoding klingon": ("'klingon' is not a text encoding", "such as utf-8"),
     "export text.smem --encoding utf-16": ("utf-16 does not end a line with the one byte 0a",),
     "export text.smem --force": ("--force is for --output FILE", "leave --force out"),
@@ -188,8 +189,8 @@ USAGE = {
     "export text.smem -o text.smem --force": ("text.smem cannot be exported into itself",),
     "export text.smem -o text.smem": ("text.smem cannot be exported into itself",),
     "export text.smem -o link --force": ("text.smem cannot be exported into itself",),
-    "export text.smem -o fifo --force": ("--output makes a regular file, which fifo is not", "use >"),
-    "export text.smem -o /dev/null": ("--output makes a regular file, which /dev/null is not",),
+    "export text.smem -o fifo --force": ("--output writes regular files only, and fifo is not one", "use >"),
+    "export text.smem -o /dev/null": ("--output writes regular files only, and /dev/null is not one",),
     "export text.smem --output=": ("--output needs the name of a file",),
     "export text.smem -o folder": ("'folder' is a directory",),
     "export text.smem -o nowhere/out": ("nowhere/out: No such file or directory", "make the folder nowhere"),
@@ -498,7 +499,7 @@ def test_import_of_lines_that_are_none(run, options, line, said):
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ("--blobify msgpack", "as JSON: add --jsonl"),
+        ("--blobify msgpack", "takes only JSON lines: add --jsonl"),
         ("--blobify bytes --jsonl", "JSON has no bytes"),
         ("--blobify bytes --encoding utf-8", "--encoding is for lists of text, and this one is bytes"),
         ("--blobify pickle", "'pickle' is not one of 'bytes', 'text', 'msgpack', 'nat', 'int'"),

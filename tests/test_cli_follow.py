@@ -151,7 +151,7 @@ def test_a_ring_that_turned_around(follow):
         printed, messages = follow([step], "-n1")
         assert printed == [["4  4"], ["0  7", "1  8", "2  9", "3  10", "4  11"]]
         assert messages == [
-            "stablemem: r.smem: no value of before is there: values may have come and gone unseen"
+            "stablemem: r.smem: the values printed last are gone: others may have come and gone unseen"
         ]
 
 
@@ -260,7 +260,7 @@ class TestOtherFiles:
         assert printed[0] == ["old"]
         assert printed[1] == ["last of the old", "1", "2"]
         assert printed[2] == ["3"]
-        assert messages == ["stablemem: r.smem was replaced: what follows is in the new file"]
+        assert messages == ["stablemem: r.smem was replaced: the next values are from the new file"]
 
     def test_removed_and_made_again(self, follow):
         MemoryBuffer.from_iterable(["old"], "r.smem", blobify="text").close()
@@ -277,7 +277,7 @@ class TestOtherFiles:
         assert printed == [["old"], [], [], [], ["new"], []]
         assert messages == [
             "stablemem: r.smem was removed: waiting for another file",
-            "stablemem: r.smem is there again: what follows is in the new file",
+            "stablemem: r.smem is there again: the next values are from the new file",
         ]
 
     def test_a_new_file_without_the_list(self, follow):
@@ -293,7 +293,7 @@ class TestOtherFiles:
 
         assert follow([without, add, add], "--values", "--name", "one") == (
             [["1"], [], ["2"], ["2"]],
-            ["stablemem: r.smem was replaced: what follows is in the new file"],
+            ["stablemem: r.smem was replaced: the next values are from the new file"],
         )
 
     def test_a_list_that_is_dropped(self, follow):
@@ -309,7 +309,7 @@ class TestOtherFiles:
 
         assert follow([drop, add, add], "--values", "--name", "one") == (
             [["1"], [], ["x"], ["x"]],
-            ["stablemem: r.smem: the list 'one' is another one: what follows is in that"],
+            ["stablemem: r.smem: the list 'one' was made again: the next values are from the new list"],
         )
 
     def test_a_link_that_is_changed(self, follow):
@@ -325,7 +325,7 @@ class TestOtherFiles:
 
         assert follow([change], "--values") == (
             [["1"], ["11", "2"]],
-            ["stablemem: r.smem was replaced: what follows is in the new file"],
+            ["stablemem: r.smem was replaced: the next values are from the new file"],
         )
 
     def test_something_else_takes_its_place(self, follow, damaged):

@@ -224,7 +224,7 @@ def test_no_closing_within_a_block(path):
     values = MemoryBuffer(path)
     with values.transaction():
         values.append(1)
-        with pytest.raises(StableMemoryError, match="commits at its end: close after the block"):
+        with pytest.raises(StableMemoryError, match="is still open: close after the block"):
             values.close()
         values.append(2)
     assert values[:] == [1, 2]

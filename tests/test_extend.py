@@ -72,7 +72,7 @@ def test_a_rollback_by_the_iterable_is_an_error():
         values.rollback()
         yield from range(CHUNK)
 
-    with pytest.raises(StableMemoryError, match="rolled back what extend had added"):
+    with pytest.raises(StableMemoryError, match="rolled back the values that extend had added"):
         values.extend(undoing())
     assert values[:] == [1]
     values.close()

@@ -475,7 +475,7 @@ def test_scattered_deletions_on_a_full_disk(full, delete, commits):
     for _ in range(2):
         delete(values)
         with pytest.raises(
-            RegionFullError, match="or delete values and commit, best in ranges from the end"
+            RegionFullError, match="or delete values, best many at once from the end, and commit"
         ) as caught:
             region.commit()
         assert "10000 uncommitted changes were rolled back" in caught.value.__notes__

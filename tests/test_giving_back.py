@@ -403,7 +403,7 @@ def test_changes_before_it_are_committed(path):
 
 def test_it_is_refused_where_it_cannot_be(path):
     buffer, _ = filled(path, 10)
-    with buffer.transaction(), pytest.raises(StableMemoryError, match="compact after the block"):
+    with buffer.transaction(), pytest.raises(StableMemoryError, match="call it after the block"):
         buffer.compact()
     snapshot = buffer.snapshot()
     with pytest.raises(ReadOnlyError):

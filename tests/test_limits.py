@@ -25,7 +25,9 @@ def fill(region, values, size=1000):
             region.commit()
             kept = len(values)
 
-    message = r"of at most \d+ bytes \(max_size\).*: delete values and commit"
+    message = (
+        r"of at most \d+ bytes \(max_size\).*: delete values, best many at once from the end, and commit"
+    )
     with pytest.raises(RegionFullError, match=message):
         fill_up()
     assert len(values) == kept
@@ -180,7 +182,7 @@ def test_what_it_raises_the_call_raises(path):
         ({"low_space": 0}, ValueError, "low_space is a share from 0 to 1, not 0"),
         ({"low_space": 1.5}, ValueError, "not 1.5"),
         ({"low_space": "half"}, TypeError, "low_space is a share from 0 to 1, not str"),
-        ({"fit": "worst"}, ValueError, 'fit is "first" or "best", not \'worst\''),
+        ({"fit": "worst"}, ValueError, r'or "best" .the smallest that fits., not \'worst\''),
         ({"fit": None}, ValueError, "not None"),
     ],
 )
@@ -202,7 +204,7 @@ def test_a_list_takes_its_regions_options(path):
         buffer.extend([b"x" * 1000] * 600)
         buffer.commit()
     assert len(told) == 1
-    with MemoryRegion(path) as region, pytest.raises(TypeError, match="max_size is the region's own"):
+    with MemoryRegion(path) as region, pytest.raises(TypeError, match="max_size is an option of the region"):
         MemoryBuffer(region, max_size=1 << 20)
     with pytest.raises(TypeError, match="unexpected keyword argument 'maxsize'"):
         MemoryBuffer(path, maxsize=1 << 20)

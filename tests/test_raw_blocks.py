@@ -660,7 +660,7 @@ def test_kinds_that_are_none(lived_in, kind):
         lambda: lived_in.add_as(kind, 1),
         lambda: lived_in.remove_as(kind, a),
     ):
-        with pytest.raises(ValueError, match=r"a number is one of u8, u16, .*f64, not"):
+        with pytest.raises(ValueError, match=r"the kind of a number is one of u8, u16, .*f64, not"):
             call()
     assert state(lived_in) == before
 
@@ -1044,7 +1044,9 @@ def test_a_new_list_in_a_dropped_ones_place_is_undone(heap):
     heap.buffer("b").append(1)
     with pytest.raises(Undo), heap.transaction():
         heap.drop("a")
-        with pytest.raises(StableMemoryError, match="dropped in this transaction: commit before"):
+        with pytest.raises(
+            StableMemoryError, match="was dropped, and that is not committed yet: commit before"
+        ):
             heap.buffer("a", "bytes")
         raise Undo
     assert heap.buffer("a")[:] == ["hello"]

@@ -196,7 +196,7 @@ class MemoryBuffer(BeyondList[T]):
             foreign += region_options
             if foreign:
                 raise TypeError(
-                    f"{foreign[0]} is the region's own, which is open already: give it to MemoryRegion"
+                    f"{foreign[0]} is an option of the region, which is open already: give it to MemoryRegion"
                 )
             self._region = source
         elif source is None or isinstance(source, str | os.PathLike):
@@ -564,7 +564,7 @@ class MemoryBuffer(BeyondList[T]):
         if self.name not in {MAIN, *store.committed.lists, *store.absent}:
             raise StableMemoryError(
                 f"the list {shown(self.name)} is not committed, so another process would not find it: "
-                f"commit() first, then pickle"
+                f"call commit() before you pickle"
             )
         return _reopen, (self.name, self.blobify, *pickled)
 

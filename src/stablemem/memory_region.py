@@ -165,7 +165,7 @@ class MemoryRegion(RawBlocks):
             )
         if fit not in ("first", "best"):
             raise ValueError(
-                f'fit is "first" or "best", not {shown(fit)}: which free block is allocated from'
+                f'fit is "first" (the lowest free block) or "best" (the smallest that fits), not {shown(fit)}'
             )
         if source is not None and not isinstance(source, str | os.PathLike):
             raise TypeError(
@@ -394,7 +394,9 @@ class MemoryRegion(RawBlocks):
             with self._store.latch.held():
                 report.faults += verify_writer(self._store)
                 if report.transaction < newest:
-                    report.faults.append(f"who opens it now sees commit {report.transaction}, not {newest}")
+                    report.faults.append(
+                        f"a reader that opens the file now sees commit {report.transaction}, not {newest}"
+                    )
         return report
 
     @contextmanager
@@ -459,8 +461,8 @@ class MemoryRegion(RawBlocks):
             raise TypeError("a region in memory cannot be pickled: give it a path")
         if self._store.writable:
             raise TypeError(
-                "a region that is open for writing cannot be pickled: pickle its path, or a list in it, or a "
-                "snapshot() of it, which open for reading"
+                "a region that is open for writing cannot be pickled: pickle its path, or pickle a list "
+                "in it or a snapshot() of it, which open again for reading"
             )
         return _reopen, (type(self), *self._store.pickled())
 

@@ -35,7 +35,7 @@ def _form(kind: str) -> struct.Struct:
     try:
         return NUMBERS[kind]
     except (KeyError, TypeError):
-        raise ValueError(f"a number is one of {', '.join(_FORMS)}, not {shown(kind)}") from None
+        raise ValueError(f"the kind of a number is one of {', '.join(_FORMS)}, not {shown(kind)}") from None
 
 
 def size_of(kind: str) -> int:

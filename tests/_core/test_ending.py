@@ -269,7 +269,7 @@ def test_a_status_is_a_clean_end(path):
 def test_commit_every_does_not_commit_after_an_exception(path, how):
     told = script(f"b.close()\nb = MemoryBuffer(path, {how})\nb.append(1)\nraise ValueError", path, status=1)
     assert f"with 1 uncommitted change, {REMEDY.replace('are', 'is')}" in told
-    assert "commits by itself at the end of a program only if no exception ends that" in told
+    assert "commits at the end of a program only if no exception has ended the program" in told
     assert values_of(path) == [0]
 
 
@@ -306,7 +306,7 @@ def test_an_open_block_is_not_committed(path):
     tail += "t = b.transaction()\nt.__enter__()\nb.append(1)"
     told = script(tail, path)
     assert "with 1 uncommitted change, which is lost: a transaction block was open" in told
-    assert "let it end before" in told
+    assert "end the block before the handle" in told
     assert values_of(path) == [0]
 
 
@@ -402,7 +402,7 @@ def test_a_daemon_thread_that_never_leaves_its_block(path):
     threads = THREADS.replace('"b": b,', '"b": b, "entered": entered,')
     tail += f"import threading\nentered = threading.Semaphore(0)\nwork = {work!r}\n{threads}{more}"
     told = script(tail, path)
-    assert "another thread was stopped within a call of this list by the end of the interpreter" in told
+    assert "the end of the program stopped another thread in the middle of a call of this list" in told
     assert "with 1 uncommitted change, which is lost" in told
     assert values_of(path) == [0]
 

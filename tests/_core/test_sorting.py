@@ -468,7 +468,7 @@ def test_by_blob_where_blobs_say_nothing_of_order():
     with pytest.raises(TypeError, match="blobs of Msgpack do not compare as its values do"):
         values.sort(by_blob=True)
     values = MemoryBuffer.from_iterable(["a"], blobify="text")
-    with pytest.raises(TypeError, match="not by both"):
+    with pytest.raises(TypeError, match="leave out key=, or by_blob="):
         values.sort(key=len, by_blob=True)
 
 

@@ -50,7 +50,7 @@ class TestDescribe:
         with pytest.raises(BlobifyError) as caught:
             describe(Nameless())
         assert str(caught.value) == (
-            "Nameless has no name, by which a file knows it again: add a line to the class, such as "
+            "Nameless has no name, and the file needs one to recognise it: add a line to the class, such as "
             'name = "my.Nameless", and keep it when the class moves'
         )
 

@@ -82,7 +82,8 @@ class Commits(Transactions):
         with self.latch.held():
             if self._savepoints:
                 raise StableMemoryError(
-                    "a transaction block commits at its end: leave out commit() within it"
+                    "commit() cannot be called in a transaction block, because the block commits at its "
+                    "end: leave it out"
                 )
             changed = self.pager.changes or self._catalog_changed
             if not changed and self._late is None and (self.slot.synced or not sync or not self.writable):

@@ -100,7 +100,8 @@ class Compaction(Commits):
             self.require_writable()
             if self._savepoints:
                 raise StableMemoryError(
-                    "compact() commits, and a transaction block commits at its end: compact after the block"
+                    "compact() cannot be called in a transaction block, because it commits: call it after "
+                    "the block"
                 )
             before: int = self.region.device.size()
             self._done = False

@@ -102,7 +102,7 @@ class Device:
         if number in {errno.ENOSPC, errno.EDQUOT}:
             return RegionFullError(
                 f"no space left on the disk while {during}; nothing committed was lost: "
-                f"free some space, or delete values and commit, best in ranges from the end",
+                f"free some space, or delete values, best many at once from the end, and commit",
                 self.path or None,
             )
         return _told(number, during, self.path)
@@ -133,7 +133,7 @@ class Device:
         try:
             status = os.fstatvfs(self.descriptor)
         except OSError as error:
-            raise self.error(error.errno or errno.EIO, "asking for the room on the disk") from error
+            raise self.error(error.errno or errno.EIO, "reserving space on the disk") from error
         return status.f_bavail * status.f_frsize
 
     def read(self, address: int, size: int) -> bytes:
@@ -227,7 +227,7 @@ class Device:
                 return device
         except OSError as error:
             # The kernel's error names a file of /proc, which says nothing to a user.
-            raise self.error(error.errno or errno.EIO, "opening it once more to read") from None
+            raise self.error(error.errno or errno.EIO, "opening the file again to read it") from None
 
     def close(self) -> None:
         """Close the descriptor; locks taken through it end with the last copy of it."""

@@ -314,7 +314,7 @@ class FreeSpace:
             layer.remove(address, size)
             self.reuse(address, size)
         elif layer.owns_part(address, size):
-            raise BlockError(f"block ({address}, {size}) is not all allocated by whoever frees it")
+            raise BlockError(f"block ({address}, {size}) is only partly allocated in its layer")
         else:
             layer.freed.insert_block(address, size)
 
@@ -476,9 +476,9 @@ class FreeSpace:
 
     def _no_room(self, more: int) -> None:
         raise RegionFullError(
-            f"the region has {self.end} of at most {self.most} bytes (max_size), and {more} more are "
-            f"needed; nothing committed was lost: delete values and commit, best in ranges from the end, or "
-            f"give it a larger max_size"
+            f"the region has {self.end} of at most {self.most} bytes (max_size), and needs {more} more; "
+            "nothing committed was lost: delete values, best many at once from the end, and commit, or "
+            "open the file with a larger max_size"
         )
 
     def add_pages(self, pages: int) -> None:
@@ -808,7 +808,7 @@ class FreeSpace:
         pages = max(1, (end + REGION_PAGE - 1) // REGION_PAGE)
         self.end = pages * REGION_PAGE
         if any(sum(tree.last() or ()) > self.end for tree in areas):
-            raise BlockError("a region page lies behind the end")
+            raise BlockError("a region page is after the end")
         self._kinds = bytearray(pages)
         self._owners = bytearray(pages)
         for kind in KINDS:

@@ -289,13 +289,13 @@ class Header:
                     f"{shown_path(path)} is not a region: it is empty. Mode 'a' or 'w' makes it one"
                 )
             raise NotARegionError(
-                f"{shown_path(path)} is not a region: it should start with {MAGIC!r}, it starts with "
-                f"{content[:8]!r}. Name another file"
+                f"{shown_path(path)} is not a region: it starts with {content[:8]!r}, and a region "
+                f"starts with {MAGIC!r}. Name another file"
             )
         formats = {int.from_bytes(page[8:12], "little") for page in with_magic}
         if FORMAT not in formats:
             raise VersionError(
-                f"{shown_path(path)} is of format {min(formats)}, this version of stablemem reads format "
+                f"{shown_path(path)} has format {min(formats)}, and this version of stablemem reads format "
                 f"{FORMAT}: open it with the version that wrote it"
             )
         faults = "; ".join(f"slot {number}: {fault}" for number, fault in sorted(self.dropped.items()))

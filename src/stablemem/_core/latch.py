@@ -138,15 +138,15 @@ class Latch:
     def _refuse(self) -> None:
         """Raise for a call that would wait for a thread that is no more."""
         raise StableMemoryError(
-            "another thread was stopped within a call of this list by the end of the interpreter: end "
-            "threads, or join them, before the program ends"
+            "the end of the program stopped another thread in the middle of a call of this list or "
+            "region: join all threads before the program ends"
         )
 
     def _re_entered(self) -> None:
         """Raise for a call from within a call, as a finalizer or signal handler might make it."""
         raise StableMemoryError(
             "this list or region was used from within one of its own calls in the same thread: wait until "
-            "that has returned, or use another handle, such as snapshot()"
+            "that call has returned, or use another handle, such as snapshot()"
         )
 
     def _left_behind(self) -> None:

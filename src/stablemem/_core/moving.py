@@ -93,7 +93,7 @@ class Moving(Slices):
             blob, position = self._read(index, "list index out of range")
             value = self._decode(blob, position)
             if self.version() != version:
-                raise RuntimeError("list changed during swap_remove: its Blobify must not change it")
+                raise RuntimeError("list changed during swap_remove: its Blobify must not change the list")
             one, last = self._two(position, -1)
             try:
                 self._exchange(one, last)
@@ -200,7 +200,7 @@ class Moving(Slices):
         with memoryview(room) as view, view.cast("Q") as words:
             _fisher_yates(words, length, randrange)
         if self.version() != version:
-            raise ValueError("list modified during shuffle: rng must not change it")
+            raise ValueError("list modified during shuffle: rng must not change the list")
         self._in_pieces(
             range(0, length, PIECE), lambda low: self._put(low, bytes(room[16 * low : 16 * (low + PIECE)]))
         )

@@ -129,7 +129,7 @@ def _seconds(timeout: Any) -> float:
         raise TypeError(f"timeout is a number of seconds, not {type(timeout).__name__}: 0 does not wait")
     seconds: Any = timeout
     if not seconds >= 0:
-        raise ValueError(f"timeout is {shown(timeout)}; it may be 0, which does not wait, or more seconds")
+        raise ValueError(f"timeout is 0 seconds or more, not {shown(timeout)}: 0 does not wait")
     return float(min(seconds, FOREVER))
 
 
@@ -336,7 +336,8 @@ def _link(temporary: str, path: str) -> None:
             raise
         raise OSError(
             error.errno,
-            "a new region gets its name by a hard link, and this file system has none: make it on another",
+            "a new region gets its name by a hard link, and this file system has none: make the region on "
+            "another file system",
             path,
         ) from error
 

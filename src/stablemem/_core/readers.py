@@ -192,13 +192,13 @@ def require_as_new(header: Header, slot: Slot, path: str) -> None:
     found = header.newest
     if found.file_id != slot.file_id:
         raise RegionReplacedError(
-            f"{shown_path(path)} is another file than the one that was pickled: bring that one back, or open "
-            f"this one by its path"
+            f"{shown_path(path)} is not the file that was pickled: bring that file back, or open this one "
+            "by its path"
         )
     if found.transaction < slot.transaction:
         raise StableMemoryError(
-            f"{shown_path(path)} is at commit {found.transaction}, older than commit {slot.transaction}, "
-            f"which was pickled: bring the newer file back, or open this one by its path"
+            f"{shown_path(path)} is at commit {found.transaction}, and the pickle was made at the newer "
+            f"commit {slot.transaction}: bring the newer file back, or open this one by its path"
         )
 
 
@@ -220,9 +220,9 @@ def acquire(device: Device, boot: bytes, slot: Slot) -> Header:
     if not held and not any(_names_the_same(each, slot) for each in kept):
         path = shown_path(device.path)
         raise StableMemoryError(
-            f"{path} does not have commit {slot.transaction} any more, which was pickled; it is at commit "
-            f"{header.newest.transaction}: keep the reader that is pickled open, without refresh(), until "
-            f"the others have opened theirs, or open {path} by its path"
+            f"the pickle was made at commit {slot.transaction}, which {path} no longer has; it is at commit "
+            f"{header.newest.transaction}: keep the pickled reader open, and do not refresh() it, until all "
+            f"copies are unpickled, or open {path} by its path"
         )
     _mark_whole(device, slot.transaction)
     header.valid = [slot, *[each for each in header.valid if each.transaction < slot.transaction]]

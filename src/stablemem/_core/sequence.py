@@ -316,7 +316,7 @@ class ListCore(Moving):
         if self._index.version != version:
             self._latch.leave()
             if alone:
-                raise RuntimeError("list changed during pop: its Blobify must not change it")
+                raise RuntimeError("list changed during pop: its Blobify must not change the list")
             with self._store.exclusive():
                 value = self._pop_decoded(index, True)
             self._relieve()

@@ -347,7 +347,10 @@ class Slices(Values):
         """Delete what a failed ``extend`` has added so far, and count it no more."""
         if added.some and self._index.version != added.version:
             # By position it cannot be told from what the iterable has put there, or left there.
-            error.add_note("the iterable itself has changed the list: values added before stay")
+            error.add_note(
+                "extend does not remove the values that it added before this error, because the iterable "
+                "itself has changed the list"
+            )
             return
         length = len(self)
         if length > before and added.some:
@@ -386,8 +389,8 @@ class Slices(Values):
             return
         if self._pager.changes < added.number and self._store.slot.transaction == added.transaction:
             raise StableMemoryError(
-                "the iterable called rollback(), and so rolled back what extend had added: extend again, "
-                "without that"
+                "the iterable called rollback(), and this also rolled back the values that extend had "
+                "added: call extend with an iterable that does not roll back"
             )
         self._begin_change()
         try:

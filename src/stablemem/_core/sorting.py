@@ -88,7 +88,7 @@ def _compares_blobs(core: ListCore, key: Callable[[Any], Any] | None, by_blob: b
     """Return whether blobs are compared: asked for, or the same as comparing values."""
     ordered = getattr(core._blobify, "order_preserving", False) is True
     if by_blob and key is not None:
-        raise TypeError("sort compares by key or by blob, not by both: leave one of them out")
+        raise TypeError("sort compares by key or by blob: leave out key=, or by_blob=")
     if by_blob and not ordered:
         kind = type(core._blobify).__name__
         raise TypeError(
@@ -342,7 +342,7 @@ class Sorting:
             while position < self._length:
                 entries = file.read(16 * WRITTEN_BACK)
                 if not entries:
-                    raise OSError("a temporary file ended early, because something has cut it: sort again")
+                    raise OSError("a temporary file of sort() was cut short: sort again")
                 self._index.put_entries_at(position, entries)
                 position += len(entries) // 16
                 if core._pager.is_full():
@@ -439,7 +439,7 @@ class Run:
             at += 16 + behind
             self.place += 1 if self.file is None else 16 + behind
         if not keys:
-            raise OSError("a temporary file ended early, because something has cut it: sort again")
+            raise OSError("a temporary file of sort() was cut short: sort again")
         self._keys, self._records, self._at = keys, records, 0
 
     def _read(self) -> bytes:
@@ -491,7 +491,9 @@ def _told(error: OSError) -> OSError:
     """Return an error of a temporary file, which has no name, with what it was for and what to do."""
     said = error.strerror or str(error)
     why = f"{said} in a temporary file, which sorting this list needs"
-    return OSError(error.errno, f"{why}: free some room, or name another folder in the variable TMPDIR")
+    return OSError(
+        error.errno, f"{why}: free some space, or name another folder in the environment variable TMPDIR"
+    )
 
 
 def permuted(entries: bytes, order: list[int]) -> bytes:

@@ -210,23 +210,24 @@ class State:
         """Raise unless this handle may change the region."""
         if self.forked:
             raise ReadOnlyError(
-                "this process was forked from the one that has the region open for writing: "
-                "here it only reads; open it again with mode='r', or write in the parent"
+                "this process was forked from the one that has the region open for writing, so this "
+                "handle can only read: write in the parent process; to see its commits, open the file "
+                "here with mode='r'"
             )
         if not self.writable:
             raise ReadOnlyError(
                 f"{shown_path(self.path)} is open for reading only: open it with mode='a' or 'r+' to change "
-                f"it, or change what this is a snapshot of"
+                f"it; if this is a snapshot, change the list or region that it was made from"
             )
         if self._late is not None:
             late, self._late = self._late, None
             raise StableMemoryError(
-                f"a commit in the background failed ({shown_error(late)}), and the changes that it was to "
-                f"commit were rolled back: make them again"
+                f"a commit in the background failed ({shown_error(late)}), and the changes that it should "
+                "have committed were rolled back: make the changes again"
             ) from late
         if self._broken:
             raise StableMemoryError(
-                "an error has rolled back the whole transaction block: leave it, and begin another"
+                "an error has rolled back the whole transaction block: leave the block, and begin another"
             )
         if self.failure:
             raise StableMemoryError(
@@ -241,8 +242,8 @@ class State:
         self.require_writable()
         if name in self._dropped:
             raise StableMemoryError(
-                f"the list {shown(name)} was dropped in this transaction: commit before making another "
-                f"of its name"
+                f"the list {shown(name)} was dropped, and that is not committed yet: commit before you "
+                f"make another list of that name"
             )
         self.entries[name] = Entry(blobify, options)
         self._catalog_changed = True

@@ -102,13 +102,13 @@ class Store(Compaction):
         found, path = device.name_leads_to(), shown_path(device.name or self.path)
         if found == "another":
             raise RegionReplacedError(
-                f"{path} is another file since this handle was opened: it shows the old one, which gets no "
-                f"more commits; close it, and open {path} again"
+                f"{path} was replaced by another file after this handle was opened: the handle shows the "
+                f"old file, which gets no more commits; close the handle, and open {path} again"
             )
         if found == "none":
             raise RegionReplacedError(
-                f"{path} was removed or renamed since this handle was opened: it still shows the old "
-                f"contents; close it, and open the file under its new name, or a new one"
+                f"{path} was removed or renamed after this handle was opened: the handle still shows the old "
+                f"contents; close the handle, and open the file by its new name, or make a new file"
             )
 
     def _adopt(self, device: Device, header: Header) -> None:
@@ -157,7 +157,7 @@ class Store(Compaction):
         if self.changes:
             raise StableMemoryError(
                 f"{path} has {uncommitted(self.changes)}, which another process would not see: "
-                f"commit() first, then pickle"
+                f"call commit() before you pickle"
             )
         name = self.region.device.name or os.path.abspath(self.path)
         return name, self.checksums, self.slot.state(), not self.writable
@@ -170,9 +170,7 @@ class Store(Compaction):
             return
         with self.exclusive():
             if self._savepoints:
-                raise StableMemoryError(
-                    "a transaction block is open, which commits at its end: close after the block"
-                )
+                raise StableMemoryError("a transaction block is still open: close after the block has ended")
             try:
                 if self.writable and not self.forked and not self.failure:
                     if commit:
@@ -204,8 +202,8 @@ class Store(Compaction):
                         self.latch.leave()
         if late is not None:
             raise StableMemoryError(
-                f"a commit in the background failed ({shown_error(late)}), and the changes that it was to "
-                f"commit were rolled back: open it again, and make them again"
+                f"a commit in the background failed ({shown_error(late)}), and the changes that it should "
+                "have committed were rolled back: open the file again, and make the changes again"
             ) from late
 
     def _end(self, why: str) -> None:
@@ -258,10 +256,10 @@ class Store(Compaction):
         if self.changes:
             said += f" with {uncommitted(self.changes)}, which {'are' if self.changes > 1 else 'is'} lost: "
             if self._savepoints:
-                return f"{said}a transaction block was open, which commits at its end: let it end before"
+                return f"{said}a transaction block was still open: end the block before the handle"
             said += remedy
             if well is False and self.policy.by_itself:
-                said += "; it commits by itself at the end of a program only if no exception ends that"
+                said += "; it commits at the end of a program only if no exception has ended the program"
             return said
         if self._late is None:
             return ""

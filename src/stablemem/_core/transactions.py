@@ -180,8 +180,8 @@ class Transactions(State):
         with self.latch.held():
             if self._savepoints:
                 raise StableMemoryError(
-                    "a transaction block is undone when an exception leaves it: raise one instead of calling "
-                    "rollback()"
+                    "rollback() cannot be called in a transaction block: to undo the block, raise an "
+                    "exception in it"
                 )
             try:
                 self._undo_all()
@@ -372,7 +372,7 @@ class TransactionBlock:
 
     def __enter__(self) -> None:
         if self.begun is not None:
-            raise RuntimeError("a transaction block is entered once: call transaction() again")
+            raise RuntimeError("a transaction block can be entered only once: call transaction() again")
         self._owned.__enter__()
         try:
             self._store.begin_block(self)

@@ -45,7 +45,7 @@ SOUGHT = -2
 _FAILED = {
     "to_blob": "cannot store this value ({}): give the list a value that this Blobify takes, or mend to_blob",
     "in": "cannot encode the value that is searched for ({}): let to_blob raise BlobifyError for values that "
-    "it cannot store, and the value counts as not in the list",
+    "it cannot store, and such a value counts as not in the list",
     "from_blob": "cannot read this blob ({}): mend from_blob, or open the list with the Blobify that wrote "
     "it; `stablemem get --raw` shows the bytes",
 }

@@ -53,7 +53,7 @@ class Nat(BuiltIn, Blobify[int]):
         _require_int(self, value)
         if value < 0:
             raise BlobifyError(
-                "Nat stores integers from 0 on, not one below: make the list with blobify='int'"
+                "Nat stores integers from 0 on, and this one is negative: make the list with blobify='int'"
             )
         return _blob(value, 0)
 

@@ -74,9 +74,9 @@ class Msgpack(BuiltIn, Blobify[Any]):
                 _refuse_extension(-1, memoryview(b""))
         except RecursionError as error:
             raise BlobifyError(
-                f"the blob nests deeper than the stack has room for, while Msgpack writes {MAX_DEPTH} levels "
-                f"at most: it was written by something else, or is damaged (`stablemem get --raw` shows its "
-                f"bytes), or the caller is very deep"
+                f"the blob is nested too deep to read, and Msgpack writes {MAX_DEPTH} levels at most: "
+                "another program wrote it, or it is damaged (`stablemem get --raw` shows its bytes), or "
+                "your code calls this from a very deep recursion"
             ) from error
         except ValueError as error:
             raise BlobifyError(

@@ -30,7 +30,8 @@ def describe(blobify: Blobify[Any]) -> tuple[str, bytes]:
     name = getattr(blobify, "name", None)
     if name is None:
         raise BlobifyError(
-            f"{kind.__qualname__} has no name, by which a file knows it again: add a line to the class, "
+            f"{kind.__qualname__} has no name, and the file needs one to recognise it: add a line to the "
+            "class, "
             f'such as name = "my.{kind.__name__}", and keep it when the class moves'
         )
     options = getattr(blobify, "options", b"")

@@ -140,7 +140,7 @@ class _Commands(click.Group):
             say(_reason(error), error)
             return REFUSED
         except MemoryError as error:
-            say("there is not enough memory for it: close other programs, or ask for less at once", error)
+            say("there is not enough memory: close other programs, or ask for less at once", error)
             return REFUSED
         except (click.ClickException, click.exceptions.Exit, click.Abort, OSError):
             raise
@@ -219,7 +219,7 @@ def _checked_name(_context: click.Context, _option: click.Parameter, name: str) 
     except UnicodeEncodeError:
         size = 0
     if not 0 < size < 1 << 16:
-        raise click.BadParameter(f"a name has 1 to 65535 bytes, in UTF-8; {shortened(name)} has not.")
+        raise click.BadParameter(f"a name has 1 to 65535 bytes in UTF-8, and {shortened(name)} does not.")
     return name
 
 

@@ -16,15 +16,21 @@ __all__: list[str] = []
 @commands.command()
 @region_argument
 @click.option(
-    "--max-bytes", type=click.IntRange(min=0), default=MAX_ADDRESS, show_default="all of it",
+    "--max-bytes", type=click.IntRange(min=0), default=MAX_ADDRESS, show_default="no limit",
     help="About how many bytes to move at most; the rest is left for the next time.",
 )  # fmt: skip
-@click.option("--timeout", type=click.FloatRange(min=0), default=0.0, help="Seconds to wait for a writer.")
+@click.option(
+    "--timeout",
+    type=click.FloatRange(min=0),
+    default=0.0,
+    help="Seconds to wait while another process has the file open for writing.",
+)
 def compact(path: str, max_bytes: int, timeout: float) -> int:
     r"""Make the file as short as possible.
 
     Values move from the end of the file into free space before it, in small commits. You may interrupt this
-    at any moment, and readers may be open. Bytes that an older snapshot still reads stay until it is closed.
+    at any moment, and readers may be open. Bytes that an older snapshot still uses stay until the snapshot is
+    closed.
 
     \b
     Examples:
@@ -44,9 +50,9 @@ def compact(path: str, max_bytes: int, timeout: float) -> int:
         if shown:
             click.echo("\r\033[K", nl=False, err=True)
         store.close()
-    length = store.slot.length
+    length, commit = store.slot.length, store.slot.transaction
     echo(
-        f"{path}: {counted(gained, 'byte')} shorter, {length:,} in use or to be used again "
+        f"{path}: {counted(gained, 'byte')} shorter, now {length:,} as of commit {commit} "
         f"({time.monotonic() - begin:.1f} s)"
     )
     return GOOD

@@ -57,11 +57,13 @@ def export(
 ) -> int:
     r"""Write the values of a list as lines that import reads.
 
-    The lines are the same bytes that import has read. Only JSON is written without spaces, and the last line
-    always has an end of line. A value that import would not read back is refused.
+    The lines are the same bytes that import has read, with two exceptions: JSON is written without spaces
+    between the values, and the last line always has an end of line. A value that import would not read back
+    is refused.
 
-    START:STOP chooses a part of the list, as in Python: -10: is the last ten values. All values are of one
-    commit, and no writer has to wait. On a terminal, control characters are shown as escapes.
+    START:STOP chooses a part of the list, as in Python: -10: is the last ten values. A single number is the
+    value at that index. All values are of one commit, and no writer has to wait. On a terminal, control
+    characters are shown as escapes.
 
     \b
     Examples:

@@ -155,7 +155,7 @@ class Follower:
         if store is None:
             self._open()
             if self._store is not None:
-                say(f"{self._path} is there again: what follows is in the new file")
+                say(f"{self._path} is there again: the next values are from the new file")
             self._added(show)
             return
         # Asked first: what was committed before the file lost its name is still to be shown.
@@ -163,7 +163,10 @@ class Follower:
         try:
             store.refresh()
         except BlobifyError:
-            say(f"{self._path}: the list {shown_name(self._name)} is another one: what follows is in that")
+            say(
+                f"{self._path}: the list {shown_name(self._name)} was made again: the next values are from "
+                "the new list"
+            )
             self._again()
             self._added(show)
             return
@@ -175,7 +178,7 @@ class Follower:
             if self._store is None:
                 say(f"{self._path} was removed: waiting for another file")
             else:
-                say(f"{self._path} was replaced: what follows is in the new file")
+                say(f"{self._path} was replaced: the next values are from the new file")
             self._added(show)
 
     def _added(self, show: Show) -> None:
@@ -192,7 +195,7 @@ class Follower:
         if start is None:
             start = 0
             if length:
-                say(f"{self._path}: no value of before is there: values may have come and gone unseen")
+                say(f"{self._path}: the values printed last are gone: others may have come and gone unseen")
         new = range(start, length)
         self._remember()
         if new:

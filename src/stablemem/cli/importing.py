@@ -179,7 +179,8 @@ def _input_size(inputs: Sequence[str]) -> int | None:
 @name_option
 @click.option(
     "--blobify", "blobify", type=click.Choice(KINDS),
-    help="How lines become values, as in Python. Default: as the list has it; bytes for a new list.",
+    help="What a line becomes. Default: that of the list; for a new list msgpack with --jsonl, text with "
+    "--encoding, else bytes.",
 )  # fmt: skip
 @click.option("--encoding", metavar="ENCODING", help="The encoding of lines of text; UTF-8 by default.")
 @click.option("--jsonl", is_flag=True, help="Each line is JSON. A new list is made with msgpack.")
@@ -188,11 +189,11 @@ def import_(
 ) -> int:
     r"""Append every line of the INPUTs to a list.
 
-    A region or a list that does not exist is made. A line ends at "\n" only. Each line becomes one value: its
-    bytes; with --blobify, text or a whole number (nat: from 0 on; int: any); with --jsonl, a JSON value.
-    --encoding alone means --blobify text. The INPUT - is standard input.
+    If the region or the list does not exist, it is made. A line ends at "\n" only. Each line becomes one
+    value: the bytes of the line; with --blobify, text or a whole number (nat: from 0 on; int: any); with
+    --jsonl, a JSON value. If an INPUT is -, standard input is read.
 
-    It commits every few MiB, so that an interruption loses little.
+    import commits every few MiB, so that an interruption loses little.
 
     \b
     Examples:
@@ -263,7 +264,7 @@ def _other(path: str, name: str, found: str, asked: str | None) -> click.ClickEx
         how = "import with --jsonl"
     what = f"{found!r}, not {asked!r}" if asked else f"{found!r}"
     return click.ClickException(
-        f"{path} has {shown_name(name)} as {what}: {how}, or into another list with --name"
+        f"the list {shown_name(name)} of {path} has blobify {what}: {how}, or choose another list with --name"
     )
 
 

@@ -53,7 +53,7 @@ def decoder(kind: str, encoding: str | None, jsonl: bool) -> Callable[[bytes], A
     if kind in {NAT, INT}:
         return _number_decoder(kind)
     if kind == MSGPACK:
-        raise click.UsageError("lines become values of msgpack as JSON: add --jsonl.")
+        raise click.UsageError("a list of msgpack takes only JSON lines: add --jsonl.")
     return None
 
 
@@ -76,7 +76,7 @@ def _check(kind: str, encoding: str | None, jsonl: bool) -> None:
     """Refuse options that say nothing of values of this kind."""
     if encoding is not None:
         if jsonl:
-            raise click.UsageError("--jsonl and --encoding exclude each other: JSON is always UTF-8.")
+            raise click.UsageError("--jsonl and --encoding cannot be used together: JSON is always UTF-8.")
         if kind != TEXT:
             raise click.UsageError(f"--encoding is for lists of text, and this one is {kind}: leave it out.")
         _check_encoding(encoding)
@@ -170,13 +170,15 @@ def _text_encoder(encoding: str) -> Callable[[str], bytes]:
             line = value.encode(encoding)
         except UnicodeEncodeError as error:
             raise ValueError(
-                f"{encoding} cannot say {value[error.start]!a} at position {error.start} ({error.reason}): "
+                f"{encoding} cannot write {value[error.start]!a} at position {error.start} ({error.reason}): "
                 f"leave --encoding out for utf-8"
             ) from error
         except UnicodeError as error:
-            raise ValueError(f"{encoding} cannot say it: {error}: leave --encoding out for utf-8") from error
+            raise ValueError(
+                f"{encoding} cannot write it: {error}: leave --encoding out for utf-8"
+            ) from error
         if b"\n" in line:
-            raise ValueError("it would be several lines: export with --jsonl")
+            raise ValueError("it has an end of line, and would become several lines: export with --jsonl")
         if not exact and not _says(line, value, encoding):
             raise ValueError(
                 f"in {encoding} it would come back as another value, or not at all: "
@@ -198,8 +200,8 @@ def _says(line: bytes, value: str, encoding: str) -> bool:
 def _bytes_line(value: bytes) -> bytes:
     if b"\n" in value:
         raise ValueError(
-            "it would be several lines: export the values before and after it with START:STOP, and this one "
-            "with `stablemem get --raw`"
+            "it has an end of line, and would become several lines: export the values before and after it "
+            "with START:STOP, and this one with `stablemem get --raw`"
         )
     return value
 

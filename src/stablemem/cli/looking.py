@@ -197,7 +197,7 @@ def head(path: str, count: int, bare: bool, name: str) -> None:
 
 def _seconds(_context: click.Context, _option: click.Parameter, interval: float) -> float:
     if isnan(interval):
-        raise click.BadParameter("nan is no number of seconds.")
+        raise click.BadParameter("nan is not a number of seconds.")
     return interval
 
 

@@ -35,8 +35,12 @@ MEANING = {
 
 @commands.command("map")
 @region_argument
-@click.option("--width", type=click.IntRange(1, MOST), help="Cells in a row. Default: as many as fit.")
-@click.option("--rows", type=click.IntRange(1, MOST), help="Most rows to draw. Default: as many as fit.")
+@click.option(
+    "--width", type=click.IntRange(1, MOST), help="The number of cells in a row. Default: as many as fit."
+)
+@click.option(
+    "--rows", type=click.IntRange(1, MOST), help="The largest number of rows. Default: as many as fit."
+)
 @click.option(
     "--png", metavar="FILE", type=click.Path(dir_okay=False), help="Draw into a PNG file; needs matplotlib."
 )
@@ -57,7 +61,7 @@ def map_(path: str, width: int | None, rows: int | None, png: str | None, as_jso
     """
     if png is not None:
         if as_json:
-            raise click.UsageError("--png and --json exclude each other.")
+            raise click.UsageError("--png and --json cannot be used together: leave one of them out.")
         if not png.lower().endswith(".png"):
             # A region named by mistake must not be written over.
             raise click.UsageError(f"the name of a PNG file ends in .png, not as {png}.")

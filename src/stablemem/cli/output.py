@@ -34,14 +34,16 @@ def new_file(path: str, source: str, force: bool) -> Iterator[BinaryIO]:
         OSError: naming ``path``: the file cannot be written, or is there and is not to be replaced.
     """
     if not path:
-        raise click.UsageError("--output needs the name of a file, and this one is empty.")
+        raise click.UsageError("--output needs the name of a file, and the name that you gave is empty.")
     place = os.path.realpath(path) if os.path.islink(path) else path
     there = os.path.exists(place)
     if there:
         if os.path.exists(source) and os.path.samefile(place, source):
             raise click.UsageError(f"{source} cannot be exported into itself.")
         if not stat.S_ISREG(os.stat(place).st_mode):
-            raise click.UsageError(f"--output makes a regular file, which {path} is not: use > instead.")
+            raise click.UsageError(
+                f"--output writes regular files only, and {path} is not one: use > instead."
+            )
         if not force:
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), path)
     try:
