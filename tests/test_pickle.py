@@ -232,7 +232,7 @@ def test_another_file_with_fewer_commits(path, mode):
         data = pickle.dumps(handle)
         handle.close()
     MemoryBuffer(path, "w").close()
-    with pytest.raises(RegionReplacedError, match="is another file than the one that was pickled"):
+    with pytest.raises(RegionReplacedError, match="is not the file that was pickled"):
         pickle.loads(data)
 
 

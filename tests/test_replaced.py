@@ -73,7 +73,8 @@ def test_a_link_that_leads_to_another_file(path):
         os.symlink(f"{path}.second", f"{path}.new")
         os.replace(f"{path}.new", path)
         with pytest.raises(
-            RegionReplacedError, match=f"{re.escape(path)} is another file .* open {re.escape(path)} again"
+            RegionReplacedError,
+            match=f"{re.escape(path)} was replaced by another file .* open {re.escape(path)} again",
         ):
             reader.refresh()
 

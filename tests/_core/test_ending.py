@@ -305,8 +305,8 @@ def test_an_open_block_is_not_committed(path):
     tail = "b.close()\nb = MemoryBuffer(path, commit_every=1000)\n"
     tail += "t = b.transaction()\nt.__enter__()\nb.append(1)"
     told = script(tail, path)
-    assert "with 1 uncommitted change, which is lost: a transaction block was open" in told
-    assert "end the block before the handle" in told
+    assert "with 1 uncommitted change, which is lost: a transaction block was still open" in told
+    assert "end the block, then close the handle" in told
     assert values_of(path) == [0]
 
 

@@ -83,7 +83,7 @@ class Commits(Transactions):
             if self._savepoints:
                 raise StableMemoryError(
                     "commit() cannot be called in a transaction block, because the block commits at its "
-                    "end: leave it out"
+                    "end: leave commit() out"
                 )
             changed = self.pager.changes or self._catalog_changed
             if not changed and self._late is None and (self.slot.synced or not sync or not self.writable):

@@ -256,7 +256,7 @@ class Store(Compaction):
         if self.changes:
             said += f" with {uncommitted(self.changes)}, which {'are' if self.changes > 1 else 'is'} lost: "
             if self._savepoints:
-                return f"{said}a transaction block was still open: end the block before the handle"
+                return f"{said}a transaction block was still open: end the block, then close the handle"
             said += remedy
             if well is False and self.policy.by_itself:
                 said += "; it commits at the end of a program only if no exception has ended the program"
