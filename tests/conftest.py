@@ -33,8 +33,8 @@ ONE_FORM = {
     "test_cli_map.py", "test_cli_printing.py", "test_plot.py", "test_documents.py", "test_readme.py",
     "test_recipes.py", "test_names_in_messages.py", "test_typing.py",
     "test_packaging.py", "test_cli_follow.py",
-    # Blobifys, and modules that are about files and nothing else.
-    "test_integers.py", "test_msgpack.py", "test_plain.py", "test_resolve.py",
+    # Blobifys, and the end of a program.
+    "test_integers.py", "test_msgpack.py", "test_plain.py", "test_resolve.py", "test_ending.py",
     # The independent judge and the power-cut enumerator: what they find does not depend on the form, because
     # test_two_modes.py proves that both write the same bytes.
     "test_judge.py", "test_judge_forged.py", "test_judge_values.py", "test_planted_faults.py",

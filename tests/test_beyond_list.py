@@ -12,6 +12,7 @@ from stablemem._core import moving
 from stablemem.beyond_list import Sizes
 from stablemem.blobify import Text
 from stablemem.layout import LEAF_CAPACITY
+from support import scaled
 
 LONG = "a text of more than eight bytes, number %d"
 
@@ -464,7 +465,7 @@ def test_shuffle_by_a_generator_of_ones_own(values):
 def test_moving_costs_nodes_not_blobs(path):
     """A commit after moving everything writes the index anew, and no blob."""
     with MemoryBuffer(path, blobify="bytes") as values:
-        values.extend(bytes([n % 256]) * 5000 for n in range(2000))
+        values.extend(bytes([n % 256]) * 5000 for n in range(scaled(2000, 500)))
         values.commit()
         size = os.path.getsize(path)
         values.reverse()

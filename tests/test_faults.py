@@ -246,7 +246,7 @@ def test_power_cuts_after_unsynced_commits():
     """A power cut may take unsynced commits away, all later ones with them, and nothing else."""
     seed = seed_of_run()
     rng = random.Random(seed)
-    wanted = scaled(500, 25, 30_000)
+    wanted = scaled(500, 10, 30_000)
     seen = 0
     while seen < wanted:
         one = rng.randrange(1 << 30)

@@ -408,7 +408,7 @@ class RegionMachine(RuleBasedStateMachine):
 
 
 def test_machine():
-    examples = scaled(150, 30, 3000)
+    examples = scaled(120, 20, 3000)
     run_state_machine_as_test(
         RegionMachine, settings=settings(max_examples=examples, stateful_step_count=30 if COMPILED else 20)
     )

@@ -9,6 +9,7 @@ from stablemem._core.device import MemoryDevice
 from stablemem._core.freespace import FreeSpace
 from stablemem._core.pager import BLOB_BUDGET, MOST_NODES, NODE_BUDGET, NUMBER_BUDGET, WRITE_SIZE, Pager
 from stablemem._core.region import Region
+from support import scaled
 from support.recorded import Recorder, region_on
 
 
@@ -104,7 +105,9 @@ def test_many_dirty_nodes_go_out_early():
 
 @pytest.mark.parametrize(
     ("leaves", "allowed"),
-    [(0, NODE_BUDGET), (NODE_BUDGET, NODE_BUDGET), (20_000, 20_000), (MOST_NODES + 1, MOST_NODES)],
+    [(0, NODE_BUDGET), (NODE_BUDGET, NODE_BUDGET), (20_000, 20_000), (MOST_NODES + 1, MOST_NODES)][
+        : scaled(4, 2)
+    ],
 )
 def test_large_lists_may_have_more_dirty_nodes(leaves, allowed):
     """Those that were there when the transaction began: what it adds itself changes nothing."""

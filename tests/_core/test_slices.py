@@ -124,7 +124,7 @@ def test_walks_in_bounded_memory(monkeypatch):
         values.commit()
 
 
-@pytest.mark.parametrize("step", [2, -2, 70, -70])
+@pytest.mark.parametrize("step", [2, -2, 70, -70][:: scaled(1, 3, 1)])
 @pytest.mark.parametrize("assigned", [True, False])
 def test_steps_in_bounded_memory(monkeypatch, step, assigned):
     """Nodes and blobs are written out as the walk goes on; what fails there rolls the transaction back."""
