@@ -278,7 +278,7 @@ def test_values_nested_deep(run, command, depth):
     else:
         assert code == 2
         assert depth > 300
-        assert err.startswith("stablemem: value 0: the blob nests deeper")
+        assert err.startswith("stablemem: value 0: the blob is nested too deep")
         assert err.count("\n") == 1
 
 

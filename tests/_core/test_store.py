@@ -168,7 +168,7 @@ def test_blocks(region):
         values.append(b"one")
         with pytest.raises(StableMemoryError, match="commits at its end"):
             region.commit()
-        with pytest.raises(StableMemoryError, match="instead of calling rollback"):
+        with pytest.raises(StableMemoryError, match="to undo the block, raise an exception"):
             region.rollback()
         values.append(b"two")
     number = region.transaction_number

@@ -115,7 +115,7 @@ def info(path: str, as_json: bool) -> None:
             ("file", found.length + found.ahead, ""),
             ("used", used, ""),
             ("free", free, "to be used again"),
-            ("limbo", limbo, "freed, and still reachable from an older state"),
+            ("limbo", limbo, "freed, but an older commit or a snapshot still uses it"),
             ("ahead", found.ahead, AHEAD),
         ]
     )
@@ -143,7 +143,7 @@ def _choices(
     help="Write the bytes of values as they are in the file, without line ends (a terminal gets escapes).",
 )  # fmt: skip
 def get(path: str, choices: Sequence[int | slice], name: str, raw: bool) -> None:
-    r"""Print the values at each INDEX, a line each.
+    r"""Print the values at each INDEX, one value in each line.
 
     INDEX is a number, where -1 is the last value, or a slice as in Python: START:STOP or START:STOP:STEP.
     Text is printed as it is, and bytes as UTF-8, with \xNN for bytes that are not UTF-8. Other values are
@@ -214,7 +214,7 @@ def _seconds(_context: click.Context, _option: click.Parameter, interval: float)
 def tail(path: str, count: int, bare: bool, name: str, follow: bool, interval: float) -> None:
     r"""Print the last values, each with its index.
 
-    With --follow it also prints the values that a writer commits later, even if the list drops its first
+    With --follow, tail also prints the values that a writer commits later, even if the list drops its first
     values, or if the file is replaced by another one. The writer never waits.
 
     \b

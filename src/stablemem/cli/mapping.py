@@ -29,7 +29,7 @@ LETTERS = {use: use[0].upper() for use in IN_USE} | {"free": ".", "limbo": "~"}
 MEANING = {
     "blobs": "and the catalog",
     "free": "to be used again",
-    "limbo": "freed, and still reachable from an older state",
+    "limbo": "freed, but an older commit or a snapshot still uses it",
 }
 
 
@@ -50,8 +50,8 @@ def map_(path: str, width: int | None, rows: int | None, png: str | None, as_jso
 
     The picture has one letter for each cell, row by row. All cells have the same number of bytes, a power of
     two. The letter is the main use of the cell: H header, L log, N nodes (the index), B blobs (the values), R
-    raw blocks, ~ limbo (freed, but still used by an older state), . free. A small letter means that less than
-    half of the cell is in use.
+    raw blocks, ~ limbo (freed, but still used by an older commit or a snapshot), . free. A small letter means
+    that less than half of the cell is in use.
 
     \b
     Examples:
