@@ -33,7 +33,7 @@ from stablemem.errors import (
     RegionReplacedError,
     StableMemoryError,
 )
-from support.errors import Own, failing, flip, refused
+from support.errors import Own, as_list_says, failing, flip, refused
 from test_errors import PATHS, RESTORE
 
 # -- values ----------------------------------------------------------------------------------------------
@@ -361,10 +361,6 @@ AS_LIST = {
 }
 
 
-NEWER_WORDS = "must assign iterable to extended slice", "can only assign an iterable"
-"""What Python 3.13 says of any slice, and Python 3.11 of one without a step, as we do."""
-
-
 @pytest.mark.parametrize("call", AS_LIST.values(), ids=AS_LIST)
 def test_positions_as_list_has_them(call):
     outcomes = []
@@ -372,8 +368,7 @@ def test_positions_as_list_has_them(call):
         for each in ([1, 2, 3], values):
             with pytest.raises((IndexError, TypeError, ValueError)) as caught:
                 call(each)
-            said = str(caught.value).replace("MemoryBuffer", "list").replace(*NEWER_WORDS)
-            outcomes.append((type(caught.value), said, each[:]))
+            outcomes.append((type(caught.value), as_list_says(caught.value), each[:]))
     assert outcomes[0] == outcomes[1]
 
 

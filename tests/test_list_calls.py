@@ -10,6 +10,7 @@ import pytest
 
 from stablemem import BlobifyError, MemoryBuffer, ReadOnlyError, RegionClosedError, StableMemoryError
 from stablemem.blobify import Bytes, Msgpack, Text
+from support.errors import as_list_says
 
 COMPARISONS = [operator.eq, operator.ne, operator.lt, operator.le, operator.gt, operator.ge]
 LISTS = [[], [1], [1, 2], [1, 3], [2], [1, 2, 3], [1.0, 2.0], [-1], [0] * 300, [0] * 301, [[1], 2]]
@@ -30,7 +31,7 @@ def outcome(call, *arguments):
     try:
         return call(*arguments)
     except (IndexError, ValueError, TypeError, OverflowError, MemoryError) as error:
-        return type(error), str(error).replace("MemoryBuffer", "list")
+        return type(error), as_list_says(error)
 
 
 # -- comparing -------------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ import pytest
 from stablemem import COMPILED, BlobifyError, MemoryBuffer, StableMemoryError
 from stablemem.layout import LEAF_CAPACITY
 from support import chosen_seed, scaled
+from support.errors import as_list_says
 from support.steps import steps
 
 SIZES = [0, 1, 5, LEAF_CAPACITY, LEAF_CAPACITY + 1, 700]
@@ -35,7 +36,7 @@ def both(values, model, call):
         try:
             outcomes.append(call(each))
         except (IndexError, ValueError, TypeError) as error:
-            words = str(error).replace("MemoryBuffer", "list")
+            words = as_list_says(error)
             if "cannot fit 'int'" in words:
                 words = "list index out of range"  # said of larger numbers by list, of 2**62 by us
             outcomes.append((type(error), words.replace("assignment ", "")))

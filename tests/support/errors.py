@@ -7,7 +7,17 @@ from pathlib import Path
 
 import pytest
 
-__all__ = ["Own", "failing", "flip", "refused"]
+__all__ = ["Own", "as_list_says", "failing", "flip", "refused"]
+
+
+def as_list_says(error):
+    """Return the words of an error of a list or a MemoryBuffer, the same whatever the version of Python.
+
+    Of a slice that is assigned to, list has other words from 3.13 on, and of ``index`` from 3.14 on.
+    """
+    said = str(error).replace("MemoryBuffer", "list")
+    said = said.replace("must assign iterable to extended slice", "can only assign an iterable")
+    return "list.index(x): x not in list" if said.endswith(" is not in list") else said
 
 
 def refused(call, kind, *parts):
