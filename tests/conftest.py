@@ -4,6 +4,7 @@ import contextlib
 import gc
 import os
 import re
+import signal
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -14,6 +15,10 @@ from stablemem._core.ending import OPEN
 from stablemem._core.opening import open_store
 from stablemem._core.verify import verify, verify_writer
 from support import LONG
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # A shell starts what runs in the background with Ctrl-C ignored, and children inherit that.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 _COMMON = {
     "deadline": None,
