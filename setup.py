@@ -75,6 +75,11 @@ class BuildPy(build_py):
 class BuildExt(build_ext):
     """Leave all extensions behind, of the sources as they are now, or none."""
 
+    def finalize_options(self) -> None:
+        """Compile on all cores; an option given to ``setup`` would be lost in an editable installation."""
+        super().finalize_options()
+        self.parallel = self.parallel or JOBS
+
     def run(self) -> None:
         """Build, in the folder of the sources too if that is wanted."""
         super().run()
@@ -163,5 +168,4 @@ def extensions() -> list[Extension]:
 setup(
     ext_modules=extensions(),
     cmdclass={"build_py": BuildPy, "build_ext": BuildExt},
-    options={"build_ext": {"parallel": JOBS}},
 )
