@@ -9,6 +9,7 @@ import threading
 import pytest
 
 from stablemem import MemoryBuffer, MemoryRegion, RegionLockedError, RegionReplacedError
+from stablemem._core.device import Device
 from support import HANGS
 from support.waiting import in_thread, join
 from test_documents import DOCS
@@ -62,6 +63,25 @@ def test_the_last_commits_are_seen_first(path):
             values.append(3)
             values.commit()
             assert reader.refresh()
+
+
+def test_a_commit_between_the_looks_at_the_file_and_at_its_name(path, monkeypatch):
+    """What is committed just before the file loses its name is shown, and the loss is told after it."""
+    ask = Device.name_leads_to
+    with MemoryBuffer.from_iterable([1], path) as values, MemoryBuffer(path, "r") as reader:
+
+        def asked(device):
+            if os.path.exists(path):
+                values.append(2)
+                values.commit()
+                os.unlink(path)
+            return ask(device)
+
+        monkeypatch.setattr(Device, "name_leads_to", asked)
+        assert reader.refresh()
+        assert reader[:] == [1, 2]
+        with pytest.raises(RegionReplacedError):
+            reader.refresh()
 
 
 def test_a_link_that_leads_to_another_file(path):
