@@ -112,17 +112,24 @@ class Device:
         status = os.fstat(self.descriptor)
         return status.st_dev, status.st_ino
 
+    def is_at(self, path: str) -> bool:
+        """Return whether ``path`` still names this file."""
+        try:
+            status = os.stat(path)
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        return (status.st_dev, status.st_ino) == self.identity()
+
     def name_leads_to(self) -> str:
         """Return "this" while the file has its name, or nobody can tell; else "another" (file), or "none"."""
         if not self.name:
             return "this"
         try:
-            status = os.stat(self.name)
-        except (FileNotFoundError, NotADirectoryError):
-            return "none"
+            if self.is_at(self.name):
+                return "this"
         except OSError:
             return "this"
-        return "this" if (status.st_dev, status.st_ino) == self.identity() else "another"
+        return "another" if os.path.exists(self.name) else "none"
 
     def size(self) -> int:
         """Return the file's length in bytes."""
@@ -279,14 +286,6 @@ class FileDevice(Device):
             with suppress(FileExistsError):
                 flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
                 return cls(os.open(candidate, flags, 0o600 if private else 0o666), candidate)
-
-    def is_at(self, path: str) -> bool:
-        """Return whether ``path`` still names this file."""
-        try:
-            status = os.stat(path)
-        except FileNotFoundError:
-            return False
-        return (status.st_dev, status.st_ino) == self.identity()
 
 
 def _punch_hole(descriptor: int, address: int, size: int) -> None:

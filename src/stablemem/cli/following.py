@@ -159,7 +159,7 @@ class Follower:
             self._added(show)
             return
         # Asked first: what was committed before the file lost its name is still to be shown.
-        moved = not _is_at(store, self._path)
+        moved = not store.region.device.is_at(self._path)
         try:
             store.refresh()
         except BlobifyError:
@@ -224,15 +224,6 @@ class Follower:
         except NotARegionError:
             if os.path.getsize(self._path):
                 raise
-
-
-def _is_at(store: Store, path: str) -> bool:
-    """Return whether a path, of a link too, still leads to the file that is open."""
-    try:
-        status = os.stat(path)
-    except (FileNotFoundError, NotADirectoryError):
-        return False
-    return (status.st_dev, status.st_ino) == store.region.device.identity()
 
 
 def wait(seconds: float) -> None:
