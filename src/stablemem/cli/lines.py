@@ -18,6 +18,7 @@ import msgspec
 
 from ..blobify import Bytes, Msgpack, Text
 from ..blobify.integers import Int, Nat
+from .printing import number
 
 __all__ = ["BYTES", "KINDS", "MSGPACK", "TEXT", "WITH_JSON", "decoder", "encoder"]
 
@@ -229,8 +230,4 @@ def _number_decoder(kind: str) -> Callable[[bytes], int]:
 
 
 def _number_line(value: int) -> bytes:
-    try:
-        return b"%d" % value
-    except ValueError:
-        # Python's limit on digits; they would take time that grows with their square.
-        return hex(value).encode()
+    return number(value).encode()

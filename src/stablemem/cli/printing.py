@@ -14,7 +14,17 @@ from typing import Any
 import click
 import msgspec.json
 
-__all__ = ["cut", "echo", "listed", "print_lines", "printable", "shown_name", "spelled", "to_terminal"]
+__all__ = [
+    "cut",
+    "echo",
+    "listed",
+    "number",
+    "print_lines",
+    "printable",
+    "shown_name",
+    "spelled",
+    "to_terminal",
+]
 
 PIECE = 1 << 16
 """Letters that are written at once."""
@@ -130,7 +140,7 @@ def spelled(value: Any, text: bool) -> str:
     if text:
         return str(value)
     if type(value) is int:
-        return _number(value)
+        return number(value)
     try:
         # What comes back unchanged can be said in JSON. This way round is the fast one.
         if msgspec.json.decode(msgspec.json.encode(value)) == value:
@@ -143,7 +153,8 @@ def spelled(value: Any, text: bool) -> str:
         return _deep(value)
 
 
-def _number(value: int) -> str:
+def number(value: int) -> str:
+    """Return the decimal digits of a whole number, or, of very many, the hexadecimal ones."""
     try:
         return str(value)
     except ValueError:
