@@ -76,7 +76,7 @@ if [ "$STABLEMEM_BUILD" = pure ]; then
 else
     step "building stablemem and installing it and what it needs into .venv (about a minute the first time)"
 fi
-# The compilers leave a core idle at first and last, and pip mostly waits: both at once save a quarter of the time.
+# Both at once: the compilers leave a core idle at first and last, and pip mostly waits.
 needs >.venv/needs.txt
 pip install --requirement .venv/needs.txt &
 needed=$!
