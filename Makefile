@@ -52,9 +52,9 @@ lint: build
 
 trust: build
 	@echo '==> a million power cuts (a quarter of an hour or more)'
-	@cd tests && ../$(VENV_PYTHON) -m powercut --states 1000000 --jobs 2 $(ARGS)
+	@cd tests/tools && ../../$(VENV_PYTHON) -m powercut --states 1000000 --jobs 2 $(ARGS)
 	@echo '==> the long runs: kills, faults, damage, random machines, a million operations on raw blocks'
-	@STABLEMEM_LONG=1 STABLEMEM_PURE=0 $(VENV_PYTHON) -m pytest -q -rP tests/test_crash.py tests/test_faults.py tests/test_damage.py tests/test_state_machine.py tests/test_raw_blocks_model.py
+	@STABLEMEM_LONG=1 STABLEMEM_PURE=0 $(VENV_PYTHON) -m pytest -q -rP tests/crash/test_crash.py tests/crash/test_faults.py tests/damage/test_damage.py tests/model/test_state_machine.py tests/model/test_raw_blocks_model.py
 	@echo '==> the whole suite, interpreted, with what make test runs in the compiled form alone'
 	@STABLEMEM_PURE=1 $(VENV_PYTHON) -m pytest -q -n 2
 

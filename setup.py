@@ -21,19 +21,19 @@ from setuptools.command.build_py import build_py
 # Every call of a list or of raw blocks runs through these: -O3 takes 1.4 % off the instructions of `get` and
 # `append`. Elsewhere -O2 measures the same, and compiles in three quarters of the time.
 EVERY_CALL = {
-    "calls",
-    "checksum",
-    "freenode",
-    "freetree",
-    "heap",
-    "index",
-    "latch",
-    "node",
-    "pager",
-    "region",
-    "sequence",
-    "shortcuts",
-    "values",
+    "calls/bracket",
+    "calls/list_core",
+    "calls/raw",
+    "calls/shortcuts",
+    "calls/values",
+    "disk/region",
+    "format/checksum",
+    "space/freenode",
+    "space/freetree",
+    "tree/index",
+    "tree/node",
+    "tree/pager",
+    "txn/latch",
 }
 # As many compilers at once as this process may use cores.
 JOBS = len(os.sched_getaffinity(0))
@@ -41,16 +41,17 @@ VARIANT = os.environ.get("STABLEMEM_BUILD", "")
 PACKAGE = "stablemem/_core"
 CORE = Path("src", PACKAGE)
 # A module is compiled if a .pxd with its C types lies beside it; words.pxd is a header for the others.
+# Its name here has its folder in it: "tree/index".
 # The longest first: then no core is left alone with one of them at the end.
 MODULES = sorted(
-    (path.stem for path in CORE.glob("*.pxd") if path.stem != "words"),
+    (str(path.relative_to(CORE).with_suffix("")) for path in CORE.rglob("*.pxd") if path.stem != "words"),
     key=lambda name: -(CORE / f"{name}.py").stat().st_size,
 )
 
 
 def remove_compiled(folder: Path, kept: set[Path]) -> None:
     """Remove extensions that an earlier build has left: they would be imported in place of their source."""
-    for path in folder.glob(f"*{get_config_var('EXT_SUFFIX')}"):
+    for path in folder.rglob(f"*{get_config_var('EXT_SUFFIX')}"):
         if path not in kept:
             path.unlink()
 
@@ -84,7 +85,7 @@ class BuildExt(build_ext):
         """Build, in the folder of the sources too if that is wanted."""
         super().run()
         if self.inplace:
-            made = {CORE / path.name for path in self.made()}
+            made = {CORE / path.relative_to(Path(self.build_lib, PACKAGE)) for path in self.made()}
             remove_compiled(CORE, made)
             if made:
                 (CORE / "PURE").unlink(missing_ok=True)
@@ -141,7 +142,7 @@ def extensions() -> list[Extension]:
     built: list[Extension] = cythonize(
         [
             Extension(
-                f"stablemem._core.{name}",
+                f"stablemem._core.{name.replace('/', '.')}",
                 [str(CORE / f"{name}.py")],
                 extra_compile_args=[*compile_args, *([] if checked else [optimisation(name)])],
                 extra_link_args=link_args,

@@ -24,8 +24,8 @@ from steady import HEAP, LARGEST, busy, draw_sizes, heap_bytes
 
 import stablemem
 from stablemem import MemoryRegion
-from stablemem._core.device import MemoryDevice
-from stablemem._core.region import Region
+from stablemem._core.disk.device import MemoryDevice
+from stablemem._core.disk.region import Region
 
 ALLOCATE, NO_MERGE, MERGE = "allocate()", "deallocate(), no merge", "deallocate(), merging"
 RECYCLED, AMONG = "allocate(), recycled", "allocate(), among free blocks"

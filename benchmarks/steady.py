@@ -19,8 +19,8 @@ from dataclasses import asdict, dataclass
 from report import Aim, Samples, Scale, median, note, number, python, say, table
 
 from stablemem import MemoryRegion
-from stablemem._core.device import Buffer, MemoryDevice
-from stablemem._core.opening import open_store
+from stablemem._core.disk.device import Buffer, MemoryDevice
+from stablemem._core.txn.opening import open_store
 
 LARGEST = 100
 """Bytes of the largest block; sizes are drawn from 1 on, as in the original's benchmark."""

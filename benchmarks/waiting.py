@@ -18,8 +18,8 @@ from typing import Any
 from report import Aim, Samples, Scale, Section, median, number, say, table, timed
 
 from stablemem import MemoryBuffer
-from stablemem._core import opening
-from stablemem._core.device import Device
+from stablemem._core.disk.device import Device
+from stablemem._core.txn import opening
 
 FOUR = 4
 PATIENCE = 600.0

@@ -32,7 +32,7 @@ if [ "$(compiled 1)" != False ]; then
 fi
 step "tests, interpreted"
 if [ "$both" = yes ]; then
-    # What is the same code in both forms has run already (tests/conftest.py has the rule). Where nothing else
+    # What is the same code in both forms has run already (tests/tools/support/forms.py has the rule). Where nothing else
     # was chosen pytest ends with 5.
     STABLEMEM_PURE=1 .venv/bin/python -m pytest -m 'not one_form' "$@" || [ $? = 5 ] || failed="${failed:+$failed and }interpreted"
 else

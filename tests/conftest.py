@@ -10,11 +10,12 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from stablemem import COMPILED, MemoryBuffer
-from stablemem._core import store as engine
-from stablemem._core.ending import OPEN
-from stablemem._core.opening import open_store
-from stablemem._core.verify import verify, verify_writer
+from stablemem._core.audit.verify import verify, verify_writer
+from stablemem._core.txn import store as engine
+from stablemem._core.txn.ending import OPEN
+from stablemem._core.txn.opening import open_store
 from support import LONG
+from support.forms import is_of_one_form
 
 # A shell ignores Ctrl-C for what it starts in the background, and nohup a hangup: children inherit that.
 for _number, _usual in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
@@ -33,25 +34,6 @@ settings.register_profile("long", max_examples=2000, **_COMMON)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "long" if LONG else "default"))
 
 
-ONE_FORM = {
-    # The command line, pictures and documents.
-    "test_cli.py", "test_cli_compact.py", "test_cli_errors.py", "test_cli_export.py", "test_cli_help.py",
-    "test_cli_map.py", "test_cli_printing.py", "test_plot.py", "test_documents.py", "test_readme.py",
-    "test_recipes.py", "test_names_in_messages.py", "test_typing.py",
-    "test_packaging.py", "test_cli_follow.py",
-    # Blobifys, and the end of a program.
-    "test_integers.py", "test_msgpack.py", "test_plain.py", "test_resolve.py", "test_ending.py",
-    # The independent judge and the power-cut enumerator: what they find does not depend on the form, because
-    # test_two_modes.py proves that both write the same bytes.
-    "test_judge.py", "test_judge_forged.py", "test_judge_values.py", "test_planted_faults.py",
-}  # fmt: skip
-"""Files of tests whose subject is the same code in both forms: no module with a .pxd.
-
-Where both forms are tested, these run with the compiled one alone; ``make trust`` and a plain ``pytest``
-leave nothing out.
-"""
-
-
 def pytest_collection_modifyitems(items):
     """Mark what need not run in both forms; refuse names that differ from process to process."""
     for item in items:
@@ -59,7 +41,7 @@ def pytest_collection_modifyitems(items):
             raise pytest.UsageError(
                 f"{item.nodeid}: this name has an address in it; give the parameter an id"
             )
-        if item.path.name in ONE_FORM:
+        if is_of_one_form(item.path):
             item.add_marker("one_form")
 
 

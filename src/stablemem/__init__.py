@@ -12,7 +12,7 @@ import warnings
 
 from . import blobify
 from ._core import is_missing_extensions
-from ._core.checksum import COMPILED
+from ._core.format.checksum import COMPILED
 from .beyond_list import Sizes
 from .errors import (
     BlobifyError,

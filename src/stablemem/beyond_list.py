@@ -8,7 +8,7 @@ from itertools import islice
 from operator import index as as_index
 from typing import TYPE_CHECKING, Any, Protocol, SupportsIndex, TypeVar, overload
 
-from ._core.sequence import BufferIterator
+from ._core.calls.list_core import BufferIterator
 from .errors import StableMemoryError
 from .layout import LEAF_CAPACITY, NODE_SIZE
 from .list_calls import ListCalls

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, MutableSequence
 from operator import index as as_index
 from typing import TYPE_CHECKING, Any, ClassVar, Self, SupportsIndex, TypeVar, overload
 
-from ._core.sequence import ListCore
+from ._core.calls.list_core import ListCore
 from .shown import shown
 
 __all__ = ["ListCalls"]

@@ -9,11 +9,11 @@ from reprlib import recursive_repr
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self, SupportsIndex, TypeVar, Unpack, overload
 
-from ._core import sorting
-from ._core.catalog import MAIN
-from ._core.opening import open_again
-from ._core.sequence import ListCore
-from ._core.verify import Report
+from ._core.audit.verify import Report
+from ._core.calls import sorting
+from ._core.calls.list_core import ListCore
+from ._core.format.catalog import MAIN
+from ._core.txn.opening import open_again
 from .beyond_list import BeyondList, as_limit
 from .blobify import Blobify, describe, resolve
 from .errors import BlobifyError, StableMemoryError

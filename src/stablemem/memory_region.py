@@ -9,11 +9,11 @@ from datetime import timedelta
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self, TypedDict, TypeVar, overload
 
-from ._core.heap import Heap
-from ._core.opening import open_again, open_store
-from ._core.policy import Policy
-from ._core.store import Store
-from ._core.verify import Report, verify, verify_writer
+from ._core.audit.verify import Report, verify, verify_writer
+from ._core.calls.raw import Heap
+from ._core.txn.opening import open_again, open_store
+from ._core.txn.policy import Policy
+from ._core.txn.store import Store
 from .blobify import Blobify
 from .errors import CorruptRegionError
 from .layout import MAX_ADDRESS, RAW_PAGE

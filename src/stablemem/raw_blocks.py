@@ -3,7 +3,7 @@
 from operator import index
 from typing import Any, overload
 
-from ._core.heap import Heap, bounds
+from ._core.calls.raw import Heap, bounds
 from .errors import BlockError
 from .layout import MAX_ADDRESS, RAW_PAGE, REGION_PAGE
 from .numbers import FloatKind, Kind, WholeKind, pack, size_of, unpack

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping, MutableMapping, Set
 from operator import index
 
-from ._core.heap import Heap
+from ._core.calls.raw import Heap
 from .layout import is_name
 from .shown import MOST, shown, shown_names, shown_path
 

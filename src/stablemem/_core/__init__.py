@@ -1,4 +1,7 @@
-"""The engine: region, header, free space, pager, index. Nothing here is public.
+"""The engine. Nothing here is public.
+
+Its folders, from the lowest: ``format``, ``disk``, ``space``, ``tree``, ``txn``, and on top ``calls`` and
+``audit``. A module imports its own folder and those below it.
 
 Modules with a ``.pxd`` beside them are compiled where that is possible. With ``STABLEMEM_PURE=1`` in
 the environment the same sources run interpreted, whether or not extensions are there. A build with
@@ -14,8 +17,9 @@ PURE = os.environ.get("STABLEMEM_PURE", "0") not in {"", "0"}
 
 if PURE:
     # The import system asks this cache for the finder of a folder; ours sees sources only.
-    for _folder in __path__:
-        sys.path_importer_cache[_folder] = FileFinder(_folder, (SourceFileLoader, SOURCE_SUFFIXES))
+    for _top in __path__:
+        for _folder in [_top, *(entry.path for entry in os.scandir(_top) if entry.is_dir())]:
+            sys.path_importer_cache[_folder] = FileFinder(_folder, (SourceFileLoader, SOURCE_SUFFIXES))
 
 
 def is_missing_extensions(compiled: bool) -> bool:

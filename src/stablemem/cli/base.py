@@ -19,10 +19,10 @@ import click
 from click.shell_completion import CompletionItem
 
 from .. import COMPILED, __version__
-from .._core.catalog import MAIN
-from .._core.opening import open_store
-from .._core.sequence import BufferIterator, ListCore
-from .._core.store import Store
+from .._core.calls.list_core import BufferIterator, ListCore
+from .._core.format.catalog import MAIN
+from .._core.txn.opening import open_store
+from .._core.txn.store import Store
 from ..blobify import Bytes, Text, resolve
 from ..blobify.registry import BUILT_INS
 from ..errors import CorruptRegionError, NotARegionError, RegionLockedError, StableMemoryError

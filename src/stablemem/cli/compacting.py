@@ -5,7 +5,7 @@ import time
 
 import click
 
-from .._core.opening import open_store
+from .._core.txn.opening import open_store
 from ..layout import MAX_ADDRESS
 from .base import GOOD, commands, counted, region_argument
 from .printing import echo

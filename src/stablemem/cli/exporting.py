@@ -6,7 +6,7 @@ from typing import Any, BinaryIO
 
 import click
 
-from .._core.sequence import ListCore
+from .._core.calls.list_core import ListCore
 from .base import (
     GOOD,
     blobifies,

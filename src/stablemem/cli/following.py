@@ -18,9 +18,9 @@ import sys
 from collections.abc import Callable
 from contextlib import suppress
 
-from .._core.opening import open_store
-from .._core.sequence import ListCore
-from .._core.store import Store
+from .._core.calls.list_core import ListCore
+from .._core.txn.opening import open_store
+from .._core.txn.store import Store
 from ..errors import BlobifyError, NotARegionError, RegionReplacedError
 from ..layout import INLINE_SIZE
 from .base import is_text, list_of, say

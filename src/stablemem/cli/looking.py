@@ -12,9 +12,9 @@ from math import isnan
 import click
 
 from .. import COMPILED, __version__
-from .._core.census import IN_USE, census
-from .._core.sequence import ListCore
-from .._core.verify import verify as verify_store
+from .._core.audit.census import IN_USE, census
+from .._core.audit.verify import verify as verify_store
+from .._core.calls.list_core import ListCore
 from ..errors import CorruptRegionError
 from ..layout import FORMAT, INLINE_SIZE
 from .base import (

@@ -11,7 +11,7 @@ from itertools import groupby
 
 import click
 
-from .._core.census import IN_USE, USES, Census, cell_size, census
+from .._core.audit.census import IN_USE, USES, Census, cell_size, census
 from ..plot import draw
 from .base import AHEAD, GOOD, commands, counted, open_region, region_argument
 from .printing import echo, printable

@@ -11,8 +11,8 @@ from typing import BinaryIO
 
 import click
 
-from .._core.device import FileDevice, sync_folder
-from .._core.opening import take_after
+from .._core.disk.device import FileDevice, sync_folder
+from .._core.txn.opening import take_after
 
 __all__ = ["new_file"]
 

@@ -1,0 +1,181 @@
+"""Verify: prove, for one committed state, that every byte of the region belongs to exactly one thing.
+
+Walks the header, the log, the catalog, every node and every blob, checking each against what points to
+it, and puts every range it meets into one set. Whatever is met twice is reported; what the space map says
+is free or in limbo joins the set; in the end the set must be the whole region, without a gap.
+"""
+
+from dataclasses import dataclass, field
+
+from ...errors import BlockError, CorruptRegionError
+from ...layout import BLOB_PAGE, HEADER_SIZE, KIND_NAMES, NODE_PAGE, NODE_SIZE, RAW_PAGE
+from ...shown import shown, shown_record
+from ..format.checksum import page_checksum
+from ..space.freespace import FreeSpace
+from ..space.freetree import FreeTree
+from ..space.spacemap import replay
+from ..tree.index import Index
+from ..tree.pager import Pager
+from ..txn.store import Store
+
+__all__ = ["Report", "verify", "verify_writer"]
+
+
+MOST_FAULTS = 1000
+"""Overlaps that are written down before a walk gives up."""
+
+
+@dataclass(repr=False)
+class Report:
+    """The result of ``verify()``.
+
+    Attributes:
+        transaction: number of the commit that was verified.
+        lists: number of values in each list, by name.
+        nodes, blobs: how many pages of the index, and how many values over 8 bytes, were read and checked.
+        header_bytes, log_bytes, catalog_bytes, node_bytes, blob_bytes, raw_bytes, patch_bytes,
+            free_bytes, limbo_bytes: how many bytes of the file have this use.
+        faults: a sentence for each fault; empty if there is none.
+    """
+
+    transaction: int
+    lists: dict[str, int] = field(default_factory=dict)
+    nodes: int = 0
+    blobs: int = 0
+    header_bytes: int = HEADER_SIZE
+    log_bytes: int = 0
+    catalog_bytes: int = 0
+    node_bytes: int = 0
+    blob_bytes: int = 0
+    raw_bytes: int = 0
+    patch_bytes: int = 0
+    free_bytes: int = 0
+    limbo_bytes: int = 0
+    faults: list[str] = field(default_factory=list)
+
+    def __repr__(self) -> str:
+        return shown_record(self)
+
+
+class _Ranges:
+    """Every range met so far, with the kind of page it should be in."""
+
+    def __init__(self, report: Report, path: str) -> None:
+        self.report = report
+        self.path = path
+        self.met = FreeTree()
+        self.nodes: list[int] = []
+
+    def add(self, what: str, address: int, size: int) -> None:
+        try:
+            self.met.insert(address, size)
+        except BlockError:
+            if len(self.report.faults) > MOST_FAULTS:
+                raise CorruptRegionError(address, "a range of its own", what, self.path) from None
+            self.report.faults.append(f"{what} ({address}, {size}) overlaps something else")
+
+    def node(self, address: int) -> None:
+        if self.met.overlaps(address, NODE_SIZE):
+            # Going on below a node met before could take for ever.
+            raise CorruptRegionError(address, "a node that nothing else holds", "one met before", self.path)
+        self.report.nodes += 1
+        self.report.node_bytes += NODE_SIZE
+        self.nodes.append(address)
+        self.add("node", address, NODE_SIZE)
+
+    def blob(self, address: int, size: int) -> None:
+        self.report.blobs += 1
+        self.report.blob_bytes += size
+        self.add("blob", address, size)
+
+
+def verify(store: Store) -> Report:
+    """Return a report on the state that a snapshot store stands on.
+
+    Never raises for damage: that is in ``Report.faults``. O(n log n) in values, one read of every byte.
+    """
+    slot = store.slot
+    report = Report(slot.transaction)
+    ranges = _Ranges(report, store.path)
+    ranges.add("header", 0, HEADER_SIZE)
+    damaged = False
+    try:
+        if slot.catalog[1]:
+            report.catalog_bytes = slot.catalog[1]
+            ranges.add("catalog", *slot.catalog[:2])
+        for patch in store.committed.patches:
+            report.patch_bytes += patch.size
+            ranges.add("patch", patch.data, patch.size)
+            if page_checksum(store.region.load(patch.data, patch.size)) != patch.check:
+                report.faults.append(f"patch of ({patch.address}, {patch.size}): its checksum does not match")
+        for name, entry in store.committed.lists.items():
+            index = Index(Pager(store.region, FreeSpace(), True), *entry.tree)
+            report.lists[name] = index.length
+            try:
+                index.walk(ranges.node, ranges.blob, True)
+                report.faults += [f"list {name!r}: {fault}" for fault in index.check()]
+            except CorruptRegionError as error:
+                damaged = True
+                report.faults.append(f"list {shown(name)}: {error.fault}")
+        space, chain = replay(store.region, slot)
+    except CorruptRegionError as error:
+        report.faults.append(error.fault)
+        return report
+    for _, address, _ in chain.pages:
+        report.log_bytes += NODE_SIZE
+        ranges.add("log page", address, NODE_SIZE)
+    report.faults += [f"space map: {fault}" for fault in space.check()]
+    for address in ranges.nodes:
+        if space.kind_at(address) != NODE_PAGE:
+            kind = KIND_NAMES[space.kind_at(address)]
+            report.faults.append(f"node {address} lies in a region page of kind {kind}")
+    for address, size in space.allocated_blocks(RAW_PAGE, 0, slot.length):
+        report.raw_bytes += size
+        ranges.add("raw block", address, size)
+    for patch in store.committed.patches:
+        if fault := space.fault_of(RAW_PAGE, patch.address, patch.size):
+            report.faults.append(f"patch of ({patch.address}, {patch.size}): {fault}")
+        if fault := space.fault_of(BLOB_PAGE, patch.data, patch.size):
+            report.faults.append(f"bytes of the patch of ({patch.address}, {patch.size}): {fault}")
+    for address, size in space.free_blocks():
+        if address < slot.length:
+            report.free_bytes += min(size, slot.length - address)
+        ranges.add("free block", address, size)
+    for each in space.limbo:
+        report.limbo_bytes += each.blocks.total
+        for address, size in each.blocks.blocks():
+            ranges.add("limbo block", address, size)
+    if not damaged and list(ranges.met) != [(0, space.end)]:
+        lost = []
+        place = 0
+        for address, size in ranges.met:
+            if address > place:
+                lost.append((place, address - place))
+            place = address + size
+        if place < space.end:
+            lost.append((place, space.end - place))
+        report.faults.append(f"{len(lost)} ranges belong to nothing, the first is {lost[0]}")
+    return report
+
+
+def verify_writer(store: Store) -> list[str]:
+    """Return what is wrong with a writer's structures in memory, measured against its committed state."""
+    faults = [f"{name!r}: {fault}" for name, index in store.indexes.items() for fault in index.check()]
+    if store.writer_space is None:
+        return faults
+    faults += store.writer_space.check()
+    layers = store.writer_space.layers
+    if len(layers) == 1 and not store.writer_space.fresh_blocks() and not layers[0].freed.count:
+        ours, theirs = FreeTree(), FreeTree()
+        read, _ = replay(store.region, store.slot)
+        for space, union in ((store.writer_space, ours), (read, theirs)):
+            blocks = space.free_blocks()
+            blocks += [block for each in space.limbo for block in each.blocks.blocks()]
+            for address, size in blocks:
+                union.insert(address, size)
+        end = min(store.writer_space.end, read.end)
+        ours.discard(end, 1 << 56)
+        theirs.discard(end, 1 << 56)
+        if list(ours) != list(theirs):
+            faults.append("the free space in memory differs from the space map")
+    return faults

@@ -1,0 +1,1 @@
+"""The calls of a list and of raw blocks, with what each of them does."""

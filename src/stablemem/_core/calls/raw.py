@@ -1,0 +1,399 @@
+# cython: annotation_typing=False
+"""Heap: raw blocks, which the user of a region lays out as he likes.
+
+A raw block has no identity beyond its range: any range that is wholly allocated may be freed, resized or
+stored into, whatever calls allocated it. A store into a block that the innermost layer of the transaction
+allocated is a write; into any other it is a patch (patches.py).
+"""
+
+from collections.abc import Callable
+from operator import index as as_index
+from typing import SupportsIndex
+
+from ...errors import BlockError, RegionFullError
+from ...layout import MAX_ADDRESS
+from ...shown import shown
+from ..disk.device import Buffer
+from ..txn.store import Store
+from .bracket import Calls
+
+try:
+    import cython
+except ModuleNotFoundError:
+    from .. import _cython as cython
+if not cython.compiled:
+    from ...layout import HEADER_SIZE, RAW_PAGE, REGION_PAGE
+
+__all__ = ["Heap", "bounds"]
+
+MOST_WRITES = 1024
+"""Stores after which a transaction no longer remembers what it wrote, and so pays for two barriers."""
+
+
+LIMIT = MAX_ADDRESS
+BEYOND = MAX_ADDRESS + 1
+
+
+def _word(value: SupportsIndex) -> int:
+    """Return an integer as a C one, or BEYOND if it is negative or too large for an address."""
+    number = value if isinstance(value, int) else as_index(value)
+    if cython.compiled:
+        try:
+            word = number
+        except OverflowError:
+            word = BEYOND
+    else:
+        word = number if number >= 0 else BEYOND
+    return word if word <= LIMIT else BEYOND
+
+
+def _size(value: SupportsIndex) -> int:
+    """Return a size of 1 byte or more."""
+    size = _word(value)
+    if not 0 < size < BEYOND:
+        given = as_index(value)
+        if given <= 0:
+            raise ValueError(f"a block has 1 byte or more, not {shown(given)}")
+        raise ValueError(f"a block has at most {MAX_ADDRESS} bytes, not {shown(given)}")
+    return size
+
+
+def bounds(start: SupportsIndex, stop: SupportsIndex) -> tuple[int, int]:
+    """Return a range of addresses, cut to those there are."""
+    low = min(max(0, as_index(start)), MAX_ADDRESS)
+    return low, max(low, min(as_index(stop), MAX_ADDRESS))
+
+
+def _address(value: SupportsIndex) -> int:
+    """Return an address."""
+    address = _word(value)
+    if address == BEYOND:
+        given = as_index(value)
+        raise BlockError(
+            f"address {shown(given)} is not in the region: an address is from 0 to {MAX_ADDRESS}"
+        )
+    return address
+
+
+class Heap(Calls):
+    """The raw blocks of one region.
+
+    Args:
+        store: the open region.
+    """
+
+    __slots__ = ()
+
+    def __init__(self, store: Store) -> None:
+        Calls.__init__(self, store)
+
+    # -- reading -------------------------------------------------------------------------------------
+
+    def _range(self, address: SupportsIndex, size: SupportsIndex) -> tuple[int, int]:
+        """Return a range to be read, which is inside the region."""
+        at, length = as_index(address), as_index(size)
+        if length < 0 or at < HEADER_SIZE or at + length > self._pager.region.limit:
+            end = self._pager.region.limit
+            raise BlockError(
+                f"block ({shown(at)}, {shown(length)}) is not in the region, which ends at {end}: give "
+                f"an address and a size that allocate returned, or a part of it"
+            )
+        return at, length
+
+    def load(self, address: SupportsIndex, size: SupportsIndex) -> bytes:
+        """Return a copy of a range. O(size).
+
+        Raises:
+            BlockError: a part of it is outside the region.
+        """
+        self._enter()
+        try:
+            at, length = self._range(address, size)
+            content: bytes = self._store.patches.load(self._pager.region, at, length)
+            return content
+        finally:
+            self._latch.leave()
+
+    def view(self, address: SupportsIndex, size: SupportsIndex) -> memoryview:
+        """Return a read-only view of a range.
+
+        From a reader or snapshot it is a view of the file's own memory, and keeps the snapshot open. From a
+        region that is open for writing it is a copy, because freed space may be written again.
+
+        Raises:
+            BlockError: a part of it is outside the region.
+        """
+        self._enter()
+        try:
+            at, length = self._range(address, size)
+            patches = self._store.patches
+            if self._store.writable or patches.covers(at, length):
+                return memoryview(patches.load(self._pager.region, at, length))
+            return self._pager.region.view(at, length)
+        finally:
+            self._latch.leave()
+
+    # -- changing ------------------------------------------------------------------------------------
+
+    def _require_room(self, size: int) -> None:
+        """Raise within a change that has just begun if the region has no addresses for so much more."""
+        if size > LIMIT - self._pager.space.end:
+            self._no_room(size)
+
+    def _no_room(self, size: int) -> None:
+        """Raise within a change that has just begun, which needs more bytes than there are addresses."""
+        self._latch.leave()
+        end = self._pager.space.end
+        raise RegionFullError(
+            f"the region has {end} bytes, and with {size} more it would end beyond the largest address, "
+            f"{MAX_ADDRESS}: ask for less"
+        )
+
+    def _begin_change_of(self, address: int, size: int) -> None:
+        """Begin a change of a range, which is allocated."""
+        self._begin_change()
+        fault = self._pager.space.fault_of(RAW_PAGE, address, size)
+        if fault:
+            self._refuse(fault)
+
+    def _refuse(self, fault: str) -> None:
+        """Raise within a change that has just begun, of a range that is not allocated."""
+        self._latch.leave()
+        raise BlockError(f"{fault}: give an address and a size that allocate returned, or a part of it")
+
+    def allocate(self, size: SupportsIndex) -> int:
+        """Return the address of a new block of ``size`` bytes: the lowest that fits. O(log n) in free blocks.
+
+        Raises:
+            ValueError: a block has 1 byte or more.
+            RegionFullError: there is no room.
+
+        >>> from stablemem import MemoryRegion
+        >>> heap = MemoryRegion()
+        >>> a, b = heap.allocate(100), heap.allocate(50)
+        >>> heap.deallocate(a, 100)
+        >>> heap.allocate(60) == a, b - a
+        (True, 100)
+        >>> heap.close()
+        """
+        return self._allocate(_size(size))
+
+    def _allocate(self, wanted: int) -> int:
+        """``allocate`` of a C integer."""
+        self._begin_change()
+        self._require_room(wanted)
+        try:
+            address = self._pager.space.allocate(RAW_PAGE, wanted)
+            self._pager.region.reach(address + wanted)
+            self._pager.changes += 1
+        except BaseException as error:
+            self._fail(error)
+            raise
+        self._end_change()
+        return address
+
+    def deallocate(self, address: SupportsIndex, size: SupportsIndex) -> None:
+        """Free a range. It is used again when no older snapshot can read it any more. O(log n).
+
+        Raises:
+            BlockError: not all of it is allocated.
+        """
+        self._deallocate(_address(address), _size(size))
+
+    def _deallocate(self, address: int, size: int) -> None:
+        """``deallocate`` of C integers."""
+        self._begin_change()
+        try:
+            if self._pager.patched:
+                fault = self._pager.space.fault_of(RAW_PAGE, address, size)
+                if not fault:
+                    self._free(address, size)
+            else:
+                fault = self._pager.space.free_allocated(RAW_PAGE, address, size)
+            if not fault:
+                self._pager.changes += 1
+        except BaseException as error:
+            self._fail(error)
+            raise
+        if fault:
+            self._refuse(fault)
+        self._end_change()
+
+    def _free(self, address: int, size: int) -> None:
+        """Free a range, with what lies over it."""
+        if self._store.patches:
+            self._store.patches.drop(self._pager.region, self._pager.space, address, size)
+        self._pager.space.free_range(address, size)
+
+    def remove_blob(self, address: SupportsIndex, size: SupportsIndex) -> bytes:
+        """Free a range and return its bytes.
+
+        Raises:
+            BlockError: not all of it is allocated.
+        """
+        at, length = _address(address), _size(size)
+        self._begin_change_of(at, length)
+        try:
+            content: bytes = self._store.patches.load(self._pager.region, at, length)
+            self._free(at, length)
+            self._pager.changes += 1
+        except BaseException as error:
+            self._fail(error)
+            raise
+        self._end_change()
+        return content
+
+    def resize(self, address: SupportsIndex, size: SupportsIndex, new_size: SupportsIndex) -> int:
+        """Change the size of a block and return its address: the same one if there is room after the block.
+
+        The contents are kept, up to the smaller of the two sizes. New bytes may hold anything.
+        O(log n + size).
+
+        Raises:
+            BlockError: not all of it is allocated.
+        """
+        at, length, wanted = _address(address), _size(size), _size(new_size)
+        self._begin_change_of(at, length)
+        self._require_room(wanted)
+        try:
+            content = None
+            if wanted > length and not self._pager.space.extend_block(RAW_PAGE, at + length, wanted - length):
+                content = self._store.patches.load(self._pager.region, at, length)
+            at = self._resized(at, length, wanted, content is not None)
+            if content is not None:
+                self._write(at, content)
+            self._pager.changes += 1
+        except BaseException as error:
+            self._fail(error)
+            raise
+        self._end_change()
+        return at
+
+    def _resized(self, address: int, size: int, wanted: int, moved: bool) -> int:
+        """Return where a block of another size is, which was extended in place, is cut, or moves."""
+        if moved:
+            self._free(address, size)
+            address = self._pager.space.allocate(RAW_PAGE, wanted)
+        elif wanted < size:
+            self._free(address + wanted, size - wanted)
+        self._pager.region.reach(address + wanted)
+        return address
+
+    def replace_blob(self, address: SupportsIndex, size: SupportsIndex, data: Buffer) -> int:
+        """Put ``data`` in the place of a block's contents, resize the block to it, and return its address.
+
+        Raises:
+            BlockError: not all of it is allocated.
+
+        >>> from stablemem import MemoryRegion
+        >>> heap = MemoryRegion()
+        >>> a = heap.add_blob(b"hello")
+        >>> a = heap.replace_blob(a, 5, b"hello, world")
+        >>> heap.load(a, 12), heap.remove_blob(a, 12)
+        (b'hello, world', b'hello, world')
+        >>> heap.close()
+        """
+        at, length = _address(address), _size(size)
+        content = bytes(memoryview(data))
+        wanted = _size(len(content))
+        self._begin_change_of(at, length)
+        try:
+            more = wanted - length
+            moved = more > 0 and not self._pager.space.extend_block(RAW_PAGE, at + length, more)
+            at = self._resized(at, length, wanted, moved)
+            self._write(at, content)
+            self._pager.changes += 1
+        except BaseException as error:
+            self._fail(error)
+            raise
+        self._end_change()
+        return at
+
+    def store(self, address: SupportsIndex, data: Buffer) -> None:
+        """Overwrite a range. Older snapshots still read the old bytes. O(size).
+
+        Raises:
+            BlockError: not all of it is allocated.
+        """
+        at = _address(address)
+        content = bytes(memoryview(data))
+        if not content:
+            self._store.require_open()
+            self._store.require_writable()
+            return
+        self._begin_change_of(at, len(content))
+        try:
+            self._write(at, content)
+            self._pager.changes += 1
+        except BaseException as error:
+            self._fail(error)
+            raise
+        self._end_change()
+
+    def _write(self, address: int, content: bytes) -> None:
+        """Overwrite an allocated range."""
+        region, space, patches = self._pager.region, self._pager.space, self._store.patches
+        self._store.raw_written = True
+        for at, size, fresh in space.fresh_parts(address, len(content)):
+            part = content[at - address : at - address + size]
+            if not fresh:
+                self._pager.patched = True
+                patches.put(region, space, at, part)
+                continue
+            if patches:
+                patches.drop(region, space, at, size)
+            region.write(at, part)
+        if len(region.written) > MOST_WRITES:
+            self._store.write_no_digest()
+
+    def add_blob(self, data: Buffer) -> int:
+        """Return the address of a new block that holds ``data``, of 1 byte or more."""
+        content = bytes(memoryview(data))
+        size = _size(len(content))
+        self._begin_change()
+        self._require_room(size)
+        try:
+            address = self._pager.space.allocate(RAW_PAGE, size)
+            self._write(address, content)
+            self._pager.changes += 1
+        except BaseException as error:
+            self._fail(error)
+            raise
+        self._end_change()
+        return address
+
+    def _free_all(self, start: int, stop: int) -> None:
+        """Free every raw block, or the part of it, in ``[start, stop)``; within a change."""
+        for address, size in self._pager.space.allocated_blocks(RAW_PAGE, start, stop):
+            self._free(address, size)
+
+    def grow(self, pages: SupportsIndex) -> int:
+        """Add free region pages of 64 KiB at the end, until it is closed; return how many there were."""
+        more = as_index(pages)
+        if more < 0:
+            raise ValueError(f"a region grows by 0 pages or more, not {shown(more)}")
+        self._begin_change()
+        room = min(more, MAX_ADDRESS) * REGION_PAGE
+        if room > MAX_ADDRESS - self._pager.space.end:
+            self._no_room(room)
+        try:
+            before: int = self._pager.space.end
+            if more:
+                self._pager.space.add_pages(more)
+            self._pager.changes += 1
+        except BaseException as error:
+            self._fail(error)
+            raise
+        self._end_change()
+        return before // REGION_PAGE
+
+    def _edit(self, edit: Callable[..., None], *arguments: object) -> None:
+        """Make one change that need not be fast, of arguments that were checked."""
+        self._begin_change()
+        try:
+            edit(*arguments)
+            self._pager.changes += 1
+        except BaseException as error:
+            self._fail(error)
+            raise
+        self._end_change()

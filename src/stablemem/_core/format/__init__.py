@@ -1,0 +1,1 @@
+"""Bytes and records, each from the other. Nothing here does input or output."""

@@ -1,0 +1,189 @@
+"""Slots: the three pages at the start of a region, each of which names one committed state.
+
+A slot is a 4 KiB page; its 512 bytes in use fit one sector:
+
+    0    magic "stablmem"            8     120  checksum of that log page   u64
+    8    format                      u32   128  its sequence number         u64
+    12   flags: 1 synced, 2 digest   u32   136  oldest page needed          u64
+    16   file id                     16    144  slot number                 u32
+    32   transaction                 u64   148  digest extents              u32
+    40   length of the file in use   u64   152  digest (XXH3-64)            u64
+    48   boot id, zeros if synced    16    160  16 extents of address u64,  192
+    64   root of "main": address     u64        size u32
+    72        checksum               u64   352  zeros                       152
+    80        values                 u64   504  XXH3-64 of bytes 0 to 504   u64
+    88        height                 u32   512  zeros to the end of the page;
+    92   catalog: size               u32        in slot 2, 4092: wake word (turns.py)
+    96        address                u64
+    104       checksum               u64
+    112  newest log page             u64
+
+In a page whose slot was taken back, bytes 512 to 520 hold the number of the transaction that was in it, and
+520 to 528 the XXH3-64 of those 8 bytes.
+"""
+
+from dataclasses import dataclass, field
+from struct import Struct
+from typing import Any
+
+from ...layout import FORMAT, HEADER_SIZE, MAX_ADDRESS, MAX_LEVELS, NODE_SIZE
+from .checksum import page_checksum
+
+__all__ = [
+    "EMPTY",
+    "MAGIC",
+    "MAX_DIGESTED",
+    "MAX_EXTENTS",
+    "MAX_TRANSACTION",
+    "Slot",
+    "Tree",
+    "burn",
+    "burned",
+    "decode",
+]
+
+MAGIC = b"stablmem"
+MAX_EXTENTS = 16
+MAX_DIGESTED = 1 << 20
+MAX_TRANSACTION = 1 << 48
+
+_SYNCED = 1
+_DIGEST = 2
+_SLOT = Struct("<8sII16sQQ16sQQQIIQQQQQQIIQ")
+_EXTENT = Struct("<QI")
+_EXTENTS_AT = 160
+_CHECK_AT = 504
+_BURNED_AT = 512
+_NO_BOOT = bytes(16)
+EMPTY = "empty"
+
+Tree = tuple[int, int, int, int]
+"""(root, checksum, height, length) of an index."""
+
+
+@dataclass(slots=True)
+class Slot:
+    """One committed state, as a slot of the header names it."""
+
+    file_id: bytes
+    transaction: int
+    length: int
+    synced: bool = True
+    boot: bytes = _NO_BOOT
+    main: Tree = (0, 0, 0, 0)
+    catalog: tuple[int, int, int] = (0, 0, 0)
+    """(address, size, checksum); size 0 is an empty catalog."""
+    log_page: int = 0
+    log_check: int = 0
+    log_newest: int = 0
+    log_oldest: int = 1
+    extents: tuple[tuple[int, int], ...] = ()
+    digest: int | None = None
+    number: int = field(default=0, compare=False)
+
+    def state(self) -> tuple[Any, ...]:
+        """Return what names the state, without its digest: ``Slot(*state)`` is one of it."""
+        return (
+            self.file_id, self.transaction, self.length, self.synced, self.boot, self.main, self.catalog,
+            self.log_page, self.log_check, self.log_newest, self.log_oldest,
+        )  # fmt: skip
+
+    def encode(self) -> bytes:
+        """Return the slot's page of 4096 bytes."""
+        root, check, height, length = self.main
+        page = bytearray(NODE_SIZE)
+        flags = (_SYNCED if self.synced else 0) | (_DIGEST if self.digest is not None else 0)
+        _SLOT.pack_into(
+            page, 0, MAGIC, FORMAT, flags, self.file_id, self.transaction, self.length, self.boot,
+            root, check, length, height, self.catalog[1], self.catalog[0], self.catalog[2],
+            self.log_page, self.log_check, self.log_newest, self.log_oldest,
+            self.number, len(self.extents), self.digest or 0,
+        )  # fmt: skip
+        for number, extent in enumerate(self.extents):
+            _EXTENT.pack_into(page, _EXTENTS_AT + number * _EXTENT.size, *extent)
+        page[_CHECK_AT : _CHECK_AT + 8] = page_checksum(page[:_CHECK_AT]).to_bytes(8, "little")
+        return bytes(page)
+
+
+def decode(page: bytes, number: int) -> Slot | str:
+    """Return slot ``number``, read from its page of 4096 bytes, or what is wrong with it."""
+    if len(page) < NODE_SIZE:
+        return "the file ends within it"
+    if page[:8] != MAGIC:
+        return EMPTY if not any(page[: _CHECK_AT + 8]) else "no magic"
+    if int.from_bytes(page[_CHECK_AT : _CHECK_AT + 8], "little") != page_checksum(page[:_CHECK_AT]):
+        return "its checksum does not match"
+    (
+        _, form, flags, file_id, transaction, length, boot, root, check, values, height,
+        catalog_size, catalog, catalog_check, log_page, log_check, log_newest, log_oldest,
+        own_number, extent_count, digest,
+    ) = _SLOT.unpack_from(page)  # fmt: skip
+    if form != FORMAT:
+        return f"its format is {form}"
+    if own_number != number:
+        return f"it says it is slot {own_number}"
+    if not 0 < transaction < MAX_TRANSACTION:
+        return f"its transaction number is {transaction}"
+    if not HEADER_SIZE <= length <= MAX_ADDRESS:
+        return f"its length is {length}"
+    if (
+        height > MAX_LEVELS
+        or values >= MAX_ADDRESS
+        or (height == 0) != (values == 0)
+        or (height == 0) != (root == 0)
+    ):
+        return f"its tree has {height} levels and {values} values"
+    if root % NODE_SIZE or (height and not HEADER_SIZE <= root <= length - NODE_SIZE):
+        return f"its root is at {root}"
+    if catalog_size and not HEADER_SIZE <= catalog <= length - catalog_size:
+        return f"its catalog is at {catalog}"
+    if log_newest and (
+        log_page % NODE_SIZE
+        or not HEADER_SIZE <= log_page <= length - NODE_SIZE
+        or not 0 < log_oldest <= log_newest
+        or log_newest - log_oldest > length // NODE_SIZE
+    ):
+        return f"its log runs from {log_oldest} to {log_newest} at {log_page}"
+    if extent_count > MAX_EXTENTS:
+        return f"it has {extent_count} extents"
+    extents = tuple(
+        _EXTENT.unpack_from(page, _EXTENTS_AT + each * _EXTENT.size) for each in range(extent_count)
+    )
+    if sum(extent for _, extent in extents) > MAX_DIGESTED:
+        return "its digest is over too much"
+    if any(address < HEADER_SIZE or address + extent > length for address, extent in extents):
+        return "its digest leaves the file"
+    return Slot(
+        file_id=file_id,
+        transaction=transaction,
+        length=length,
+        synced=bool(flags & _SYNCED),
+        boot=boot,
+        main=(root, check, height, values),
+        catalog=(catalog, catalog_size, catalog_check),
+        log_page=log_page,
+        log_check=log_check,
+        log_newest=log_newest,
+        log_oldest=log_oldest,
+        extents=extents,
+        digest=digest if flags & _DIGEST else None,
+        number=number,
+    )
+
+
+def burn(page: bytes, transaction: int) -> bytes:
+    """Return a slot's page with the number of a transaction that was taken back from it.
+
+    A snapshot may still stand on that transaction: whoever counts on must not use its number again.
+    """
+    number = transaction.to_bytes(8, "little")
+    check = page_checksum(number).to_bytes(8, "little")
+    return page[:_BURNED_AT] + number + check + page[_BURNED_AT + 16 :]
+
+
+def burned(page: bytes) -> int:
+    """Return the number that ``burn`` put into a page, 0 for none."""
+    number = page[_BURNED_AT : _BURNED_AT + 8]
+    found = int.from_bytes(number, "little")
+    check = int.from_bytes(page[_BURNED_AT + 8 : _BURNED_AT + 16], "little")
+    return found if 0 < found < MAX_TRANSACTION and check == page_checksum(number) else 0

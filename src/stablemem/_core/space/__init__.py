@@ -1,0 +1,1 @@
+"""Where bytes are free: the trees of free blocks, and the log that keeps them in the file."""

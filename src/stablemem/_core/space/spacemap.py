@@ -1,0 +1,488 @@
+# cython: annotation_typing=False
+"""Space map: the log, on disk, of what is allocated, free and in limbo.
+
+Every commit writes one whole log page or more; pages form a chain from the newest back:
+
+    0    mark 0x474F4C 'LOG'     u32      entry: two words of 64 bits
+    4    number of entries       u32        bits 60-63  what        (below)
+    8    transaction             u64        bits 56-59  kind of a region page
+    16   sequence number         u64        bits 0-55   address, or transaction number
+    24   page before: address    u64        second word: size in bytes
+    32   page before: checksum   u64
+    40   cursor                  u64      ALLOCATED a n   in use
+    48   sweep began at page     u64      FREE a n        free
+    56   last sweep began at     u64      LIMBO a n       freed by the transaction named last
+    64   252 entries of 16       4032     FREED_BY t      names it
+    4096                                  KIND a n        these region pages are of the kind
+                                          SWEEP a n       what follows is all there is in a, n
+
+A commit's own entries come first: growth as FREE, new kinds, ALLOCATED, LIMBO. Then it restates, from a
+cursor that sweeps over the region, what is free and in limbo and which pages have which kind. When the
+cursor reaches the end, nothing older than the page where it began is needed: the next commits free those
+pages, a few each (not those of commits that were not synced, which recovery asks for what they wrote). So
+the log never needs compaction, no committed page is appended to, no commit writes much more than another
+of its size, and the chain is at most about two sweeps long: a commit restates at least as much as it adds.
+
+Replay starts with the oldest page kept, which is the first of its commit, and applies entries in
+order: each sets the state of its range, and what no entry mentions is in use. Ranges are clipped to the
+length in the slot.
+"""
+
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from struct import Struct, pack
+from typing import NamedTuple
+
+from ...errors import BlockError, CorruptRegionError
+from ...layout import KINDS, MAX_ADDRESS, NODE_PAGE, NODE_SIZE, REGION_PAGE
+from ..disk.region import Region
+from ..format.checksum import page_checksum
+from ..format.slots import Slot
+from .freespace import FreeSpace
+from .freetree import FreeTree
+from .layers import Limbo
+
+__all__ = ["Chain", "SpaceMap", "read_chain", "replay", "written_since"]
+
+LOG_MARK = 0x474F4C
+CAPACITY = 252
+SWEEP_LEAST = 32
+"""Blocks restated by a commit at the least; as many as it has entries of its own if those are more."""
+
+SWEEP_COMMITS = 64
+"""Small commits that a sweep takes at the most; more only where a page of each would not hold enough."""
+
+DROP_LEAST = 16
+"""Unneeded pages freed by a commit; as many as it has entries of its own if those are more."""
+
+BATCH = 4096
+"""Blocks that replay asks for at once."""
+
+_HEADER = Struct("<IIQQQQQQQ")
+_BODY = CAPACITY * 16
+
+ALLOCATED, FREE, LIMBO, FREED_BY, KIND, SWEEP = range(1, 7)
+
+Entry = tuple[int, int, int, int]
+"""(what, kind, address or transaction, size)"""
+
+
+@dataclass
+class Chain:
+    """Where the log's pages are and how far its sweep has got."""
+
+    pages: deque[tuple[int, int, int]] = field(default_factory=deque)
+    """(sequence number, address, transaction), oldest first."""
+    newest_check: int = 0
+    cursor: int = 0
+    sweep_from: int = 1
+    needed_from: int = 1
+    """Sequence number where the last finished sweep began: older pages may go."""
+
+
+class Plan(NamedTuple):
+    """The log pages of one commit, ready to be written, and what the chain becomes with them."""
+
+    transaction: int
+    length: int
+    pages: list[tuple[int, bytes]]
+    oldest: int
+    newest: int
+    newest_check: int
+    cursor: int
+    sweep_from: int
+    needed_from: int
+
+
+def tag(what: int, kind: int = 0) -> int:
+    """Return the first word of an entry without its address."""
+    return what << 60 | kind << 56
+
+
+_FREE, _LIMBO, _FREED_BY = tag(FREE), tag(LIMBO), tag(FREED_BY)
+
+
+class SpaceMap:
+    """The writer's end of the log.
+
+    Entries that are to be written are kept as words, two an entry, one behind the other.
+
+    Args:
+        space: the free space it describes.
+        chain: the log as it is now.
+        length: length in the slot that the chain belongs to.
+
+    Attributes:
+        unsynced_from: sequence number of the first page written since the last synced commit; None if
+            there is none.
+        unsynced_commits: commits since then.
+        whole: whether the next commit restates everything.
+    """
+
+    def __init__(self, space: FreeSpace, chain: Chain, length: int) -> None:
+        self.space = space
+        self.chain = chain
+        self.length = length
+        self.unsynced_from: int | None = None
+        self.unsynced_commits = 0
+        self.whole = False
+        self._oldest = 1
+
+    @property
+    def keep_from(self) -> int:
+        """Sequence number of the oldest page that must stay: for replay, or for recovery (Header.recover)."""
+        needed = self.chain.needed_from
+        return needed if self.unsynced_from is None else min(needed, self.unsynced_from)
+
+    @property
+    def unsynced_pages(self) -> int:
+        """Pages that recovery asks for what was written since the last synced commit."""
+        return 0 if self.unsynced_from is None else self.chain.pages[-1][0] + 1 - self.unsynced_from
+
+    def settled(self) -> None:
+        """Note that the newest commit was synced."""
+        self.unsynced_from, self.unsynced_commits = None, 0
+
+    def allocate_page(self) -> int:
+        """Return the address of the next commit's first page: behind the page before, or in new region pages.
+
+        What recovery asks for stays until the next sync. Among nodes, which come and go meanwhile, it would
+        leave a hole for each.
+        """
+        return self.space.allocate_apart(NODE_PAGE, NODE_SIZE, self.chain.pages[-1][1] + NODE_SIZE)
+
+    def drop_unneeded(self) -> None:
+        """Free pages that a finished sweep has made unnecessary; the plan then forgets them.
+
+        Whole commits only: an entry may need what an earlier page of its commit says.
+        """
+        layer = self.space.layers[-1]
+        freed, most = layer.freed.count, DROP_LEAST
+        if self.space.packing:
+            most = len(self.chain.pages)
+        keep_from = self.keep_from
+        self._oldest = keep_from
+        commit = 0
+        for number, (sequence, address, transaction) in enumerate(self.chain.pages):
+            if sequence >= keep_from:
+                break
+            if number == DROP_LEAST:
+                # Only now, as it costs as much as there is fresh; freed older pages are not.
+                most = max(most, len(self.space.fresh_blocks()) + freed)
+            if number >= most and transaction != commit:
+                self._oldest = sequence
+                break
+            commit = transaction
+            self.space.free(address, NODE_SIZE)
+
+    def plan(self, transaction: int, first_page: int) -> Plan:
+        """Return the log pages of a commit; ``drop_unneeded`` was called for it.
+
+        Args:
+            transaction: its number.
+            first_page: address of the first page; more are allocated as needed.
+        """
+        addresses = [first_page]
+        while True:
+            length = self.space.used_end()
+            own = self._own_entries(transaction, length)
+            needed = self._pages_for(len(own) // 2)
+            if needed <= len(addresses):
+                break
+            while needed > len(addresses):
+                # What is free may lie in many short runs; only then are the entries told anew.
+                run, size = self.space.take_run(NODE_PAGE, NODE_SIZE * (needed - len(addresses)), NODE_SIZE)
+                addresses += range(run, run + size, NODE_SIZE)
+        sweep, cursor = self._sweep(len(own) // 2, length, transaction)
+        number = (len(own) + len(sweep)) // 2
+        spare = len(addresses) - -(-number // CAPACITY)
+        # A page given back may split a run that the commit allocated, and be a free block: two entries more.
+        while spare > 0 and number + 2 * spare > CAPACITY * (len(addresses) - spare):
+            spare -= 1
+        if spare > 0:
+            # The sweep has reached the end of the region before it filled them.
+            for address in addresses[-spare:]:
+                self.space.free(address, NODE_SIZE)
+            del addresses[-spare:]
+            length = self.space.used_end()
+            own = self._own_entries(transaction, length)
+            sweep, cursor = self._sweep(len(own) // 2, length, transaction)
+        return self._write(transaction, addresses, own + sweep, cursor, length)
+
+    def _restated(self, own: int) -> int:
+        """Return how many blocks a commit with so many entries of its own restates."""
+        space = self.space
+        if self.whole:
+            return own + space.count_blocks() + CAPACITY
+        most = CAPACITY - 2 - len(space.limbo)
+        return max(SWEEP_LEAST, own, min(space.count_blocks() // SWEEP_COMMITS, most - own))
+
+    def _pages_for(self, own: int) -> int:
+        """Return how many pages hold a commit's own entries and what it restates."""
+        entries = own + 1 + self._restated(own) + len(self.space.limbo) + 1
+        return -(-entries // CAPACITY)
+
+    def _own_entries(self, transaction: int, length: int) -> list[int]:
+        """Return what this transaction changed."""
+        layer = self.space.layers[-1]
+        words: list[int] = []
+        if length > self.length:
+            words += (tag(FREE) | self.length, length - self.length)
+        for address, size in self.space.given.blocks():
+            for kind in KINDS:
+                blocks = self.space.areas[kind].blocks(address, min(address + size, length))
+                clip(words, tag(KIND, kind), blocks, address, min(address + size, length))
+        clip(words, tag(ALLOCATED), self.space.fresh_blocks(), 0, MAX_ADDRESS)
+        if layer.freed.count:
+            words += (tag(FREED_BY) | transaction, 0)
+            clip(words, tag(LIMBO), layer.freed.blocks(), 0, MAX_ADDRESS)
+        return words
+
+    def _sweep(self, own: int, length: int, transaction: int) -> tuple[list[int], int]:
+        """Return the entries that restate the region from the cursor on, and the new cursor."""
+        space = self.space
+        start = self.chain.cursor if self.chain.cursor < length else 0
+        budget = self._restated(own)
+        # One block more than may be restated, to see where the next one begins.
+        seen = budget + 1
+        sets = [(_LIMBO, each.transaction, each.blocks) for each in space.limbo]
+        sets.append((_LIMBO, transaction, space.layers[-1].freed))
+        sets += [(tag(KIND, kind), 0, space.areas[kind]) for kind in KINDS]
+        free = space.free_blocks(start, length, seen)
+        parts = [(_FREE, 0, free)]
+        begins = [block[0] for block in free]
+        stop = length
+        most = seen
+        for first, freed_by, tree in sets:
+            if len(begins) >= most:
+                # Nothing that begins here or behind is restated: it need not be listed. Sorted again only
+                # behind as many more, which costs no more than it does to list them.
+                begins = sorted(begins)[:seen]
+                stop = min(stop, begins[budget])
+                most = 2 * seen
+            blocks = tree.blocks(start, stop, seen) if tree.count else []
+            if blocks:
+                begins += [block[0] for block in blocks]
+                if freed_by and parts[-1][1] == freed_by:
+                    # Two sets of one transaction: what it freed of the young, and the rest.
+                    blocks = sorted(parts.pop()[2] + blocks)
+                parts.append((first, freed_by, blocks))
+        if len(begins) >= seen:
+            # At most two blocks begin at one address or lie across the start: bytes of one state, and
+            # region pages of one kind. So the cursor moves.
+            stop = min(stop, sorted(begins)[budget])
+        words = [tag(SWEEP) | start, stop - start]
+        for first, freed_by, blocks in parts:
+            if freed_by and blocks and blocks[0][0] < stop:
+                words.append(_FREED_BY | freed_by)
+                words.append(0)
+            clip(words, first, blocks, start, stop)
+        return words, stop
+
+    def _write(
+        self, transaction: int, addresses: list[int], words: list[int], cursor: int, length: int
+    ) -> Plan:
+        """Return the plan: pages filled with entries and chained."""
+        old = self.chain
+        sequence = old.pages[-1][0] if old.pages else 0
+        before = (old.pages[-1][1], old.newest_check) if old.pages else (0, 0)
+        sweep_from, needed_from = old.sweep_from, old.needed_from
+        pages = []
+        for number, address in enumerate(addresses):
+            sequence += 1
+            part = words[number * CAPACITY * 2 : (number + 1) * CAPACITY * 2]
+            if cursor >= length and number == len(addresses) - 1:
+                needed_from, sweep_from, cursor = sweep_from, sequence + 1, 0
+            page = _HEADER.pack(
+                LOG_MARK, len(part) // 2, transaction, sequence, *before, cursor, sweep_from, needed_from
+            ) + pack(f"<{len(part)}Q", *part).ljust(_BODY, b"\0")
+            before = (address, page_checksum(page))
+            pages.append((address, page))
+        oldest = self._oldest if old.pages else 1
+        return Plan(transaction, length, pages, oldest, sequence, before[1], cursor, sweep_from, needed_from)
+
+    def adopt(self, plan: Plan, synced: bool) -> None:
+        """Note that the plan was committed."""
+        chain = self.chain
+        while chain.pages and chain.pages[0][0] < plan.oldest:
+            chain.pages.popleft()
+        first = plan.newest + 1 - len(plan.pages)
+        for number, (address, _) in enumerate(plan.pages, first):
+            chain.pages.append((number, address, plan.transaction))
+        chain.newest_check, chain.cursor = plan.newest_check, plan.cursor
+        chain.sweep_from, chain.needed_from = plan.sweep_from, plan.needed_from
+        self.length = plan.length
+        if synced:
+            self.settled()
+            return
+        if self.unsynced_from is None:
+            self.unsynced_from = first
+        self.unsynced_commits += 1
+
+
+def clip(words: list[int], first: int, blocks: list[tuple[int, int]], start: int, stop: int) -> None:
+    """Add entries for the parts of blocks, in order of address, that lie within ``[start, stop)``."""
+    for address, size in blocks:
+        low = max(address, start)
+        high = min(address + size, stop)
+        if low < high:
+            words.append(first | low)
+            words.append(high - low)
+
+
+# -- reading it back ---------------------------------------------------------------------------------
+
+
+def read_chain(region: Region, slot: Slot) -> tuple[Chain, list[tuple[int, bytes]]]:
+    """Return the log that a slot names: its chain, and each page's transaction and entries, oldest first.
+
+    The entries are as they are on the page, for ``_entries``: of a log of millions, they take 16 bytes each.
+
+    Raises:
+        CorruptRegionError: a page is not the one that the page behind it, or the slot, names.
+    """
+    pages: list[tuple[int, int, int]] = []
+    contents: list[tuple[int, bytes]] = []
+    address, check = slot.log_page, slot.log_check
+    chain = Chain(newest_check=slot.log_check)
+    for sequence in range(slot.log_newest, slot.log_oldest - 1, -1):
+        if address % NODE_SIZE:
+            raise CorruptRegionError(address, "a log page at a multiple of 4096", "another", region.path)
+        page = region.load(address, NODE_SIZE)
+        found = page_checksum(page)
+        if found != check:
+            expected = f"log page {sequence} of checksum {check:016x}"
+            raise CorruptRegionError(address, expected, f"{found:016x}", region.path)
+        mark, number, transaction, own, before, before_check, cursor, sweep, needed = _HEADER.unpack_from(
+            page
+        )
+        if mark != LOG_MARK or own != sequence or number > CAPACITY:
+            fault = f"mark {mark:#x}, page {own}, {number} entries"
+            raise CorruptRegionError(address, f"log page {sequence}", fault, region.path)
+        if not pages:
+            chain.cursor, chain.sweep_from, chain.needed_from = cursor, sweep, needed
+        pages.append((sequence, address, transaction))
+        contents.append((transaction, page[_HEADER.size : _HEADER.size + 16 * number]))
+        address, check = before, before_check
+    pages.reverse()
+    contents.reverse()
+    chain.pages = deque(pages)
+    return chain, contents
+
+
+def _entries(content: bytes) -> list[Entry]:
+    """Return the entries of a page."""
+    words = Struct(f"<{len(content) // 8}Q").unpack(content)
+    return [
+        (first >> 60, first >> 56 & 15, first & (1 << 56) - 1, second)
+        for first, second in zip(words[::2], words[1::2], strict=True)
+    ]
+
+
+def written_since(
+    region: Region, slot: Slot, transaction: int
+) -> tuple[list[tuple[int, int]], int | None, int]:  # fmt: skip
+    """Return what commits after ``transaction`` wrote, as the slot's log says.
+
+    Returns:
+        Blocks (address, size) by address, the sequence number of the first log page of those commits, and
+        how many they are.
+    """
+    chain, contents = read_chain(region, slot)
+    first = None
+    numbers = set()
+    written = FreeTree()
+    for (sequence, _, number), (_, content) in zip(chain.pages, contents, strict=True):
+        if number <= transaction:
+            continue
+        if first is None:
+            first = sequence
+        numbers.add(number)
+        for what, _, address, size in _entries(content):
+            stop = min(address + size, slot.length)
+            if what == ALLOCATED and address < stop:
+                # What one commit freed, a later one may have allocated again.
+                written.discard(address, stop)
+                written.insert(address, stop - address)
+    return written.blocks(), first, len(numbers)
+
+
+def replay(region: Region, slot: Slot) -> tuple[FreeSpace, Chain]:
+    """Return the free space, as of a slot, that the log describes. O(k log k) for k entries in the log.
+
+    Works from the newest entry back: what a later entry has decided, an earlier one no longer changes.
+
+    Raises:
+        CorruptRegionError: the log is damaged.
+    """
+    chain, contents = read_chain(region, slot)
+    length = slot.length
+    free = FreeTree()
+    limbo: dict[int, FreeTree] = {}
+    areas = [FreeTree() for _ in range(max(KINDS) + 1)]
+    decided, decided_pages = FreeTree(), FreeTree()
+    for what, kind, address, size, by in _backwards(contents):
+        if what == KIND:
+            stop = min(-(-(address + size) // REGION_PAGE), -(-length // REGION_PAGE)) * REGION_PAGE
+            for low, high in _undecided(decided_pages, address // REGION_PAGE * REGION_PAGE, stop):
+                areas[kind if kind in KINDS else 0].insert(low, high - low)
+            continue
+        if what not in {ALLOCATED, FREE, LIMBO, SWEEP} or (what == LIMBO and not by):
+            raise CorruptRegionError(address, "an entry of the space map", f"type {what}", region.path)
+        for low, high in _undecided(decided, address, min(address + size, length)):
+            if what == FREE:
+                free.insert(low, high - low)
+            elif what == LIMBO:
+                limbo.setdefault(by, FreeTree()).insert(low, high - low)
+    for low, high in _undecided(decided_pages, 0, REGION_PAGE):
+        areas[KINDS[0]].insert(low, high - low)
+    space = FreeSpace()
+    kept = [Limbo(by, blocks) for by, blocks in sorted(limbo.items()) if blocks.count]
+    try:
+        space.rebuild(length, areas, free, kept)
+    except BlockError as error:
+        raise CorruptRegionError(slot.log_page, "a space map", str(error), region.path) from error
+    return space, chain
+
+
+def _backwards(contents: list[tuple[int, bytes]]) -> Iterator[tuple[int, int, int, int, int]]:
+    """Yield (what, kind, address, size, freed by) of all entries, the newest first."""
+    # FREED_BY speaks of what follows it, and may do so in the next page of its commit.
+    named = []
+    by = 0
+    for _, content in contents:
+        named.append(by)
+        for what, _, address, _ in _entries(content):
+            if what == FREED_BY:
+                by = address
+    for start, (_, content) in zip(reversed(named), reversed(contents), strict=True):
+        by = start
+        resolved = []
+        for what, kind, address, size in _entries(content):
+            if what == FREED_BY:
+                by = address
+            else:
+                resolved.append((what, kind, address, size, by))
+        yield from reversed(resolved)
+
+
+def _undecided(decided: FreeTree, start: int, stop: int) -> Iterator[tuple[int, int]]:
+    """Yield the parts (begin, end) of a range that are not decided yet, and decide them.
+
+    Some at a time: a sweep over the whole region may find a million.
+    """
+    place, more = start, True
+    while more and place < stop:
+        found = decided.blocks(place, stop, BATCH)
+        more = len(found) == BATCH
+        parts = []
+        for address, size in found:
+            if address > place:
+                parts.append((place, address))
+            place = max(place, address + size)
+        if not more and place < stop:
+            parts.append((place, stop))
+        for low, high in parts:
+            decided.insert(low, high - low)
+        yield from parts

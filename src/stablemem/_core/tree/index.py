@@ -1,0 +1,632 @@
+# cython: annotation_typing=False
+r"""Index: the counted B+tree that maps a position to the pointer of the value there.
+
+                         root: counts 3 .. n                     level 2
+                    /            |           \
+             [counts]         [counts]      [counts]             level 1
+              /    \            / \            |
+          leaf      leaf     leaf  leaf       leaf               level 0: 255 entries of 16 bytes
+
+An inner entry knows how many values lie below it, so position i is found by one binary search a level:
+O(log n), 3 levels at a million values, 4 at a billion (255 * 170**3). The values are opaque here: two
+64-bit words an entry, as node.py draws them.
+
+Invariants (``check``): every leaf is at level 0; counts add up; every node but the root and the last of
+its level holds at least half of what it can; an appended-to tree fills its leaves completely.
+
+A change owns the way to its leaf first (``_own_path``) and works on that path: nodes that the pager keeps
+while they are dirty. Whatever owns another path, writes out, or goes back to an earlier state forgets it.
+
+Deletion repairs from the root down: a child that is under-full is merged with a sibling or evened
+out with it before the walk goes on below, so that its parent always has a sibling to offer.
+"""
+
+from collections.abc import Callable
+from struct import Struct
+
+from ...errors import CorruptRegionError
+from ..format.words import Page
+from .node import Node
+from .pager import Pager
+from .rebalance import Children, cut
+
+try:
+    import cython
+except ModuleNotFoundError:
+    from .. import _cython as cython
+if not cython.compiled:
+    from ...layout import INNER_CAPACITY, INNER_MINIMUM, LEAF_CAPACITY, LEAF_MINIMUM, MAX_LEVELS
+    from .node import (
+        add_count,
+        before,
+        check_of,
+        child_of,
+        children_of,
+        close_entries,
+        count_of,
+        entries_of,
+        level_of,
+        move_entries,
+        open_entries,
+        put_children,
+        put_entries,
+        set_child,
+        set_count,
+        set_entry,
+        slot_of,
+        split_child,
+        total_of,
+        word0,
+        word1,
+    )
+    from .rebalance import bad_node, even_out, free_below, is_under_full
+
+__all__ = ["Index"]
+
+_ENTRY = Struct("<QQ")
+
+REMEMBERED = 8
+"""Changes of which an index knows what positions they were of; a power of two."""
+
+if not cython.compiled:
+    EVERY = 1 << 62
+    _LAST = REMEMBERED - 1
+
+
+class Index:
+    """One list of entries.
+
+    Args:
+        pager: where the nodes are.
+        root: address of the root, 0 for an empty list.
+        check: checksum of the root's page.
+        height: levels, 0 for an empty list.
+        length: number of entries.
+
+    Attributes:
+        version: changes with every change to the list; writing out changes nothing. Iterators compare it.
+    """
+
+    __slots__ = (
+        "_at_end", "_highs", "_leaf", "_lows", "_near", "_near_from", "_near_to", "_pages", "_slots",
+        "height", "length", "pager", "root", "root_check", "slot", "version",
+    )  # fmt: skip
+
+    def __init__(self, pager: Pager, root: int = 0, check: int = 0, height: int = 0, length: int = 0) -> None:
+        self.pager = pager
+        self.version = 0
+        self._leaf = Node(0, bytearray(), False)
+        self._near = 0
+        if not cython.compiled:
+            self._slots = [0] * 16
+            self._lows = [0] * REMEMBERED
+            self._highs = [0] * REMEMBERED
+            self._pages = [self._leaf.page] * 16
+        self.slot = 0
+        self.restore((root, check, height, length))
+
+    def state(self) -> tuple[int, int, int, int]:
+        """Return (root, checksum, height, length), which ``restore`` takes back."""
+        return self.root, self.root_check, self.height, self.length
+
+    def restore(self, state: tuple[int, int, int, int]) -> None:
+        """Become the tree of an earlier ``state``."""
+        root, check, height, length = state
+        if not 0 <= height <= MAX_LEVELS or (height == 0) != (length == 0):
+            raise CorruptRegionError(
+                root, f"a tree of 0 to {MAX_LEVELS} levels", f"{height} for {length} values"
+            )
+        self.root = root
+        self.root_check = check
+        self.height = height
+        self.length = length
+        self._touch()
+
+    def _touch(self) -> None:
+        """Note a change of everything."""
+        self._changed(0, EVERY)
+
+    def _changed(self, low: int, high: int) -> None:
+        """Note a change: the values at all other positions than ``low`` to ``high`` are what they were."""
+        number = (self.version + 1) & _LAST
+        self._lows[number] = low
+        self._highs[number] = high
+        self.version += 1
+        self._forget()
+
+    def kept(self, then: int, now: int, position: int, step: int, number: int) -> int:
+        """Return how many values of a row are still at their positions, as they were at an earlier version.
+
+        Args:
+            then: the version at which they were read.
+            now: the version up to which is asked, not above that of the index.
+            position: of the first.
+            step: 1 or -1, to the next position of the row.
+            number: how many were read.
+        """
+        seen = then
+        while number and seen != now and now - then <= _LAST:
+            seen += 1
+            low = self._lows[seen & _LAST]
+            high = self._highs[seen & _LAST]
+            if step > 0:
+                if low < position + number and high > position:
+                    number = max(0, low - position)
+            elif low <= position and high > position + 1 - number:
+                number = max(0, position + 1 - high)
+        # By now, interpreted, other threads may have noted others in their place.
+        return number if self.version - then <= _LAST else 0
+
+    def _forget(self) -> None:
+        """Forget what was remembered of leaves: it no longer holds."""
+        self._near_to = 0
+        self._near_from = 0
+        self._at_end = False
+
+    # -- reading -------------------------------------------------------------------------------------
+
+    def leaf(self, position: int) -> Page:
+        """Return the leaf of a position below ``length``; the entry's number goes into ``slot``.
+
+        O(log n); O(1) while positions stay within one leaf.
+        """
+        if self._near_from <= position < self._near_to:
+            self.slot = position - self._near_from
+            return self.pager.page(self._near, 0)
+        reference = self.root
+        level = self.height - 1
+        left = position
+        page = self.pager.page(reference, self.root_check)
+        while level > 0:
+            if level_of(page) != level:
+                bad_node(self.pager, reference, f"a node of level {level}", page)
+            slot = slot_of(page, left)
+            if slot >= count_of(page):
+                bad_node(self.pager, reference, f"a node with value {left}", page)
+            left -= before(page, slot)
+            reference = child_of(page, slot)
+            page = self.pager.page(reference, check_of(page, slot))
+            level -= 1
+        count = count_of(page)
+        if level_of(page) or left >= count:
+            bad_node(self.pager, reference, f"a leaf with value {left}", page)
+        # The bound that makes it hold comes last: interpreted, an interrupt may come in between.
+        self._near_to = 0
+        self._near = reference
+        self._near_from = position - left
+        self._near_to = position - left + count
+        self.slot = left
+        return page
+
+    def leaf_end(self) -> int:
+        """Return the position behind the leaf that ``leaf`` returned last."""
+        return self._near_to
+
+    def entries(self, start: int, stop: int) -> bytes:
+        """Return the entries of positions ``start`` to ``stop``, 16 bytes each. O(k + log n) for k entries.
+
+        Whatever is written out afterwards gives a pending blob another first word: take them anew then.
+        """
+        pieces = []
+        while start < stop:
+            page = self.leaf(start)
+            end = min(stop, self._near_to)
+            pieces.append(entries_of(page, self.slot, self.slot + end - start))
+            start = end
+        return b"".join(pieces)
+
+    # -- the way down, owned -------------------------------------------------------------------------
+
+    def _own_path(self, position: int) -> Node:
+        """Own every node on the way to a position; fills the path; return the leaf.
+
+        Forgets the path before, and the page of a leaf that is copied: it is freed.
+        """
+        self._forget()
+        node = self.pager.own(self.root, self.root_check)
+        self.root = node.reference
+        level = self.height - 1
+        expected = self.length
+        while True:
+            page = node.page
+            if cython.compiled and 0 < level < self.height - 1:
+                # What the search looks at is likely in no cache: fetched at once, not one after another.
+                prefetch(page, COUNTS_SIZE)
+            if level_of(page) != level or total_of(page) != expected:
+                bad_node(self.pager, 0, f"a node of level {level} with {expected} values", page)
+            self._pages[level] = page
+            if level == 0:
+                break
+            slot = slot_of(page, position)
+            if slot >= count_of(page):
+                bad_node(self.pager, 0, f"a node with value {position}", page)
+            self._slots[level] = slot
+            below = before(page, slot)
+            expected = before(page, slot + 1) - below
+            position -= below
+            reference = child_of(page, slot)
+            node = self.pager.own(reference, check_of(page, slot))
+            if node.reference != reference:
+                set_child(page, slot, node.reference, 0)
+            level -= 1
+        if position >= expected:
+            bad_node(self.pager, 0, f"a leaf with value {position}", node.page)
+        self._slots[0] = position
+        self._leaf = node
+        return node
+
+    def owned_node(self, level: int) -> Node:
+        """Return the node of the path at a level."""
+        if level == self.height - 1:
+            return self.pager.own(self.root, self.root_check)
+        return self.pager.own(child_of(self._pages[level + 1], self._slots[level + 1]), 0)
+
+    def _count(self, delta: int) -> None:
+        """Add to the counts above the leaf of the path, and to the length."""
+        for level in range(1, self.height):
+            add_count(self._pages[level], self._slots[level], delta)
+        self.length += delta
+
+    # -- changing ------------------------------------------------------------------------------------
+
+    def replace(self, position: int, first: int, second: int) -> None:
+        """Point an existing position at another blob and free the old one. O(log n)."""
+        node = self._own_path(position)
+        slot = self._slots[0]
+        self.pager.release(word0(node.page, slot), word1(node.page, slot))
+        set_entry(node.page, slot, first, second)
+        node.pending = True
+        self._changed(position, position + 1)
+
+    def put_entries_at(self, position: int, entries: bytes) -> None:
+        """Overwrite the entries from ``position`` on, 16 bytes each, freeing nothing: for permutations.
+
+        O(k + log n) for k entries; every leaf is owned once.
+        """
+        number = len(entries) // 16
+        if position + number > self.length:
+            raise IndexError(f"{number} entries from {position} on, in a list of {self.length}")
+        place = 0
+        while place < number:
+            leaf = self._own_path(position + place)
+            slot = self._slots[0]
+            part = min(number - place, count_of(leaf.page) - slot)
+            put_entries(leaf, slot, entries[16 * place : 16 * (place + part)])
+            leaf.pending = True
+            place += part
+        self._changed(position, position + number)
+
+    def insert(self, position: int, first: int, second: int) -> None:
+        """Insert one entry before ``position``, which may be ``length``. O(log n)."""
+        if self.height:
+            at_end = position == self.length
+            if at_end and self._at_end:
+                node = self._leaf
+                slot = count_of(node.page)
+            else:
+                node = self._own_path(position - 1 if position else 0)
+                slot = self._slots[0] + (1 if position else 0)
+            if count_of(node.page) < LEAF_CAPACITY:
+                open_entries(node.page, slot, 1)
+                set_entry(node.page, slot, first, second)
+                node.pending = True
+                self._count(1)
+                self._changed(position, EVERY)
+                self._at_end = at_end
+                return
+            if self.height > 1 and count_of(self._pages[1]) < INNER_CAPACITY:
+                self._split_leaf(node, slot, first, second, at_end)
+                self._changed(position, EVERY)
+                return
+        self.insert_run(position, _ENTRY.pack(first, second))
+
+    def _split_leaf(self, left: Node, slot: int, first: int, second: int, at_end: bool) -> None:
+        """Insert one entry into the full leaf of the path, whose parent has room for a second leaf.
+
+        The same tree as by ``insert_run``, without its lists: at random inserts into full leaves, this is
+        most of the work.
+        """
+        right = self.pager.create(0)
+        kept = LEAF_CAPACITY if at_end else (LEAF_CAPACITY + 2) // 2
+        if slot < kept:
+            move_entries(left, right, kept - 1)
+            open_entries(left.page, slot, 1)
+            set_entry(left.page, slot, first, second)
+        else:
+            move_entries(left, right, kept)
+            open_entries(right.page, slot - kept, 1)
+            set_entry(right.page, slot - kept, first, second)
+        left.pending = True
+        split_child(
+            self._pages[1], self._slots[1], count_of(left.page), right.reference, count_of(right.page)
+        )
+        for level in range(2, self.height):
+            add_count(self._pages[level], self._slots[level], 1)
+        self.length += 1
+
+    def insert_run(self, position: int, entries: bytes) -> None:
+        """Insert entries (16 bytes each) before ``position``. O(k + log n) for k entries."""
+        number = len(entries) // 16
+        if number == 0:
+            return
+        at_end = position == self.length
+        if self.height == 0:
+            self._grow([], self._leaves(entries, True), 0, number)
+            self._changed(position, EVERY)
+            return
+        leaf = self._own_path(position - 1 if position else 0)
+        slot = self._slots[0] + (1 if position else 0)
+        count = count_of(leaf.page)
+        leaf.pending = True
+        if count + number <= LEAF_CAPACITY:
+            open_entries(leaf.page, slot, number)
+            put_entries(leaf, slot, entries)
+            self._count(number)
+            self._changed(position, EVERY)
+            return
+        merged = entries_of(leaf.page, 0, slot) + entries + entries_of(leaf.page, slot, count)
+        kept = cut(len(merged) // 16, LEAF_CAPACITY, at_end)[0]
+        close_entries(leaf.page, 0, count)
+        set_count(leaf.page, kept)
+        put_entries(leaf, 0, merged[: 16 * kept])
+        self._grow([(leaf.reference, 0, kept)], self._leaves(merged[16 * kept :], at_end), 0, number)
+        self._changed(position, EVERY)
+
+    def _leaves(self, entries: bytes, fill: bool) -> Children:
+        """Return new leaves holding the entries."""
+        made = []
+        place = 0
+        for number in cut(len(entries) // 16, LEAF_CAPACITY, fill):
+            leaf = self.pager.create(0)
+            set_count(leaf.page, number)
+            put_entries(leaf, 0, entries[place : place + 16 * number])
+            made.append((leaf.reference, 0, number))
+            place += 16 * number
+        return made
+
+    def _grow(self, changed: Children, made: Children, level: int, delta: int) -> None:
+        """Give the nodes made at a level to their parents, splitting those that overflow.
+
+        Args:
+            changed: the node of the path at ``level``, with its new count; empty for an empty tree.
+            made: its new right neighbours.
+            level: where they are.
+            delta: by how much the length grows.
+        """
+        at_end = True
+        for above in range(level + 1, self.height):
+            page = self._pages[above]
+            slot = self._slots[above]
+            if not made:
+                add_count(page, slot, delta)
+                continue
+            if len(made) == 1 and count_of(page) < INNER_CAPACITY:
+                split_child(page, slot, changed[0][2], made[0][0], made[0][2])
+                made = []
+                continue
+            node = self.owned_node(above)
+            children = children_of(page)
+            at_end = slot == len(children) - 1 and self._at_right_edge(above)
+            children[slot : slot + 1] = changed + made
+            pieces = cut(len(children), INNER_CAPACITY, at_end)
+            made = []
+            place = 0
+            for piece in pieces:
+                part = children[place : place + piece]
+                home = node if place == 0 else self.pager.create(above)
+                put_children(home, part)
+                entry = (home.reference, 0, total_of(home.page))
+                if place == 0:
+                    changed = [entry]
+                else:
+                    made.append(entry)
+                place += piece
+        top = changed + made if made else []
+        height = max(self.height, 1)
+        while len(top) > 1:
+            parents = []
+            place = 0
+            for piece in cut(len(top), INNER_CAPACITY, at_end):
+                home = self.pager.create(height)
+                put_children(home, top[place : place + piece])
+                parents.append((home.reference, 0, total_of(home.page)))
+                place += piece
+            top = parents
+            height += 1
+        if top:
+            self.root, self.root_check = top[0][0], top[0][1]
+            self.height = height
+        self.length += delta
+
+    def _at_right_edge(self, level: int) -> bool:
+        """Return whether the path's node of a level is the last of its level."""
+        for above in range(level + 1, self.height):
+            if self._slots[above] != count_of(self._pages[above]) - 1:
+                return False
+        return True
+
+    def delete(self, position: int) -> None:
+        """Delete one entry and free its blob. O(log n)."""
+        self._own_path(position)
+        self.delete_owned(position)
+
+    def owned(self, position: int) -> Page:
+        """Own the leaf of a position for ``delete_owned``; the entry's number goes into ``slot``."""
+        node = self._own_path(position)
+        self.slot = self._slots[0]
+        return node.page
+
+    def delete_owned(self, position: int) -> None:
+        """Delete the entry that ``owned`` was called for last, and free its blob."""
+        node = self._leaf
+        slot = self._slots[0]
+        self.pager.release(word0(node.page, slot), word1(node.page, slot))
+        close_entries(node.page, slot, 1)
+        self._count(-1)
+        left = count_of(node.page)
+        if left < LEAF_MINIMUM and (left == 0 or not self._at_right_edge(0)):
+            self._repair(position)
+        self._changed(position, EVERY)
+
+    def delete_range(self, start: int, stop: int) -> None:
+        """Delete entries ``start`` to ``stop`` and free their blobs. O(k + log n)."""
+        if start >= stop:
+            return
+        if start == 0 and stop == self.length:
+            free_below(self.pager, self.root, self.root_check, self.height - 1, self.length)
+            self.restore((0, 0, 0, 0))
+            return
+        if stop - start <= 3 * LEAF_CAPACITY:
+            self._delete_few(start, stop)
+            return
+        self.root = self._delete_below(self.root, self.root_check, self.height - 1, start, stop).reference
+        self.length -= stop - start
+        self._repair(start)
+        self._changed(start, EVERY)
+
+    def _delete_few(self, start: int, stop: int) -> None:
+        """Do ``delete_range`` of some entries, leaf by leaf along the path, without lists of all children."""
+        while start < stop:
+            node = self._own_path(start)
+            slot = self._slots[0]
+            number = min(stop - start, count_of(node.page) - slot)
+            for each in range(slot, slot + number):
+                self.pager.release(word0(node.page, each), word1(node.page, each))
+            close_entries(node.page, slot, number)
+            self._count(-number)
+            stop -= number
+            left = count_of(node.page)
+            if left < LEAF_MINIMUM and (left == 0 or not self._at_right_edge(0)):
+                self._repair(start)
+        self._changed(start, EVERY)
+
+    def clear(self) -> None:
+        """Delete everything. O(n): every blob is freed."""
+        self.delete_range(0, self.length)
+
+    def _delete_below(self, reference: int, check: int, level: int, start: int, stop: int) -> Node:
+        """Delete positions of a subtree, of which something stays; return its owned node."""
+        node = self.pager.own(reference, check)
+        page = node.page
+        if level_of(page) != level or stop > total_of(page):
+            bad_node(self.pager, reference, f"a node of level {level} with {stop} values or more", page)
+        if level == 0:
+            for slot in range(start, stop):
+                self.pager.release(word0(page, slot), word1(page, slot))
+            close_entries(page, start, stop - start)
+            return node
+        kept = []
+        first = 0
+        for address, child_check, count in children_of(page):
+            low, high = max(start, first), min(stop, first + count)
+            if low >= high:
+                kept.append((address, child_check, count))
+            elif high - low == count:
+                free_below(self.pager, address, child_check, level - 1, count)
+            else:
+                child = self._delete_below(address, child_check, level - 1, low - first, high - first)
+                kept.append((child.reference, 0, count - (high - low)))
+            first += count
+        put_children(node, kept)
+        return node
+
+    # -- repairing after deletion --------------------------------------------------------------------
+
+    def _repair(self, position: int) -> None:
+        """Bring the nodes left and right of a deletion back to their minimum fill."""
+        if self.length == 0:
+            free_below(self.pager, self.root, self.root_check, self.height - 1, 0)
+            self.restore((0, 0, 0, 0))
+            return
+        before_it = position - 1 if position else 0
+        behind_it = min(position, self.length - 1)
+        while self._repair_path(before_it) or self._repair_path(behind_it):
+            pass
+
+    def _repair_path(self, position: int) -> bool:
+        """Fix the first under-full node at the way to a position; return whether there was one.
+
+        An emptied child has no position of its own: it stands beside the child on the way. Whatever is
+        under-full was owned by the deletion, and so were its ancestors.
+        """
+        reference, check = self.root, self.root_check
+        if self.height > 1 and count_of(self.pager.page(reference, check)) == 1:
+            page = self.pager.page(reference, check)
+            self.root, self.root_check = child_of(page, 0), check_of(page, 0)
+            self.pager.drop(reference)
+            self.height -= 1
+            return True
+        last = True
+        for level in range(self.height - 1, 0, -1):
+            page = self.pager.page(reference, check)
+            count = count_of(page)
+            slot = slot_of(page, position)
+            if slot >= count:
+                bad_node(self.pager, reference, f"a node with value {position}", page)
+            for near in (slot, slot + 1, slot - 1):
+                edge = last and near == count - 1
+                if 0 <= near < count and is_under_full(self.pager, child_of(page, near), level - 1, edge):
+                    even_out(self.pager, self.pager.own(reference, check), near, level - 1, last)
+                    return True
+            last = last and slot == count - 1
+            position -= before(page, slot)
+            reference, check = child_of(page, slot), check_of(page, slot)
+        return False
+
+    # -- writing out, checking -----------------------------------------------------------------------
+
+    def place(self) -> None:
+        """Have the dirty nodes written into what the pager reserved; the tree is clean then."""
+        if self.height:
+            self.root, self.root_check = self.pager.place_tree(self.root, self.root_check)
+        self._forget()
+
+    def walk(
+        self, seen_node: Callable[[int], None], seen_blob: Callable[[int, int], None], verify_blobs: bool
+    ) -> None:
+        """Call back for every node and blob; raises CorruptRegionError where something is wrong."""
+        if self.height == 0:
+            return
+        found = self.pager.walk(
+            self.root, self.root_check, self.height - 1, seen_node, seen_blob, verify_blobs
+        )
+        if found != self.length:
+            raise CorruptRegionError(self.root, f"{self.length} values", f"{found}", self.pager.region.path)
+
+    def check(self) -> list[str]:
+        """Return a sentence for every invariant that does not hold."""
+        faults: list[str] = []
+        if self.height:
+            total = self._check_below(self.root, self.root_check, self.height - 1, True, True, faults)
+            if total != self.length:
+                faults.append(f"the tree holds {total} values, its length says {self.length}")
+        return faults
+
+    def _check_below(
+        self, reference: int, check: int, level: int, root: bool, last: bool, faults: list[str]
+    ) -> int:
+        """Check one node and those below; return how many values it holds."""
+        page = self.pager.page(reference, check)
+        name = f"node {reference:#x}"
+        count = count_of(page)
+        if level_of(page) != level:
+            faults.append(f"{name} is of level {level_of(page)}, not {level}")
+            return 0
+        least = 1 if last or root else INNER_MINIMUM if level else LEAF_MINIMUM
+        if root and level:
+            least = 2
+        if count < least:
+            faults.append(f"{name} of level {level} has {count} entries, fewer than {least}")
+        if level == 0:
+            return count
+        total = 0
+        children = children_of(page)
+        for slot, (address, child_check, expected) in enumerate(children):
+            if address >> 63 and not reference >> 63:
+                faults.append(f"{name} is clean and has a dirty child")
+            edge = last and slot == len(children) - 1
+            found = self._check_below(address, child_check, level - 1, False, edge, faults)
+            if found != expected:
+                faults.append(f"{name} counts {expected} values below child {slot}, which has {found}")
+            total += found
+        return total

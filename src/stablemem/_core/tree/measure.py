@@ -1,0 +1,42 @@
+# cython: annotation_typing=False
+"""Measure: what an index and its blobs occupy."""
+
+from .index import Index
+
+try:
+    import cython
+except ModuleNotFoundError:
+    from .. import _cython as cython
+if not cython.compiled:
+    from ..format.words import low32
+    from .node import check_of, child_of, count_of, word1
+
+__all__ = ["measure"]
+
+
+def measure(index: Index) -> tuple[int, int, int]:
+    """Return bytes of the blobs, number of nodes, number of leaves. O(n), reading nodes only."""
+    size = 0
+    leaves = 0
+    position = 0
+    while position < index.length:
+        page = index.leaf(position)
+        for slot in range(count_of(page)):
+            size += low32(word1(page, slot))
+        leaves += 1
+        position = index.leaf_end()
+    above = _inner_below(index, index.root, index.root_check, index.height - 1) if index.height else 0
+    return size, leaves + above, leaves
+
+
+def _inner_below(index: Index, reference: int, check: int, level: int) -> int:
+    """Return the number of inner nodes from one of a level on downwards."""
+    if level == 0:
+        return 0
+    total = 1
+    if level > 1:
+        page = index.pager.page(reference, check)
+        for slot in range(count_of(page)):
+            page = index.pager.page(reference, check)
+            total += _inner_below(index, child_of(page, slot), check_of(page, slot), level - 1)
+    return total

@@ -1,0 +1,488 @@
+# cython: annotation_typing=False
+"""Pager: the nodes and blobs of one transaction, copied on write and written out in runs.
+
+A clean node is a page of the region, verified on first touch and never changed. A dirty node is a copy
+in memory; a pending blob is a value not yet written. Both are known by a number under the mark DIRTY
+(see node.py) and get their addresses only when they are written out: at commit, or early when the
+budgets below are used up.
+
+Invariants:
+
+* A committed page is never written to: ``own`` copies it and frees the original.
+* Only a dirty leaf holds the number of a pending blob, only a dirty inner node that of a dirty node.
+* Blobs are written out before the leaves that point to them, children before their parents; a
+  parent holds the XXH3-64 of the child's page as it is in the file.
+* After ``write_blobs``, ``place_tree`` of every root and ``end_nodes``, nothing is dirty or pending.
+"""
+
+from collections.abc import Callable
+
+from ...errors import BlockError, CorruptRegionError
+from ...layout import BLOB_PAGE, HEADER_SIZE, NODE_PAGE
+from ..disk.region import Region
+from ..format.checksum import crc32c, page_checksum
+from ..format.words import Page
+from ..space.freespace import FreeSpace
+from .node import Node
+
+try:
+    import cython
+except ModuleNotFoundError:
+    from .. import _cython as cython
+if not cython.compiled:
+    from ...layout import INLINE_SIZE, NODE_SIZE
+    from ..format.words import get64, high32, low32, mark, put64, unmark
+    from .node import (
+        child_of,
+        children_of,
+        count_of,
+        fault_of,
+        level_of,
+        set_child,
+        set_entry,
+        start,
+        word0,
+        word1,
+    )
+
+__all__ = ["BLOB_BUDGET", "MOST_NODES", "NODE_BUDGET", "NUMBER_BUDGET", "Pager"]
+
+BLOB_BUDGET = 4 << 20
+"""Bytes of pending blobs that cause an early write-out."""
+
+NUMBER_BUDGET = 1 << 19
+"""Pending blobs, freed ones included, that do so too: a queue frees its blobs, but not their numbers."""
+
+NODE_BUDGET = 8192
+"""Dirty nodes (32 MiB) that cause an early write-out; more, if the lists had more leaves before."""
+
+MOST_NODES = 32768
+"""Dirty nodes (128 MiB) that do so at the latest, however large the lists are."""
+
+WRITE_SIZE = 128 << 10
+"""Bytes of blobs that are joined for one write, which ends at a multiple of them."""
+
+VERIFIED_LIMIT = 64 << 20
+"""Bytes of the bits that say which pages were verified; pages behind 2 TiB are verified at every touch."""
+
+if not cython.compiled:
+    _BLOB_BUDGET = BLOB_BUDGET
+    _NUMBER_BUDGET = NUMBER_BUDGET
+
+
+class Pager:
+    """Nodes and blobs of one handle, by address or by number.
+
+    Args:
+        region: where clean nodes and written blobs are.
+        space: where addresses come from; an empty one for a snapshot, which never changes anything.
+        checksums: whether a blob is verified at each read (nodes always are, on first touch).
+
+    Attributes:
+        changes: changes since the last commit, counted by the callers.
+        commit_changes: number of changes at which a commit is due; 0 for never.
+        ready: whether the transaction has begun: recovered, and free space at hand.
+        patched: whether there may be patches in it.
+        pending_bytes: bytes of pending blobs.
+        dirty_nodes: number of dirty nodes.
+        node_budget: number of them that causes an early write-out.
+    """
+
+    __slots__ = (
+        "_nodes", "_pending", "_run", "_run_begin", "_run_end", "_spare", "_verified", "changes", "checksums",
+        "commit_changes", "dirty_nodes", "node_budget", "patched", "pending_bytes", "ready", "region",
+        "space", "transaction",
+    )  # fmt: skip
+
+    def __init__(self, region: Region, space: FreeSpace, checksums: bool) -> None:
+        self.region = region
+        self.space = space
+        self.checksums = checksums
+        self.changes = 0
+        self.commit_changes = 0
+        self.ready = False
+        self.patched = False
+        self.transaction = 0
+        self.pending_bytes = 0
+        self.dirty_nodes = 0
+        self.node_budget = NODE_BUDGET
+        self._verified = bytearray()
+        self._nodes: list[Node | None] = []
+        self._pending: list[bytes | None] = []
+        self._spare: list[tuple[int, int]] = []
+        self._run: list[bytes | bytearray] = []
+        self._run_begin = 0
+        self._run_end = 0
+
+    # -- reading -------------------------------------------------------------------------------------
+
+    def page(self, reference: int, check: int) -> Page:
+        """Return the page of a node, verified if this is its first touch."""
+        if reference >> 63:
+            return self._dirty(reference).page
+        number = reference >> 12
+        if (
+            reference & 4095
+            or number >> 3 >= len(self._verified)
+            or not self._verified[number >> 3] >> (number & 7) & 1
+        ):
+            self._verify(reference, check)
+        return self.region.at(reference, NODE_SIZE)
+
+    def _dirty(self, reference: int) -> Node:
+        """Return the dirty node of a reference."""
+        number = unmark(reference)
+        nodes = self._nodes
+        if number < len(nodes):
+            if cython.compiled:
+                node = cython.cast(Node, PyList_GET_ITEM(nodes, number))
+            else:
+                node = nodes[number]
+            if node is not None:
+                return node
+        raise CorruptRegionError(0, "the address of a node", hex(reference), self.region.path)
+
+    def _verify(self, reference: int, check: int) -> None:
+        """Check a page against what points to it, and remember that it was."""
+        self._check(self.region.load(reference, NODE_SIZE), reference, check)
+        number = reference >> 12
+        if number >> 3 >= len(self._verified):
+            if number >> 3 >= VERIFIED_LIMIT:
+                return
+            self._verified.extend(bytes((number >> 3) + 4096 - len(self._verified)))
+        self._verified[number >> 3] |= 1 << (number & 7)
+
+    def _check(self, content: bytes | bytearray, reference: int, check: int) -> None:
+        """Raise unless a copy of a page is what the pointer to it says."""
+        if reference & 4095:
+            raise CorruptRegionError(reference, "a node at a multiple of 4096", "another", self.region.path)
+        found = page_checksum(content)
+        if found != check:
+            raise CorruptRegionError(
+                reference, f"a node of checksum {check:016x}", f"{found:016x}", self.region.path
+            )
+        fault = fault_of(content)
+        if fault:
+            raise CorruptRegionError(reference, "a sound node", fault, self.region.path)
+
+    def rebase(self, region: Region) -> None:
+        """Read from another region from now on; every page is verified anew on its next touch."""
+        self.region = region
+        self._verified = bytearray()
+
+    def blob(self, first: int, second: int) -> bytes:
+        """Return the blob of a leaf entry, given its two words.
+
+        Raises:
+            CorruptRegionError: the bytes do not match the checksum in the entry.
+        """
+        size = low32(second)
+        if size <= INLINE_SIZE:
+            if cython.compiled:
+                return PyBytes_FromStringAndSize(
+                    cython.cast(cython.p_char, cython.address(first)), cython.cast(cython.Py_ssize_t, size)
+                )
+            else:
+                return first.to_bytes(8, "little")[:size]
+        if first >> 63:
+            return self._pending_blob(first)
+        # Copied before it is checked: the map may change in between, the copy no longer.
+        blob = self.region.load(first, size)
+        if not self.checksums:
+            return blob
+        if cython.compiled:
+            found = crc32c_at(blob, size)
+        else:
+            found = crc32c(blob)
+        if found != high32(second):
+            raise CorruptRegionError(
+                first, f"a blob of {size} bytes with CRC-32C {high32(second):08x}", f"{found:08x}",
+                self.region.path,
+            )  # fmt: skip
+        return blob
+
+    def _pending_blob(self, first: int) -> bytes:
+        """Return a blob that was not written out yet."""
+        number = unmark(first)
+        if number < len(self._pending):
+            blob = self._pending[number]
+            if blob is not None:
+                return blob
+        raise CorruptRegionError(0, "the address of a blob", hex(first), self.region.path)
+
+    # -- changing ------------------------------------------------------------------------------------
+
+    def create(self, level: int) -> Node:
+        """Return a new, empty dirty node."""
+        if cython.compiled:
+            content = PyByteArray_FromStringAndSize(cython.NULL, NODE_SIZE)
+            memset(cython.cast(dirty_t, content), 0, NODE_SIZE)
+        else:
+            content = bytearray(NODE_SIZE)
+        node = self._adopt(content)
+        start(node.page, level)
+        return node
+
+    def own(self, reference: int, check: int) -> Node:
+        """Return the dirty node of a reference; a clean one is copied and its page freed."""
+        if reference >> 63:
+            return self._dirty(reference)
+        page = self.region.at(reference, NODE_SIZE)
+        if cython.compiled:
+            content = PyByteArray_FromStringAndSize(cython.cast(cython.p_char, page), NODE_SIZE)
+        else:
+            content = bytearray(page)
+        # Whether verified before or not: the page may have changed since, the copy no longer can.
+        self._check(content, reference, check)
+        node = self._adopt(content)
+        # Whoever changes an entry says so; the pages that nobody did are many.
+        node.pending = False
+        self._free(reference, NODE_SIZE)
+        return node
+
+    def _adopt(self, content: bytearray) -> Node:
+        """Give a new dirty node its number."""
+        # Without a call of ``__init__``, which costs as much as a search in a node.
+        node = Node.__new__(Node)
+        node.reference = mark(len(self._nodes))
+        node.bytes = content
+        node.page = content
+        node.pending = True
+        self._nodes.append(node)
+        self.dirty_nodes += 1
+        return node
+
+    def drop(self, reference: int) -> None:
+        """Forget a node that nothing points to any more."""
+        if reference >> 63:
+            self._dirty(reference)
+            self._nodes[unmark(reference)] = None
+            self.dirty_nodes -= 1
+        else:
+            self._free(reference, NODE_SIZE)
+
+    def hold(self, blob: bytes) -> int:
+        """Keep a blob of more than 8 bytes until it is written out; return its number, marked."""
+        self._pending.append(blob)
+        self.pending_bytes += len(blob)
+        return mark(len(self._pending) - 1)
+
+    def release(self, first: int, second: int) -> None:
+        """Free the blob of a leaf entry that is gone."""
+        size = low32(second)
+        if size <= INLINE_SIZE:
+            pass
+        elif first >> 63:
+            self._pending_blob(first)
+            self._pending[unmark(first)] = None
+            self.pending_bytes -= size
+        else:
+            self._free(first, size)
+
+    def _free(self, address: int, size: int) -> None:
+        """Free what a node or an entry pointed to."""
+        try:
+            if address < HEADER_SIZE:
+                raise BlockError(f"address {address} is in the header")
+            self.space.free(address, size)
+        except BlockError as error:
+            # A caller's mistake in a raw block, but here the tree's: two of its pointers share a block.
+            raise CorruptRegionError(address, "a block of its own", str(error), self.region.path) from error
+
+    def is_full(self) -> bool:
+        """Return whether an early write-out is due."""
+        return (
+            self.pending_bytes >= _BLOB_BUDGET
+            or self.dirty_nodes >= self.node_budget
+            or len(self._pending) >= _NUMBER_BUDGET
+        )
+
+    def is_due(self) -> bool:
+        """Return whether an early write-out, a commit by number of changes, or a look at the room is due."""
+        return (
+            self.is_full()
+            or self.space.grown
+            or (self.commit_changes > 0 and self.changes >= self.commit_changes)
+        )
+
+    def discard(self) -> None:
+        """Drop everything dirty and pending."""
+        self._nodes = []
+        self._pending = []
+        self._spare = []
+        self._run = []
+        self._run_end = 0
+        self.dirty_nodes = 0
+        self.pending_bytes = 0
+        self.changes = 0
+
+    # -- writing out ---------------------------------------------------------------------------------
+
+    def write_blobs(self) -> None:
+        """Give every pending blob an address, in as few runs as possible, and write them."""
+        if not self._pending:
+            return
+        placed = bytearray(8 * len(self._pending))
+        pieces: list[bytes] = []
+        left = self.pending_bytes
+        place = begin = end = 0
+        for number, blob in enumerate(self._pending):
+            if blob is None:
+                continue
+            size = len(blob)
+            if size > end - place:
+                self._close_run(begin, place, end, pieces)
+                begin, room = self.space.take_run(BLOB_PAGE, left, size)
+                place, end = begin, begin + room
+                pieces = []
+            put64(placed, 8 * number, place)
+            pieces.append(blob)
+            place += size
+            left -= size
+        self._close_run(begin, place, end, pieces)
+        self._patch_leaves(placed)
+        self._pending = []
+        self.pending_bytes = 0
+
+    def _close_run(self, begin: int, place: int, end: int, pieces: list[bytes]) -> None:
+        """Write the pieces of a run and give back what it did not need."""
+        if end > place:
+            self.space.free(place, end - place)
+        first = 0
+        rest = b""
+        while first < len(pieces):
+            # Joined in parts that stay in the cache until the kernel has copied them. Each begins where the
+            # kernel's own large pages do: it fills and maps a few of those at less cost than many small ones.
+            stop = first
+            size = len(rest)
+            wanted = WRITE_SIZE - begin % WRITE_SIZE
+            while stop < len(pieces) and size < wanted:
+                piece = pieces[stop]
+                size += len(piece)
+                stop += 1
+            part = pieces[first] if stop - first == 1 else b"".join(pieces[first:stop])
+            over = (begin + size) % WRITE_SIZE if stop < len(pieces) else 0
+            head = memoryview(part)[: len(part) - over] if over else part
+            self.region.write_run(begin, [rest, head] if rest else [head])
+            rest = part[len(part) - over :] if over else b""
+            begin += size - over
+            first = stop
+
+    def _patch_leaves(self, placed: bytearray) -> None:
+        """Replace the numbers of pending blobs by their addresses, 8 bytes each, in all dirty leaves."""
+        for node in self._nodes:
+            if node is None or not node.pending:
+                continue
+            node.pending = False
+            page = node.page
+            if level_of(page):
+                continue
+            for slot in range(count_of(page)):
+                first = word0(page, slot)
+                if first >> 63:
+                    second = word1(page, slot)
+                    if low32(second) > INLINE_SIZE:
+                        set_entry(page, slot, get64(placed, 8 * unmark(first)), second)
+
+    def begin_nodes(self, spare: int) -> None:
+        """Reserve addresses for all dirty nodes and for ``spare`` pages behind them."""
+        left = NODE_SIZE * (self.dirty_nodes + spare)
+        self._spare = []
+        while left:
+            begin, room = self.space.take_run(NODE_PAGE, left, NODE_SIZE)
+            self._spare.append((begin, room))
+            left -= room
+        self._spare.reverse()
+
+    def place_tree(self, root: int, check: int) -> tuple[int, int]:
+        """Give the dirty nodes of a tree addresses of those reserved; return the root's, and its checksum."""
+        if not root >> 63:
+            return root, check
+        return self._place(self._dirty(root))
+
+    def _place(self, node: Node) -> tuple[int, int]:
+        """Give a node its address behind its children; return address and checksum."""
+        page = node.page
+        if level_of(page):
+            for slot in range(count_of(page)):
+                child = child_of(page, slot)
+                if child >> 63:
+                    address, check = self._place(self._dirty(child))
+                    set_child(page, slot, address, check)
+        put64(page, 8, self.transaction)
+        address = self.spare_page()
+        self.place_page(address, node.bytes)
+        self._nodes[unmark(node.reference)] = None
+        self.dirty_nodes -= 1
+        return address, page_checksum(node.bytes)
+
+    def spare_page(self) -> int:
+        """Return the next address of those ``begin_nodes`` reserved."""
+        begin, room = self._spare.pop()
+        if room > NODE_SIZE:
+            self._spare.append((begin + NODE_SIZE, room - NODE_SIZE))
+        number = begin >> 12
+        if number >> 3 < len(self._verified):
+            self._verified[number >> 3] &= ~(1 << (number & 7)) & 255
+        return begin
+
+    def place_page(self, address: int, content: bytes | bytearray) -> None:
+        """Have a page of 4096 bytes written by ``end_nodes``; those at neighbouring addresses, at once."""
+        if address != self._run_end:
+            self._close_pages()
+            self._run_begin = self._run_end = address
+        self._run.append(content)
+        self._run_end += NODE_SIZE
+
+    def _close_pages(self) -> None:
+        """Write the pages placed last."""
+        if self._run:
+            self.region.write_run(self._run_begin, self._run)
+            self._run = []
+        self._run_end = 0
+
+    def end_nodes(self) -> None:
+        """Write what was placed and is not written yet; nothing may be dirty or reserved still."""
+        self._close_pages()
+        self._nodes = []
+
+    # -- checking ------------------------------------------------------------------------------------
+
+    def walk(
+        self, root: int, check: int, level: int, seen_node: Callable[[int], None],
+        seen_blob: Callable[[int, int], None], verify_blobs: bool,
+    ) -> int:  # fmt: skip
+        """Call back for every node and every blob of a tree; return how many values it holds.
+
+        Every page is verified anew, whether it was before or not, and so is every blob if asked.
+
+        Raises:
+            CorruptRegionError: a page, a count, a level or a blob is wrong.
+        """
+        if not root >> 63:
+            self._verify(root, check)
+        page = self.page(root, check)
+        if level_of(page) != level:
+            found = f"one of level {level_of(page)}"
+            raise CorruptRegionError(root, f"a node of level {level}", found, self.region.path)
+        count = count_of(page)
+        seen_node(root)
+        if level == 0:
+            for slot in range(count):
+                page = self.page(root, check)
+                first = word0(page, slot)
+                second = word1(page, slot)
+                if low32(second) > INLINE_SIZE:
+                    if verify_blobs:
+                        self.blob(first, second)
+                    seen_blob(first, low32(second))
+            return count
+        total = 0
+        for address, child_check, expected in children_of(self.page(root, check)):
+            found_below = self.walk(address, child_check, level - 1, seen_node, seen_blob, verify_blobs)
+            if found_below != expected:
+                raise CorruptRegionError(
+                    address, f"{expected} values below the node", f"{found_below}", self.region.path
+                )
+            total += found_below
+        return total

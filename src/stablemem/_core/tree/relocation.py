@@ -1,0 +1,98 @@
+# cython: annotation_typing=False
+"""Relocation: what lies high in the region, of one leaf and of the nodes over it, moved down.
+
+A blob is copied, verified, into a hole that nothing reaches, and its entry rewritten; a node is owned, and so
+written out where the free space puts it. Both are changes of the transaction like any other.
+"""
+
+from ...layout import BLOB_PAGE
+from .index import Index
+from .node import Node
+
+try:
+    import cython
+except ModuleNotFoundError:
+    from .. import _cython as cython
+if not cython.compiled:
+    from ...layout import INLINE_SIZE, NODE_SIZE
+    from ..format.words import low32
+    from .node import before, check_of, child_of, count_of, level_of, set_entry, slot_of, word0, word1
+    from .rebalance import bad_node
+
+__all__ = ["relocate"]
+
+
+def relocate(index: Index, position: int, bound: int, below_bound: bool) -> tuple[int, int]:
+    """Move what lies at ``bound`` or above of a position's leaf: its blobs, itself, the nodes over it.
+
+    O(log n + bytes moved).
+
+    Args:
+        index: the list.
+        position: of a value in the leaf.
+        bound: what lies below this address stays.
+        below_bound: whether a blob stays that fits nowhere below the bound; else it moves down if it can.
+
+    Returns:
+        The position behind the leaf, and how many bytes were moved.
+    """
+    pager = index.pager
+    dirty = pager.dirty_nodes
+    if _lies_above(index, position, bound):
+        index._own_path(position)
+        index._touch()
+    index.leaf(position)
+    begin = index._near_from
+    end = index._near_to
+    node: Node | None = None
+    moved = run = run_end = 0
+    pieces: list[bytes] = []
+    for slot in range(end - begin):
+        page = index.leaf(begin + slot)
+        first = word0(page, slot)
+        second = word1(page, slot)
+        size = low32(second)
+        if size <= INLINE_SIZE or first >> 63 or first < bound:
+            continue
+        blob = pager.blob(first, second)
+        address = pager.space.allocate_below(BLOB_PAGE, size, bound if below_bound else first)
+        if address == 0:
+            continue
+        if node is None:
+            node = index._own_path(begin)
+            index._touch()
+        set_entry(node.page, slot, address, second)
+        pager.release(first, second)
+        if address != run_end:
+            if pieces:
+                pager.region.write_run(run, pieces)
+            pieces = []
+            run = run_end = address
+        pieces.append(blob)
+        run_end += size
+        moved += size
+    if pieces:
+        pager.region.write_run(run, pieces)
+    return end, moved + (pager.dirty_nodes - dirty) * NODE_SIZE
+
+
+def _lies_above(index: Index, position: int, bound: int) -> bool:
+    """Return whether a node on the way to a position lies at ``bound`` or above."""
+    pager = index.pager
+    reference = index.root
+    check = index.root_check
+    for level in range(index.height - 1, -1, -1):
+        if reference >= bound and not reference >> 63:
+            return True
+        page = pager.page(reference, check)
+        if level_of(page) != level:
+            bad_node(pager, reference, f"a node of level {level}", page)
+        if level == 0:
+            break
+        slot = slot_of(page, position)
+        if slot >= count_of(page):
+            bad_node(pager, reference, f"a node with value {position}", page)
+        position -= before(page, slot)
+        reference = child_of(page, slot)
+        check = check_of(page, slot)
+    return False

@@ -1,0 +1,102 @@
+# cython: annotation_typing=False
+"""Rotation: an index cut in two at a position and put together again the other way round.
+
+    split   the nodes on the way to the position are cut in two, each half becomes a tree of its own
+    join    the lower tree becomes a child at the edge of the higher one, at the level where it fits
+
+Only the nodes on the ways to the two cuts are touched, O(log n) of them; entries and blobs stay where they
+are. What is under-full afterwards lies on these ways, is dirty, and is repaired as after a deletion.
+"""
+
+from .index import Index
+from .node import Node
+from .pager import Pager
+
+try:
+    import cython
+except ModuleNotFoundError:
+    from .. import _cython as cython
+if not cython.compiled:
+    from .node import children_of, level_of, move_entries, put_children, set_child, total_of
+    from .rebalance import bad_node
+
+__all__ = ["rotate_index"]
+
+Tree = tuple[int, int, int, int]
+"""(root, checksum, height, length), as ``Index.state`` gives them."""
+
+
+def rotate_index(index: Index, position: int) -> None:
+    """Make the entry at ``position`` the first; those before it follow the last. O(log n)."""
+    if not 0 < position < index.length:
+        return
+    pager = index.pager
+    height, length = index.height, index.length
+    one, two = _cut(pager, index.root, index.root_check, height - 1, position, length)
+    index.restore((two.reference, 0, height, length - position))
+    index._repair(0)
+    front: Tree = index.state()
+    index.restore((one.reference, 0, height, position))
+    index._repair(position)
+    _join(index, front, index.state())
+
+
+def _cut(
+    pager: Pager, reference: int, check: int, level: int, position: int, expected: int
+) -> tuple[Node, Node]:
+    """Cut a subtree of so many values in two at a position within; return the owned roots of the parts."""
+    node = pager.own(reference, check)
+    if level_of(node.page) != level or total_of(node.page) != expected:
+        bad_node(pager, 0, f"a node of level {level} with {expected} values", node.page)
+    right = pager.create(level)
+    if level == 0:
+        move_entries(node, right, position)
+        return node, right
+    children = children_of(node.page)
+    slot = 0
+    first = 0
+    while position >= first + children[slot][2]:
+        first += children[slot][2]
+        slot += 1
+    lower, upper = children[:slot], children[slot:]
+    if position > first:
+        address, child_check, values = children[slot]
+        one, two = _cut(pager, address, child_check, level - 1, position - first, values)
+        lower.append((one.reference, 0, position - first))
+        upper[0] = (two.reference, 0, first + values - position)
+    put_children(node, lower)
+    put_children(right, upper)
+    return node, right
+
+
+def _join(index: Index, front: Tree, back: Tree) -> None:
+    """Make an index of two trees, the first in front of the second."""
+    pager = index.pager
+    length, more = front[3], back[3]
+    one = pager.own(front[0], front[1])
+    two = pager.own(back[0], back[1])
+    if front[2] == back[2]:
+        top = pager.create(front[2])
+        put_children(top, [(one.reference, 0, length), (two.reference, 0, more)])
+        index.restore((top.reference, 0, front[2] + 1, length + more))
+    elif front[2] > back[2]:
+        index.restore((one.reference, 0, front[2], length))
+        level = back[2] - 1
+        index._own_path(length - 1)
+        home = index.owned_node(level)
+        changed = [(home.reference, 0, total_of(home.page))]
+        index._grow(changed, [(two.reference, 0, more)], level, more)
+    else:
+        index.restore((two.reference, 0, back[2], more))
+        level = front[2] - 1
+        index._own_path(0)
+        home = index.owned_node(level)
+        made = [(home.reference, 0, total_of(home.page))]
+        # The first child gets its new neighbour on the left: the two change places.
+        parent = index.owned_node(level + 1)
+        set_child(parent.page, 0, one.reference, 0)
+        index._grow([(one.reference, 0, length)], made, level, length)
+    index._own_path(length - 1)
+    index._own_path(length)
+    index._repair(length)
+    index._touch()

@@ -1,0 +1,373 @@
+"""Opening and creating regions: the modes of a file, and how a new one comes to be.
+
+A new file is written under a name that nobody knows, synced, and then linked to its own name: so a file
+of that name is always whole. If somebody else was first, theirs is opened.
+
+    mode   missing file         empty file       region                 anything else
+    r      FileNotFoundError    NotARegionError  snapshot, read only    NotARegionError
+    r+     FileNotFoundError    NotARegionError  writer                 NotARegionError
+    a      created              made a region    writer                 NotARegionError
+    x      created              FileExistsError  FileExistsError        FileExistsError
+    w      created              made a region    replaced by a new one  NotARegionError
+"""
+
+import ctypes
+import errno
+import gc
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from numbers import Real
+from typing import Any
+
+from ...errors import NotARegionError, RegionFullError, RegionLockedError
+from ...layout import HEADER_SIZE, NODE_SIZE
+from ...shown import shown, shown_path
+from ..disk.device import Device, FileDevice, MemoryDevice, sync_folder
+from ..disk.header import write_empty
+from ..disk.readers import lock_writer, require_as_new
+from ..format.slots import MAGIC, Slot
+from .store import Store
+
+__all__ = ["MODES", "open_again", "open_store", "take_after"]
+
+PATH_MAX = 4096
+"""Bytes of the longest path that Linux takes."""
+
+FOREVER = 1e9
+"""Seconds, some thirty years, that stand for all longer times."""
+
+MODES = ("r", "r+", "a", "x", "w")
+
+# Kinds of file system on which flock and byte locks collide or do not reach other machines: statfs(2).
+_NETWORK = {
+    0x6969: "NFS", 0xFF534D42: "CIFS", 0xFE534D42: "SMB2", 0x517B: "SMB", 0x01021997: "9P",
+    0x5346414F: "AFS", 0x6B414653: "AFS", 0x73757245: "Coda", 0x00C36400: "Ceph", 0x0BD00BD0: "Lustre",
+    0x47504653: "GPFS", 0x19830326: "BeeGFS", 0x20030528: "OrangeFS", 0x01161970: "GFS2",
+    0x7461636F: "OCFS2", 0x786F4256: "a VirtualBox folder", 0xBACBACBC: "a VMware folder",
+}  # fmt: skip
+
+_FUSE = 0x65735546
+"""A file system that is a program: sshfs, s3fs, rclone, gcsfuse, virtiofs, and ntfs-3g as well; they have one
+number."""
+
+_ACCESS_LIST = "system.posix_acl_access"
+_OF_CONTENT = {"security.evm", "security.ima"}
+"""Extended attributes that vouch for what is in a file."""
+
+
+def open_store(
+    path: str | None,
+    mode: str,
+    *,
+    timeout: float = 0.0,
+    checksums: bool = True,
+    device: Device | None = None,
+    file_id: bytes | None = None,
+    boot: bytes | None = None,
+    at: Slot | None = None,
+) -> Store:
+    """Open or create a region.
+
+    Args:
+        path: the file; None for memory.
+        mode: one of MODES.
+        timeout: seconds to wait for the writer lock.
+        checksums: whether blobs are verified at each read.
+        device: an open device to use instead of a path; a new region is made on it if it is empty.
+        file_id: 16 bytes for a new region's id, instead of random ones.
+        boot: 16 bytes instead of this boot's id.
+        at: the commit to read, for mode "r" and a path; None for the newest.
+
+    Raises:
+        FileNotFoundError, FileExistsError, IsADirectoryError, PermissionError: as ``open`` does.
+        NotARegionError, VersionError, CorruptRegionError: what the file is instead.
+        RegionLockedError: another handle writes.
+        TypeError, ValueError: there is no such mode or timeout.
+    """
+    if mode not in MODES:
+        raise ValueError(f"mode is {shown(mode)}; it may be 'r', 'r+', 'a', 'x' or 'w'")
+    timeout = _seconds(timeout)
+    fresh = os.urandom(16) if file_id is None else file_id
+    if path is None:
+        held = MemoryDevice() if device is None else device
+        if held.size() == 0:
+            write_empty(held, fresh)
+            held.sync()
+        return Store(held, writable=mode != "r", checksums=checksums, boot=boot)
+    name = _absolute(path)
+    if os.path.islink(path):
+        # What is made or replaced is what the link names, also where that is missing still.
+        path = os.path.realpath(path)
+    with _advice(path, mode):
+        opened = _local(FileDevice.open(path, writable=False), False) if mode == "r" else None
+        while opened is None:
+            opened = _writer(path, mode, timeout, fresh)
+    opened.name = name
+    return Store(opened, writable=mode != "r", checksums=checksums, boot=boot, at=at)
+
+
+def open_again(path: str, checksums: bool, state: tuple[Any, ...], exactly: bool) -> Store:
+    """Return a reader of what ``Store.pickled`` says: of just that commit, or of the newest one.
+
+    Raises:
+        RegionReplacedError, StableMemoryError: the file is another one, or does not have that commit.
+        FileNotFoundError, IsADirectoryError, PermissionError: as ``open`` does.
+    """
+    slot = Slot(*state)
+    store = open_store(path, "r", checksums=checksums, at=slot if exactly else None)
+    try:
+        require_as_new(store.header, slot, path)
+    except BaseException:
+        store.close()
+        raise
+    return store
+
+
+def _seconds(timeout: Any) -> float:
+    """Return a time to wait, which is 0 or more, as a float that every call of the kernel takes."""
+    if isinstance(timeout, bool) or not isinstance(timeout, Real):
+        raise TypeError(f"timeout is a number of seconds, not {type(timeout).__name__}: 0 does not wait")
+    seconds: Any = timeout
+    if not seconds >= 0:
+        raise ValueError(f"timeout is 0 seconds or more, not {shown(timeout)}: 0 does not wait")
+    return float(min(seconds, FOREVER))
+
+
+def _absolute(path: str) -> str:
+    """Return a path that is right in any folder; empty if this folder is gone."""
+    try:
+        return os.path.abspath(path)
+    except FileNotFoundError:
+        return ""
+
+
+def _writer(path: str, mode: str, timeout: float, file_id: bytes) -> FileDevice | None:
+    """Return the file as the mode wants it, locked for writing; None if somebody else made it meanwhile."""
+    found = _lock(path, mode, timeout)
+    if found is None:
+        return _create(path, file_id)
+    if mode == "x":
+        found.close()
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), path)
+    if mode == "w" or (mode == "a" and found.size() == 0):
+        return _replace(path, file_id, found)
+    return found
+
+
+@contextmanager
+def _advice(path: str, mode: str) -> Iterator[None]:
+    """Let the kernel's errors name the file that was asked for, and say what to do."""
+    try:
+        yield
+    except RegionLockedError:
+        raise
+    except RegionFullError as error:
+        error.filename = path
+        raise
+    except OSError as error:
+        number, said = error.errno or 0, error.strerror or str(error)
+        advice = _advised(number, path, mode) if said == os.strerror(number) else ""
+        # What no kernel takes is the path of no file: nobody needs it whole.
+        named = path if len(path) <= PATH_MAX else shown_path(path)
+        raise OSError(number, f"{said}: {advice}" if advice else said, named) from None
+
+
+def _advised(number: int, path: str, mode: str) -> str:
+    """Return what to do about an error number of the kernel, empty where that is plain or unknown."""
+    if number == errno.ENOENT:
+        folder = os.path.dirname(path) or "."
+        if not path:
+            return "the path is empty; name a file, or leave the path out for a list in memory"
+        if not os.path.isdir(folder):
+            return f"the folder {shown_path(folder)} is missing; make it first"
+        if mode in {"r", "r+"}:
+            return f"mode={mode!r} opens an existing file; mode='a' makes a missing one"
+    if number == errno.EEXIST:
+        return "mode='x' makes a new file; mode='a' opens this one, mode='w' replaces it"
+    if number == errno.EISDIR:
+        return "a region is a file; name one in this folder"
+    if number in {errno.EACCES, errno.EPERM, errno.EROFS}:
+        if mode == "r":
+            return "mode='r' needs the right to read it"
+        return f"mode={mode!r} needs the right to write there; mode='r' only reads"
+    if number in {errno.EMFILE, errno.ENFILE}:
+        return "close others, or raise the limit (ulimit -n)"
+    if number in {errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.ENXIO}:
+        return "a region is a regular file; name another path"
+    return ""
+
+
+def _local(device: FileDevice, writing: bool = True) -> FileDevice:
+    """Return the device, unless its file is where locks, or syncs, may be worth nothing."""
+    magic = _file_system(device)
+    if magic in _NETWORK:
+        device.close()
+        raise OSError(
+            errno.EOPNOTSUPP,
+            f"the file is on a network file system ({_NETWORK[magic]}), whose locks do not protect it: "
+            f"keep it on a local disk",
+            device.path,
+        )
+    if writing and magic == _FUSE:
+        device.close()
+        raise OSError(
+            errno.EOPNOTSUPP,
+            "the file is on a FUSE file system (such as sshfs, s3fs, rclone, gcsfuse, ntfs-3g), whose locks "
+            "and syncs may not protect it: write it on a local disk; mode='r' reads it here",
+            device.path,
+        )
+    return device
+
+
+def _file_system(device: FileDevice) -> int:
+    """Return the magic number of the file system, 0 where it cannot be told."""
+    buffer = (ctypes.c_long * 32)()
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.fstatfs(device.descriptor, ctypes.byref(buffer)):
+        return 0
+    return int(buffer[0]) & 0xFFFFFFFF
+
+
+def _lock(path: str, mode: str, timeout: float) -> FileDevice | None:
+    """Return the file, opened and locked for writing; None if it is missing and the mode makes it."""
+    while True:
+        try:
+            device = FileDevice.open(path, writable=True)
+        except FileNotFoundError:
+            if mode == "r+":
+                raise
+            return None
+        if mode == "x":
+            return device
+        try:
+            _local(device)
+            _become_writer(device, timeout)
+        except BaseException:
+            device.close()
+            raise
+        if device.is_at(path):
+            return device
+        # The file was replaced between opening and locking: this one no longer has the name.
+        device.close()
+
+
+def _become_writer(device: FileDevice, timeout: float) -> None:
+    """Lock a file for writing; a handle of this process that only garbage refers to is in nobody's way."""
+    try:
+        lock_writer(device, timeout)
+        return
+    except RegionLockedError as error:
+        if error.pid != os.getpid():
+            raise
+    gc.collect()
+    lock_writer(device, 0.0)
+
+
+def _write_new(path: str, file_id: bytes, old: FileDevice | None = None) -> FileDevice:
+    """Return a new region under a temporary name, synced and locked; it takes after the one it replaces."""
+    device = FileDevice.temporary(path, private=old is not None)
+    try:
+        _local(device)
+        lock_writer(device, 0.0)
+        if old is not None:
+            take_after(device, old)
+        write_empty(device, file_id)
+        os.fsync(device.descriptor)
+    except BaseException:
+        os.unlink(device.path)
+        device.close()
+        raise
+    return device
+
+
+def take_after(device: FileDevice, old: FileDevice) -> None:
+    """Give a new file owner, group, mode and extended attributes of an old one, as far as this process may.
+
+    Nobody gets a right by this that was not given to them: where the group, or the access list, cannot be
+    kept, the group may do what everybody may.
+    """
+    status = os.fstat(old.descriptor)
+    mode = status.st_mode & 0o7777
+    rest = os.fstat(device.descriptor)
+    kept = True
+    if (status.st_uid, status.st_gid) != (rest.st_uid, rest.st_gid):
+        with suppress(OSError):
+            os.fchown(device.descriptor, -1, status.st_gid)
+        with suppress(OSError):
+            os.fchown(device.descriptor, status.st_uid, -1)
+        kept = os.fstat(device.descriptor).st_gid == status.st_gid
+    with suppress(OSError):
+        for name in set(os.listxattr(old.descriptor)) - _OF_CONTENT:
+            try:
+                os.setxattr(device.descriptor, name, os.getxattr(old.descriptor, name))
+            except OSError:
+                kept = kept and name != _ACCESS_LIST
+    if not kept:
+        mode = mode & ~0o2070 | (mode & 0o007) << 3
+    with suppress(OSError):
+        os.fchmod(device.descriptor, mode)
+
+
+def _create(path: str, file_id: bytes) -> FileDevice | None:
+    """Create a region at a free name; None if somebody else was first."""
+    device = _write_new(path, file_id)
+    temporary = device.path
+    try:
+        _link(temporary, path)
+        sync_folder(path)
+    except FileExistsError:
+        device.close()
+        return None
+    except BaseException:
+        device.close()
+        raise
+    finally:
+        os.unlink(temporary)
+    device.path = path
+    return device
+
+
+def _link(temporary: str, path: str) -> None:
+    """Give a new file its name, which nothing may have yet."""
+    try:
+        os.link(temporary, path)
+    except OSError as error:
+        if error.errno not in {errno.EPERM, errno.ENOSYS, errno.EOPNOTSUPP}:
+            raise
+        raise OSError(
+            error.errno,
+            "a new region gets its name by a hard link, and this file system has none: make the region on "
+            "another file system",
+            path,
+        ) from error
+
+
+def _replace(path: str, file_id: bytes, old: FileDevice) -> FileDevice:
+    """Put a new region in the place of an old one, which is locked, or of an empty file."""
+    try:
+        size = old.size()
+        if size and not _is_ours(old):
+            raise NotARegionError(
+                f"{shown_path(path)} is not a region, and mode='w' does not replace other files: "
+                f"remove it first, or name another file"
+            )
+        device = _write_new(path, file_id, old)
+        try:
+            os.rename(device.path, path)
+            sync_folder(path)
+        except BaseException:
+            with suppress(OSError):
+                os.unlink(device.path)
+            device.close()
+            raise
+    finally:
+        old.close()
+    device.path = path
+    return device
+
+
+def _is_ours(device: Device) -> bool:
+    """Return whether a file starts like a region in one of its slots."""
+    content = device.read(0, HEADER_SIZE)
+    return any(content[start : start + len(MAGIC)] == MAGIC for start in range(0, HEADER_SIZE, NODE_SIZE))
