@@ -17,6 +17,7 @@ cdef class Node:
     cdef readonly bytearray bytes
     cdef dirty_t page
     cdef public bint pending
+    cdef long long mark
 
 cdef int level_of(page_t page) noexcept
 @cython.locals(count=int)

@@ -55,15 +55,17 @@ class Node:
         reference: the node's number with the mark DIRTY, used as its address until it is written out.
         page: the 4096 bytes.
         pending: whether an entry may point to a pending blob (leaves only).
+        mark: number of the newest mark (marks.py) that needs no image of it any more.
     """
 
-    __slots__ = ("bytes", "page", "pending", "reference")
+    __slots__ = ("bytes", "mark", "page", "pending", "reference")
 
     def __init__(self, reference: int, content: bytearray, pending: bool) -> None:
         self.reference = reference
         self.bytes = content
         self.page = content
         self.pending = pending
+        self.mark = 0
 
 
 def level_of(page: Page) -> int:

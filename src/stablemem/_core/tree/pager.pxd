@@ -37,7 +37,12 @@ cdef class Pager:
     cdef list _run
     cdef u64 _run_begin
     cdef u64 _run_end
+    cdef list _marks
+    cdef long long _serial
+    cdef long long _mark
+    cdef u64 _first_blob
 
+    cdef int _keep(self, Node node) except -1
     @cython.locals(number=u64)
     cdef page_t page(self, u64 reference, u64 check) except NULL
     @cython.locals(number=u64, nodes=list, node=Node)
@@ -58,8 +63,8 @@ cdef class Pager:
     @cython.locals(node=Node)
     cdef Node _adopt(self, bytearray content)
     cdef object drop(self, u64 reference)
-    cdef u64 hold(self, bytes blob) except 0
-    @cython.locals(size=u64)
+    cpdef u64 hold(self, bytes blob) except 0
+    @cython.locals(size=u64, blob=bytes)
     cdef int release(self, u64 first, u64 second) except -1
     cdef int _free(self, u64 address, u64 size) except -1
     cpdef bint is_full(self) noexcept

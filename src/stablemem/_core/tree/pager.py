@@ -16,6 +16,7 @@ Invariants:
 """
 
 from collections.abc import Callable
+from itertools import pairwise
 
 from ...errors import BlockError, CorruptRegionError
 from ...layout import BLOB_PAGE, HEADER_SIZE, NODE_PAGE
@@ -23,6 +24,7 @@ from ..disk.region import Region
 from ..format.checksum import crc32c, page_checksum
 from ..format.words import Page
 from ..space.freespace import FreeSpace
+from .marks import Mark
 from .node import Node
 
 try:
@@ -89,7 +91,8 @@ class Pager:
     """
 
     __slots__ = (
-        "_nodes", "_pending", "_run", "_run_begin", "_run_end", "_spare", "_verified", "changes", "checksums",
+        "_first_blob", "_mark", "_marks", "_nodes", "_pending", "_run", "_run_begin", "_run_end", "_serial",
+        "_spare", "_verified", "changes", "checksums",
         "commit_changes", "dirty_nodes", "node_budget", "patched", "pending_bytes", "ready", "region",
         "space", "transaction",
     )  # fmt: skip
@@ -113,6 +116,10 @@ class Pager:
         self._run: list[bytes | bytearray] = []
         self._run_begin = 0
         self._run_end = 0
+        self._marks: list[Mark] = []
+        self._serial = 0
+        self._mark = 0
+        self._first_blob = 0
 
     # -- reading -------------------------------------------------------------------------------------
 
@@ -226,7 +233,10 @@ class Pager:
     def own(self, reference: int, check: int) -> Node:
         """Return the dirty node of a reference; a clean one is copied and its page freed."""
         if reference >> 63:
-            return self._dirty(reference)
+            node = self._dirty(reference)
+            if node.mark != self._mark:
+                self._keep(node)
+            return node
         page = self.region.at(reference, NODE_SIZE)
         if cython.compiled:
             content = PyByteArray_FromStringAndSize(cython.cast(cython.p_char, page), NODE_SIZE)
@@ -248,6 +258,7 @@ class Pager:
         node.bytes = content
         node.page = content
         node.pending = True
+        node.mark = self._mark
         self._nodes.append(node)
         self.dirty_nodes += 1
         return node
@@ -255,7 +266,7 @@ class Pager:
     def drop(self, reference: int) -> None:
         """Forget a node that nothing points to any more."""
         if reference >> 63:
-            self._dirty(reference)
+            self._keep(self._dirty(reference))
             self._nodes[unmark(reference)] = None
             self.dirty_nodes -= 1
         else:
@@ -273,7 +284,9 @@ class Pager:
         if size <= INLINE_SIZE:
             pass
         elif first >> 63:
-            self._pending_blob(first)
+            blob = self._pending_blob(first)
+            if unmark(first) < self._first_blob:
+                self._newest_mark().keep_blob(unmark(first), blob)
             self._pending[unmark(first)] = None
             self.pending_bytes -= size
         else:
@@ -315,6 +328,89 @@ class Pager:
         self.dirty_nodes = 0
         self.pending_bytes = 0
         self.changes = 0
+        self._marks = []
+        self._look_at_marks()
+
+    # -- marks ---------------------------------------------------------------------------------------
+
+    def set_mark(self) -> Mark:
+        """Remember what is dirty and pending now, so that ``undo_to`` can bring it back. O(1)."""
+        self._serial += 1
+        mark = Mark(
+            self._serial, len(self._nodes), len(self._pending), self.dirty_nodes, self.pending_bytes
+        )  # fmt: skip
+        self._marks.append(mark)
+        self._look_at_marks()
+        return mark
+
+    def undo_to(self, mark: Mark) -> None:
+        """Bring back what was dirty and pending at a mark, which ends, as those after it do.
+
+        O(k) for k nodes changed since, and as many numbers as were given since the last write-out. It may be
+        called again where an interrupt has ended it.
+        """
+        nodes, pending = self._nodes, self._pending
+        at = self._marks.index(mark)
+        for each in reversed(self._marks[at:]):
+            nodes = each.nodes_then(nodes)
+            pending = each.blobs_then(pending)
+        self._nodes = nodes
+        self._pending = pending
+        self._spare = []
+        self._run = []
+        self._run_end = 0
+        self.dirty_nodes = mark.dirty_nodes
+        self.pending_bytes = mark.pending_bytes
+        del self._marks[at:]
+        self._look_at_marks()
+
+    def end_mark(self) -> None:
+        """End the newest mark: what was changed since stays changed. O(k) for k nodes changed since."""
+        if len(self._marks) > 1:
+            self._marks[-2].join(self._marks[-1])
+        self._marks.pop()
+        self._look_at_marks()
+
+    def _newest_mark(self) -> Mark:
+        """Return the newest mark; there is one."""
+        return self._marks[-1]
+
+    def _look_at_marks(self) -> None:
+        """Note what nodes and blobs are compared with."""
+        self._mark = self._first_blob = 0
+        if self._marks:
+            newest = self._newest_mark()
+            self._mark = newest.number
+            if newest.pending is None:
+                self._first_blob = newest.first_blob
+
+    def _keep(self, node: Node) -> None:
+        """Let the newest mark take an image of a node that is about to change, if it needs one."""
+        if self._marks:
+            self._newest_mark().keep_node(unmark(node.reference), node)
+        node.mark = self._mark
+
+    def _let_blobs_go(self) -> None:
+        """Let the marks take what was pending, before everything pending is written out."""
+        for node in self._nodes:
+            if node is not None and node.pending:
+                self._keep(node)
+        pending = self._pending
+        for mark in reversed(self._marks):
+            if mark.pending is None:
+                mark.take_blobs(pending)
+            assert mark.pending is not None
+            pending = mark.pending
+        self._first_blob = 0
+
+    def _let_nodes_go(self) -> None:
+        """Let the marks take what was dirty, before every dirty node is written out."""
+        nodes, inner = self._nodes, None
+        for mark in reversed(self._marks):
+            if mark.nodes is None:
+                mark.take_nodes(nodes, inner)
+            assert mark.nodes is not None
+            nodes, inner = mark.nodes, mark
 
     # -- writing out ---------------------------------------------------------------------------------
 
@@ -322,6 +418,8 @@ class Pager:
         """Give every pending blob an address, in as few runs as possible, and write them."""
         if not self._pending:
             return
+        if self._marks:
+            self._let_blobs_go()
         placed = bytearray(8 * len(self._pending))
         pieces: list[bytes] = []
         left = self.pending_bytes
@@ -386,6 +484,8 @@ class Pager:
 
     def begin_nodes(self, spare: int) -> None:
         """Reserve addresses for all dirty nodes and for ``spare`` pages behind them."""
+        if self._marks:
+            self._let_nodes_go()
         left = NODE_SIZE * (self.dirty_nodes + spare)
         self._spare = []
         while left:
@@ -447,6 +547,27 @@ class Pager:
         self._nodes = []
 
     # -- checking ------------------------------------------------------------------------------------
+
+    def check(self) -> list[str]:
+        """Return a sentence for everything that is wrong with the counts and the marks."""
+        faults = []
+        dirty = sum(node is not None for node in self._nodes)
+        pending = sum(len(blob) for blob in self._pending if blob is not None)
+        if dirty != self.dirty_nodes:
+            faults.append(f"{dirty} nodes are dirty, counted as {self.dirty_nodes}")
+        if pending != self.pending_bytes:
+            faults.append(f"{pending} bytes of blobs are pending, counted as {self.pending_bytes}")
+        for older, newer in pairwise(self._marks):
+            if older.number >= newer.number:
+                faults.append(f"mark {older.number} is older than mark {newer.number}")
+            if (newer.nodes is not None and older.nodes is None) or (
+                newer.pending is not None and older.pending is None
+            ):
+                faults.append(f"mark {newer.number} has taken what mark {older.number} has not")
+        for mark in self._marks:
+            if mark.nodes is None and not all(number < mark.first_node for number in mark.images):
+                faults.append(f"mark {mark.number} has an image of a newer node")
+        return faults
 
     def walk(
         self, root: int, check: int, level: int, seen_node: Callable[[int], None],
