@@ -392,7 +392,7 @@ def _early_not_covered(plant: Patch) -> None:
 
     def forgetting(store):
         relieve(store)
-        store._early = False
+        store.tx.wrote_early = False
         store.region.written = []
 
     plant(Store, "write_early", forgetting)

@@ -53,7 +53,7 @@ class Calls:
 
     def _begin(self) -> None:
         """Begin the transaction if this is its first change; leaves the latch if that fails."""
-        if not self._pager.ready:
+        if not self._store.tx.begun:
             self._begin_transaction()
 
     def _begin_transaction(self) -> None:
@@ -68,15 +68,20 @@ class Calls:
                 self._fail(error)
             raise
 
+    def _is_due(self) -> bool:
+        """Return whether an early write-out, a commit by number of changes, or a look at the room is due."""
+        tx = self._store.tx
+        return self._pager.is_due() or 0 < tx.commit_changes <= tx.changes
+
     def _end_change(self) -> None:
         """Leave the latch, and do what is due then."""
         self._latch.leave()
-        if self._pager.is_due():
+        if self._is_due():
             self._relieve()
 
     def _relieve(self) -> None:
         """Write out early if enough has gathered, or commit; within a longer call, that call commits."""
-        if self._pager.is_due():
+        if self._is_due():
             self._store.relieve()
 
     def _fail(self, error: BaseException) -> None:

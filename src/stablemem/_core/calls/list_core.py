@@ -146,7 +146,7 @@ class ListCore(Moving):
             self._index.insert(self._index.length, self._word0(blob), self._word1(blob))
             if 0 <= self._most < self._index.length:
                 self._trim()
-            self._pager.changes += 1
+            self._store.tx.changes += 1
         except BaseException as error:
             self._fail(error)
             raise
@@ -169,7 +169,7 @@ class ListCore(Moving):
             self._index.insert(0, self._word0(blob), self._word1(blob))
             if 0 <= self._most < self._index.length:
                 self._index.delete_range(self._most, self._index.length)
-            self._pager.changes += 1
+            self._store.tx.changes += 1
         except BaseException as error:
             self._fail(error)
             raise
@@ -197,7 +197,7 @@ class ListCore(Moving):
                 position = max(position + length, 0)
             position = min(position, length)
             self._index.insert(position, self._word0(blob), self._word1(blob))
-            self._pager.changes += 1
+            self._store.tx.changes += 1
         except BaseException as error:
             self._fail(error)
             raise
@@ -213,7 +213,7 @@ class ListCore(Moving):
         position = self._begin_change_at(position, "list assignment index out of range")
         try:
             self._index.replace(position, self._word0(blob), self._word1(blob))
-            self._pager.changes += 1
+            self._store.tx.changes += 1
         except BaseException as error:
             self._fail(error)
             raise
@@ -228,7 +228,7 @@ class ListCore(Moving):
         position = self._begin_change_at(position, "list assignment index out of range")
         try:
             self._index.delete(position)
-            self._pager.changes += 1
+            self._store.tx.changes += 1
         except BaseException as error:
             self._fail(error)
             raise
@@ -281,7 +281,7 @@ class ListCore(Moving):
             if value is not NotImplemented:
                 changing = True
                 self._index.delete_owned(position)
-                self._pager.changes += 1
+                self._store.tx.changes += 1
         except BaseException as error:
             if changing:
                 self._fail(error)
@@ -324,7 +324,7 @@ class ListCore(Moving):
         self._begin()
         try:
             self._index.delete(position)
-            self._pager.changes += 1
+            self._store.tx.changes += 1
         except BaseException as error:
             self._fail(error)
             raise

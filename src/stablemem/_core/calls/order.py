@@ -61,7 +61,7 @@ class Moving(Slices):
         one, two = self._two(self._position(i), self._position(j))
         try:
             self._exchange(one, two)
-            self._pager.changes += 1
+            self._store.tx.changes += 1
         except BaseException as error:
             self._fail(error)
             raise
@@ -98,7 +98,7 @@ class Moving(Slices):
             try:
                 self._exchange(one, last)
                 self._index.delete(last)
-                self._pager.changes += 1
+                self._store.tx.changes += 1
             except BaseException as error:
                 self._fail(error)
                 raise
@@ -127,7 +127,7 @@ class Moving(Slices):
         back = self._index.entries(length - high, length - low)
         self._index.put_entries_at(low, _backwards(back))
         self._index.put_entries_at(length - high, _backwards(front))
-        self._pager.changes += high - low
+        self._store.tx.changes += high - low
 
     def rotate(self, n: Any = 1) -> None:
         """Rotate the list ``n`` steps to the right, as ``deque.rotate``; to the left if ``n`` is negative.
@@ -146,7 +146,7 @@ class Moving(Slices):
             length = self._index.length
             if length:
                 rotate_index(self._index, -steps % length)
-                self._pager.changes += 1
+                self._store.tx.changes += 1
         except BaseException as error:
             self._fail(error)
             raise
@@ -208,7 +208,7 @@ class Moving(Slices):
     def _put(self, low: int, entries: bytes) -> None:
         """Overwrite entries within a change."""
         self._index.put_entries_at(low, entries)
-        self._pager.changes += len(entries) // 16
+        self._store.tx.changes += len(entries) // 16
 
     def _entries_between(self, low: int, high: int) -> bytes:
         """Return the entries of positions that exist."""

@@ -185,7 +185,7 @@ class Heap(Calls):
         try:
             address = self._pager.space.allocate(RAW_PAGE, wanted)
             self._pager.region.reach(address + wanted)
-            self._pager.changes += 1
+            self._store.tx.changes += 1
         except BaseException as error:
             self._fail(error)
             raise
@@ -204,14 +204,14 @@ class Heap(Calls):
         """``deallocate`` of C integers."""
         self._begin_change()
         try:
-            if self._pager.patched:
+            if self._store.tx.patched:
                 fault = self._pager.space.fault_of(RAW_PAGE, address, size)
                 if not fault:
                     self._free(address, size)
             else:
                 fault = self._pager.space.free_allocated(RAW_PAGE, address, size)
             if not fault:
-                self._pager.changes += 1
+                self._store.tx.changes += 1
         except BaseException as error:
             self._fail(error)
             raise
@@ -236,7 +236,7 @@ class Heap(Calls):
         try:
             content: bytes = self._store.patches.load(self._pager.region, at, length)
             self._free(at, length)
-            self._pager.changes += 1
+            self._store.tx.changes += 1
         except BaseException as error:
             self._fail(error)
             raise
@@ -262,7 +262,7 @@ class Heap(Calls):
             at = self._resized(at, length, wanted, content is not None)
             if content is not None:
                 self._write(at, content)
-            self._pager.changes += 1
+            self._store.tx.changes += 1
         except BaseException as error:
             self._fail(error)
             raise
@@ -302,7 +302,7 @@ class Heap(Calls):
             moved = more > 0 and not self._pager.space.extend_block(RAW_PAGE, at + length, more)
             at = self._resized(at, length, wanted, moved)
             self._write(at, content)
-            self._pager.changes += 1
+            self._store.tx.changes += 1
         except BaseException as error:
             self._fail(error)
             raise
@@ -324,7 +324,7 @@ class Heap(Calls):
         self._begin_change_of(at, len(content))
         try:
             self._write(at, content)
-            self._pager.changes += 1
+            self._store.tx.changes += 1
         except BaseException as error:
             self._fail(error)
             raise
@@ -333,11 +333,11 @@ class Heap(Calls):
     def _write(self, address: int, content: bytes) -> None:
         """Overwrite an allocated range."""
         region, space, patches = self._pager.region, self._pager.space, self._store.patches
-        self._store.raw_written = True
+        self._store.tx.raw_written = True
         for at, size, fresh in space.fresh_parts(address, len(content)):
             part = content[at - address : at - address + size]
             if not fresh:
-                self._pager.patched = True
+                self._store.tx.patched = True
                 patches.put(region, space, at, part)
                 continue
             if patches:
@@ -355,7 +355,7 @@ class Heap(Calls):
         try:
             address = self._pager.space.allocate(RAW_PAGE, size)
             self._write(address, content)
-            self._pager.changes += 1
+            self._store.tx.changes += 1
         except BaseException as error:
             self._fail(error)
             raise
@@ -380,7 +380,7 @@ class Heap(Calls):
             before: int = self._pager.space.end
             if more:
                 self._pager.space.add_pages(more)
-            self._pager.changes += 1
+            self._store.tx.changes += 1
         except BaseException as error:
             self._fail(error)
             raise
@@ -392,7 +392,7 @@ class Heap(Calls):
         self._begin_change()
         try:
             edit(*arguments)
-            self._pager.changes += 1
+            self._store.tx.changes += 1
         except BaseException as error:
             self._fail(error)
             raise

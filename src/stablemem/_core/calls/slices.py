@@ -162,7 +162,7 @@ class Slices(Values):
                     raise
                 self._end_change()
         except BaseException as error:
-            if begun and self._pager.ready:
+            if begun and self._store.tx.begun:
                 # Refused only where the interrupt left the latch taken: the next call undoes it then.
                 with suppress(StableMemoryError):
                     self._latch.enter()
@@ -208,7 +208,7 @@ class Slices(Values):
             elif selected:
                 blobs.reverse()
                 self._put_stride(selected[-1], -step, blobs)
-            self._pager.changes += max(len(blobs), len(selected))
+            self._store.tx.changes += max(len(blobs), len(selected))
         except BaseException as error:
             self._fail(error)
             raise
@@ -287,7 +287,7 @@ class Slices(Values):
                 for position in selected if step < 0 else reversed(selected):
                     self._index.delete(position)
                     self._write_out_if_full()
-            self._pager.changes += len(selected)
+            self._store.tx.changes += len(selected)
         except BaseException as error:
             self._fail(error)
             raise
@@ -307,7 +307,7 @@ class Slices(Values):
         # What follows them is zeros, values of no bytes, which the range deletes without freeing anything.
         self._index.put_entries_at(start, bytes(kept))
         self._index.delete_range(start + place // 16, stop)
-        self._pager.changes += len(piece)
+        self._store.tx.changes += len(piece)
 
     # -- adding --------------------------------------------------------------------------------------
 
@@ -356,10 +356,10 @@ class Slices(Values):
         if length > before and added.some:
             # What the iterable has committed itself goes with the next commit.
             committed = self._store.slot.transaction != added.first
-            changes = self._pager.changes
+            changes = self._store.tx.changes
             self._delete_slice(slice(before, None))
             if not committed:
-                self._pager.changes = changes - added.number
+                self._store.tx.changes = changes - added.number
 
     def _append_all(self, values: Iterator[Any], before: int, encode: bool, added: "_Added") -> None:
         """Add values, or blobs, behind the first ``before``; what the list cannot keep of them goes."""
@@ -387,7 +387,7 @@ class Slices(Values):
         """Add blobs at the end."""
         if not blobs:
             return
-        if self._pager.changes < added.number and self._store.slot.transaction == added.transaction:
+        if self._store.tx.changes < added.number and self._store.slot.transaction == added.transaction:
             raise StableMemoryError(
                 "the iterable called rollback(), and this also rolled back the values that extend had "
                 "added: call extend with an iterable that does not roll back"
@@ -397,7 +397,7 @@ class Slices(Values):
             self._index.insert_run(self._index.length, self._entries(blobs))
             if 0 <= self._most < self._index.length - before:
                 self._index.delete_range(before, self._index.length - self._most)
-            self._pager.changes += len(blobs)
+            self._store.tx.changes += len(blobs)
         except BaseException as error:
             self._fail(error)
             raise
@@ -441,7 +441,7 @@ class Slices(Values):
             self._index.insert_run(0, self._entries(blobs))
             if 0 <= self._most < self._index.length:
                 self._index.delete_range(self._most, self._index.length)
-            self._pager.changes += number
+            self._store.tx.changes += number
         except BaseException as error:
             self._fail(error)
             raise

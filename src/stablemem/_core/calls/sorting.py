@@ -198,7 +198,7 @@ class Sorting:
         try:
             entries = self._index.entries(0, self._length)
             self._index.put_entries_at(0, permuted(entries, order))
-            core._pager.changes += 1
+            core._store.tx.changes += 1
         except BaseException as error:
             core._fail(error)
             raise
@@ -347,7 +347,7 @@ class Sorting:
                 position += len(entries) // 16
                 if core._pager.is_full():
                     core._store.write_out()
-            core._pager.changes += 1
+            core._store.tx.changes += 1
         except BaseException as error:
             core._fail(error)
             raise

@@ -21,11 +21,7 @@ cdef enum:
 cdef class Pager:
     cdef readonly Region region
     cdef public FreeSpace space
-    cdef public bint ready
-    cdef public bint patched
     cdef public bint checksums
-    cdef public long long changes
-    cdef public long long commit_changes
     cdef public u64 transaction
     cdef readonly u64 pending_bytes
     cdef readonly Py_ssize_t dirty_nodes

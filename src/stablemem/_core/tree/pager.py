@@ -81,10 +81,7 @@ class Pager:
         checksums: whether a blob is verified at each read (nodes always are, on first touch).
 
     Attributes:
-        changes: changes since the last commit, counted by the callers.
-        commit_changes: number of changes at which a commit is due; 0 for never.
-        ready: whether the transaction has begun: recovered, and free space at hand.
-        patched: whether there may be patches in it.
+        transaction: number of the transaction that nodes are written in.
         pending_bytes: bytes of pending blobs.
         dirty_nodes: number of dirty nodes.
         node_budget: number of them that causes an early write-out.
@@ -92,19 +89,14 @@ class Pager:
 
     __slots__ = (
         "_first_blob", "_mark", "_marks", "_nodes", "_pending", "_run", "_run_begin", "_run_end", "_serial",
-        "_spare", "_verified", "changes", "checksums",
-        "commit_changes", "dirty_nodes", "node_budget", "patched", "pending_bytes", "ready", "region",
-        "space", "transaction",
+        "_spare", "_verified", "checksums", "dirty_nodes", "node_budget", "pending_bytes", "region", "space",
+        "transaction",
     )  # fmt: skip
 
     def __init__(self, region: Region, space: FreeSpace, checksums: bool) -> None:
         self.region = region
         self.space = space
         self.checksums = checksums
-        self.changes = 0
-        self.commit_changes = 0
-        self.ready = False
-        self.patched = False
         self.transaction = 0
         self.pending_bytes = 0
         self.dirty_nodes = 0
@@ -311,12 +303,8 @@ class Pager:
         )
 
     def is_due(self) -> bool:
-        """Return whether an early write-out, a commit by number of changes, or a look at the room is due."""
-        return (
-            self.is_full()
-            or self.space.grown
-            or (self.commit_changes > 0 and self.changes >= self.commit_changes)
-        )
+        """Return whether an early write-out, or a look at the room is due."""
+        return self.is_full() or self.space.grown
 
     def discard(self) -> None:
         """Drop everything dirty and pending."""
@@ -327,7 +315,6 @@ class Pager:
         self._run_end = 0
         self.dirty_nodes = 0
         self.pending_bytes = 0
-        self.changes = 0
         self._marks = []
         self._look_at_marks()
 

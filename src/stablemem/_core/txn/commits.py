@@ -82,18 +82,18 @@ class Commits(Transactions):
                     "commit() cannot be called in a transaction block, because the block commits at its "
                     "end: leave commit() out"
                 )
-            changed = self.pager.changes or self._catalog_changed
+            changed = self.tx.changes or self.tx.catalog_changed
             if not changed and self._late is None and (self.slot.synced or not sync or not self.writable):
                 return
             self.require_writable()
             try:
-                if not self.pager.ready:
+                if not self.tx.begun:
                     self.begin()
                 if changed:
                     self._commit(sync or self._must_sync())
                 else:
                     self._promote()
-                    self.pager.ready = False
+                    self.tx.begun = False
             except BaseException as error:
                 self.failed(error)
                 raise
@@ -117,15 +117,15 @@ class Commits(Transactions):
         transaction = pager.transaction
         log.drop_unneeded()
         if self.patches.pending:
-            self.raw_written = True
+            self.tx.raw_written = True
             self.patches.commit(self.region, space, transaction)
-        self._catalog_changed = self._catalog_changed or self.patches.changed
+        self.tx.catalog_changed = self.tx.catalog_changed or self.patches.changed
         pager.write_blobs()
         apart = log.unsynced_pages >= LOG_APART
         self._place_nodes(0 if apart else 1)
         first_page = log.allocate_page() if apart else pager.spare_page()
         entries = dict(self.entries)
-        catalog_changed = self._catalog_changed
+        catalog_changed = self.tx.catalog_changed
         for name, index in self.indexes.items():
             tree = index.state()
             if tree != entries[name].tree:
@@ -169,18 +169,16 @@ class Commits(Transactions):
             space.commit(transaction, since, sync)
             self.slot, self.committed, self.entries = slot, content, dict(entries)
             self.lengths.append((transaction, slot.length))
-            self._catalog_changed = False
-            self._dropped = set()
             self.patches.committed(content.patches)
             if sync:
                 self.patches.synced()
-            pager.changes = 0
-            pager.ready = False
+            written_before = self.tx.written_before
+            self._new_transaction()
             pager.transaction = transaction + 1
         except BaseException as error:
             self._unpublished(error)
             raise
-        self._count_written(self._before)
+        self._count_written(written_before)
         self._commit_alarm.cancel()
         if sync:
             self._sync_alarm.cancel()
@@ -213,9 +211,9 @@ class Commits(Transactions):
         Not after an early write-out or a commit that was not synced: then data that the digest would
         not cover could be missing behind a valid slot.
         """
-        if self._early or not self.slot.synced:
+        if self.tx.wrote_early or not self.slot.synced:
             return ()
-        written = self._still_allocated() if self.raw_written else sorted(self.region.written)
+        written = self._still_allocated() if self.tx.raw_written else sorted(self.region.written)
         extents: list[tuple[int, int]] = []
         for address, size in written:
             if extents and extents[-1][0] + extents[-1][1] == address:
@@ -339,7 +337,7 @@ class Commits(Transactions):
     def obey(self, policy: Policy) -> None:
         """Commit from now on as a policy says."""
         self.policy = policy
-        self.pager.commit_changes = min(policy.changes or 0, MAX_ADDRESS)
+        self.tx.commit_changes = min(policy.changes or 0, MAX_ADDRESS)
 
     def relieve(self) -> None:
         """Do what is due after a change: commit, as the policy says, or else write out early."""

@@ -215,7 +215,7 @@ class Compaction(Commits):
 
     def _ready_space(self) -> FreeSpace:
         """Return the free space in a transaction that has begun; the caller is inside the latch."""
-        if not self.pager.ready:
+        if not self.tx.begun:
             self.begin()
         assert self._space is not None
         self._space.packing = self._packing
@@ -300,7 +300,7 @@ class Compaction(Commits):
                 assert self._log is not None
                 self._log.whole = whole
                 # The catalog may lie at the end as well.
-                self._catalog_changed = self._catalog_changed or self._packing
+                self.tx.catalog_changed = self.tx.catalog_changed or self._packing
                 self._commit(True)
             except BaseException as error:
                 self.failed(error)

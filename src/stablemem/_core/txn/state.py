@@ -30,9 +30,11 @@ from ..space.punching import Holes
 from ..space.spacemap import Chain, SpaceMap, replay
 from ..tree.index import Index
 from ..tree.pager import Pager
+from .handle import Handle
 from .latch import Latch
 from .patches import Patches
 from .policy import Policy
+from .transaction import Transaction
 
 __all__ = ["State"]
 
@@ -40,7 +42,7 @@ KNOWN_LENGTHS = 1024
 """Commits whose length is remembered, so that the file can be cut behind snapshots of them."""
 
 
-class State:
+class State(Handle):
     """An open region.
 
     Args:
@@ -59,7 +61,6 @@ class State:
         entries: the lists there are now, with each one's tree as committed.
         roots: the roots there are now.
         patches: what was stored into raw blocks and is not in place.
-        raw_written: whether the transaction wrote into raw blocks, which it may write again, or free.
         holes: which free pages were given back to the disk, or may be.
         wrote: bytes and runs that the last commit of this handle wrote, its slot included.
         lengths: (transaction, length) of the newest commits that this handle has made.
@@ -87,19 +88,16 @@ class State:
         self.entries: dict[str, Entry] = {}
         self.roots: dict[str, Root] = {}
         self.patches = Patches()
-        self._dropped: set[str] = set()
         self.absent: set[str] = set()
         self.failure = ""
         self.forked = False
         self._broken = False
-        self._early = False
-        self.raw_written = False
         self._space: FreeSpace | None = None
         self._log: SpaceMap | None = None
-        self._catalog_changed = False
         self._savepoints = 0
         self._pid = os.getpid()
         self.policy = Policy()
+        self._new_transaction()
         self.most = MAX_ADDRESS
         self.best_fit = False
         self._low_space = 1.0
@@ -108,7 +106,7 @@ class State:
         self._room = 0
         self._late: BaseException | None = None
         self.holes = Holes()
-        self.wrote = self._before = (0, 0)
+        self.wrote = (0, 0)
         self.lengths: deque[tuple[int, int]] = deque(maxlen=KNOWN_LENGTHS)
         try:
             if writable:
@@ -125,6 +123,10 @@ class State:
         except BaseException:
             device.close()
             raise
+
+    def _new_transaction(self) -> None:
+        """Have a new transaction, in the place of one that has ended."""
+        self.tx = Transaction(min(self.policy.changes or 0, MAX_ADDRESS))
 
     # -- looking ---------------------------------------------------------------------------------------
 
@@ -147,7 +149,7 @@ class State:
     @property
     def changes(self) -> int:
         """Number of changes since the last commit."""
-        count: int = self.pager.changes
+        count: int = self.tx.changes
         return count
 
     @property
@@ -237,13 +239,13 @@ class State:
     def add(self, name: str, blobify: str, options: bytes) -> None:
         """Put a new, empty list into the catalog, with the next commit."""
         self.require_writable()
-        if name in self._dropped:
+        if name in self.tx.dropped:
             raise StableMemoryError(
                 f"the list {shown(name)} was dropped, and that is not committed yet: commit before you "
                 f"make another list of that name"
             )
         self.entries[name] = Entry(blobify, options)
-        self._catalog_changed = True
+        self.tx.catalog_changed = True
 
     def add_absent(self, name: str, blobify: str, options: bytes) -> None:
         """Let a snapshot show a list that nobody has committed yet: empty, until a refresh finds it."""
@@ -254,8 +256,8 @@ class State:
         """Delete a list and everything in it, with the next commit; the caller is inside a change."""
         self.index(name).clear()
         del self.indexes[name], self.entries[name]
-        self._dropped.add(name)
-        self._catalog_changed = True
+        self.tx.dropped.add(name)
+        self.tx.catalog_changed = True
 
     def set_root(self, name: str, numbers: Root | None) -> None:
         """Set a root, or delete it, with the next commit."""
@@ -263,4 +265,4 @@ class State:
             del self.roots[name]
         else:
             self.roots[name] = numbers
-        self._catalog_changed = True
+        self.tx.catalog_changed = True

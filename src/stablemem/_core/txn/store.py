@@ -211,6 +211,7 @@ class Store(Compaction):
         self._sync_alarm.stop()
         self.latch.closed = why
         self.pager.discard()
+        self._new_transaction()
         self.region.close()
         ending.OPEN.discard(self)
 
@@ -295,11 +296,11 @@ class Store(Compaction):
         self._commit_alarm, self._sync_alarm = alarms(self)
         self._space = self._log = None
         self._savepoints = 0
-        catalog_changed, self._catalog_changed = self._catalog_changed, False
-        self._broken, self._late, self._dropped = False, None, set()
+        catalog_changed = self.tx.catalog_changed
+        self._broken, self._late = False, None
         old = self.region
         self.pager.discard()
-        self.pager.ready = False
+        self._new_transaction()
         try:
             if catalog_changed:
                 self.absent |= self.entries.keys() - self.committed.lists.keys()

@@ -81,19 +81,18 @@ class Transactions(State):
             # Last: with it the handle counts as recovered.
             self._space = space
         device = self.region.device
-        self._before = device.written
         if self.pager.transaction >= MAX_TRANSACTION:
             raise StableMemoryError(
                 f"{shown_path(self.path)} has used up its transaction numbers: copy it to a new file"
             )
-        self._early = self.raw_written = False
+        self.tx.written_before = device.written
         self.pager.node_budget = self._node_budget()
         self.region.written = []
         self._space.release(self.header.floor, lambda above, below: is_read(device, above, below))
         if self.patches:
             self._begin_patches(device)
-        self.pager.patched = bool(self.patches)
-        self.pager.ready = True
+        self.tx.patched = bool(self.patches)
+        self.tx.begun = True
 
     def _begin_patches(self, device: Device) -> None:
         """Write in place what may be, and take off the list what is."""
@@ -105,7 +104,7 @@ class Transactions(State):
         except BaseException:
             self._undo_all()
             raise
-        self._catalog_changed = self._catalog_changed or self.patches.changed
+        self.tx.catalog_changed = self.tx.catalog_changed or self.patches.changed
         # No digest covers what is in place: it is none of what the coming commit needs.
         self.region.written = []
 
@@ -120,7 +119,7 @@ class Transactions(State):
 
     def write_out(self) -> None:
         """Do as ``write_early``, for a caller that is inside a change and undoes what fails."""
-        self._early = True
+        self.tx.wrote_early = True
         self.pager.write_blobs()
         if self.pager.dirty_nodes >= self.pager.node_budget:
             self._place_nodes(0)
@@ -138,7 +137,7 @@ class Transactions(State):
 
     def write_no_digest(self) -> None:
         """Forget what the transaction wrote: it has become too much for a digest."""
-        self._early = True
+        self.tx.wrote_early = True
         self.region.written = []
 
     def _place_nodes(self, spare: int) -> None:
@@ -189,14 +188,12 @@ class Transactions(State):
     def _undo_all(self) -> None:
         """Return to the committed state, savepoints included."""
         self.pager.discard()
-        self.pager.ready = False
+        self._new_transaction()
         if self._space is not None:
             while len(self._space.layers) > 1:
                 self._space.undo()
                 self._space.layers.pop()
             self._space.undo()
-        self._catalog_changed = False
-        self._dropped = set()
         self._revert(self.committed.lists, self.committed.roots)
         self.patches.rollback()
         for name, index in self.indexes.items():
@@ -205,7 +202,7 @@ class Transactions(State):
     def _revert(self, lists: dict[str, Entry], roots: dict[str, Root]) -> None:
         """Bring back the lists that there were; those that are new since stay, empty, with their handles."""
         added = {name: entry for name, entry in self.entries.items() if name not in lists}
-        self._catalog_changed = self._catalog_changed or bool(added)
+        self.tx.catalog_changed = self.tx.catalog_changed or bool(added)
         self.entries = {**lists, **added}
         self.roots = dict(roots)
 
@@ -312,9 +309,9 @@ class Transactions(State):
         """Begin a savepoint: everything so far is written out, so that a root says all of it."""
         self.latch.enter()
         try:
-            if not self.pager.ready:
+            if not self.tx.begun:
                 self.begin()
-            self._early = True
+            self.tx.wrote_early = True
             self.pager.write_blobs()
             self._place_nodes(0)
             self.pager.end_nodes()
@@ -322,7 +319,7 @@ class Transactions(State):
             states = {name: index.state() for name, index in self.indexes.items()}
             mark = Mark(
                 len(self._space.layers) + 1, self.changes, states,
-                dict(self.entries), set(self._dropped), dict(self.roots),
+                dict(self.entries), set(self.tx.dropped), dict(self.roots),
                 self.patches.mark(),
             )  # fmt: skip
             self._space.push()
@@ -342,9 +339,9 @@ class Transactions(State):
         while len(space.layers) >= mark.layers:
             space.undo()
             space.layers.pop()
-        self.pager.changes = mark.changes
+        self.tx.changes = mark.changes
         self._revert(mark.entries, mark.roots)
-        self._dropped = set(mark.dropped)
+        self.tx.dropped = set(mark.dropped)
         self.patches.undo_to(mark.patches)
         for name, tree in mark.trees.items():
             self.index(name).restore(tree)
