@@ -13,7 +13,7 @@ import pytest
 
 from support.documents import DOCS, README, blocks, check_python
 
-PAGES = [README, *sorted(DOCS.glob("*.md"))]
+PAGES = [README, *sorted(DOCS.rglob("*.md"))]
 RUN = ["tutorial.md", "durability.md", "migration.md", "faq.md"]
 
 
@@ -34,7 +34,7 @@ def test_it_is_linked_from_the_readme(name: str) -> None:
     assert f"(docs/{name})" in README.read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("document", PAGES, ids=lambda path: path.name)
+@pytest.mark.parametrize("document", PAGES, ids=lambda path: path.relative_to(README.parent).as_posix())
 def test_links_lead_somewhere(document: Path) -> None:
     text = document.read_text(encoding="utf-8")
     for target, anchor in re.findall(r"\]\(([^)#:]*)(?:#([^)]*))?\)", text):
@@ -67,7 +67,7 @@ def is_block(expression: ast.expr) -> bool:
     )
 
 
-@pytest.mark.parametrize("document", PAGES, ids=lambda path: path.name)
+@pytest.mark.parametrize("document", PAGES, ids=lambda path: path.relative_to(README.parent).as_posix())
 def test_no_page_leads_into_an_open_transaction_block(document: Path) -> None:
     """A block is entered by ``with`` alone, and nothing is awaited, yielded or closed inside it."""
     for program in programs(document):
@@ -85,7 +85,7 @@ def test_no_page_leads_into_an_open_transaction_block(document: Path) -> None:
         assert all(id(call) in entered for call in calls), program
 
 
-@pytest.mark.parametrize("document", PAGES, ids=lambda path: path.name)
+@pytest.mark.parametrize("document", PAGES, ids=lambda path: path.relative_to(README.parent).as_posix())
 def test_a_page_with_transaction_blocks_says_what_must_not_be_in_them(document: Path) -> None:
     text = document.read_text(encoding="utf-8")
     if any(".transaction()" in program for program in programs(document)):
