@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from support.documents import DOCS, README, blocks, check_python
+from support.modules import MODULES, imported
 
 PAGES = [README, *sorted(DOCS.rglob("*.md"))]
 RUN = ["tutorial.md", "durability.md", "migration.md", "faq.md"]
@@ -42,6 +43,32 @@ def test_links_lead_somewhere(document: Path) -> None:
         assert page.exists(), f"{document.name} links to {target}"
         if anchor:
             assert anchor in anchors(page), f"{document.name} links to {target}#{anchor}"
+
+
+def test_every_page_is_reached_from_the_readme() -> None:
+    reached: set[Path] = set()
+    waiting = [README]
+    while waiting:
+        page = waiting.pop().resolve()
+        if page not in reached and page.suffix == ".md":
+            reached.add(page)
+            links = re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8"))
+            waiting += [page.parent / link for link in links]
+    assert {page.resolve() for page in PAGES} <= reached
+
+
+def test_the_picture_of_the_folders_is_true() -> None:
+    """Each folder is in it once, and imports nothing from a folder that is drawn above it."""
+    rows = re.findall(
+        r"^    _core/(\w+)/ ", (DOCS / "architecture.md").read_text(encoding="utf-8"), re.MULTILINE
+    )
+    folders = {name.split(".")[1] for name in MODULES if name.count(".") > 1}
+    assert sorted(rows) == sorted(folders)
+    for name, file in MODULES.items():
+        for other, _ in imported(name, file):
+            if name.count(".") > 1 and other.count(".") > 1:
+                above, below = name.split(".")[1], other.split(".")[1]
+                assert rows.index(above) <= rows.index(below), f"{name} imports {other}, drawn above it"
 
 
 def anchors(page: Path) -> list[str]:
