@@ -15,6 +15,9 @@ from support.documents import DOCS, README, blocks, check_python
 from support.modules import MODULES, imported
 
 PAGES = [README, *sorted(DOCS.rglob("*.md"))]
+OWN_PROGRAMS = {"log.py"}
+"""Files of the reader that a page speaks of."""
+
 RUN = ["tutorial.md", "durability.md", "migration.md", "faq.md"]
 
 
@@ -69,6 +72,22 @@ def test_the_picture_of_the_folders_is_true() -> None:
             if name.count(".") > 1 and other.count(".") > 1:
                 above, below = name.split(".")[1], other.split(".")[1]
                 assert rows.index(above) <= rows.index(below), f"{name} imports {other}, drawn above it"
+
+
+@pytest.mark.parametrize(
+    "name", ["README.md", "CONTRIBUTING.md", *sorted(f"docs/{p.name}" for p in DOCS.glob("*.md"))]
+)
+def test_files_that_a_page_names_are_there(name: str) -> None:
+    """Modules may be named by the end of their path."""
+    root = README.parent
+    files = {
+        file.relative_to(root).as_posix()
+        for top in ("src", "tests", "examples")
+        for file in (root / top).rglob("*.p*")
+    }
+    for file in re.findall(r"`([a-z_/]+\.(?:py|pxd))`", (root / name).read_text(encoding="utf-8")):
+        if file not in OWN_PROGRAMS:
+            assert any(f"/{each}".endswith(f"/{file}") for each in files), f"{name} names {file}"
 
 
 def anchors(page: Path) -> list[str]:
