@@ -18,7 +18,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import steady
-from counts import CALLGRIND, collected, uncounted
+from own.counts import CALLGRIND, collected, uncounted
 from report import Samples, Scale, Section, median, note, number, python, say, table
 from steady import HEAP, LARGEST, busy, draw_sizes, heap_bytes
 

@@ -18,7 +18,7 @@ from typing import Any
 
 import fifo
 import large
-from counts import CALLGRIND, collected, uncounted
+from own.counts import CALLGRIND, collected, uncounted
 from report import Aim, Samples, Scale, Section, median, note, number, python, ratio, say, table
 from rows import (
     ADD,

@@ -23,7 +23,6 @@ from pathlib import Path
 
 import blocks
 import buffer
-import counts
 import fragmentation
 import hashmaps
 import lists
@@ -33,6 +32,7 @@ import modes
 import opening
 import rings
 import waiting
+from own import counts
 from report import QUICK, Scale, aims_table, say
 
 import stablemem

@@ -1,132 +1,374 @@
 """Instructions of the core operations, counted by callgrind: figures that do not drift.
 
-Each operation runs in a process of its own, a few times and many times; the difference is divided by the
-difference of the numbers. So what happens once (the interpreter's start, the opening, recovery) cancels.
-What the kernel does is not counted. Each step of a repeated instruction is: a page of 4 KiB that is cleared
-by one `rep stosb` counts 4,096.
+    python benchmarks/own/counts.py [--only NAME...] [--against CHECKOUT|JSON] [--json FILE]
+                                    [--values N] [--jobs N] [--folder DIR]
+
+Each operation runs in a process of its own. The process first prepares: it opens the list and makes some
+calls that are not counted. Then two marks, calls of `getpgid` and `getsid`, tell callgrind where to begin and
+where to end. What the kernel does is not counted. Each step of a repeated instruction is counted: a page of
+4 KiB that is cleared by one `rep stosb` counts 4,096. So is the loop around the calls, and the interpreter.
+Two runs of the same build differ by less than 0.01 %.
+
+With --against the same script also counts in another checkout (by its `.venv`), or reads what it wrote there
+with --json, and prints both and their ratio. Each ratio above 1.01 is marked, and the exit code is then 1.
 """
 
+import argparse
+import gc
+import json
 import os
 import random
 import re
 import shutil
+import subprocess
 import sys
 import tempfile
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from report import Scale, Section, number, python, say, table
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from report import Scale, Section, number, say, table
 
 import stablemem
 
 SIZE = 100
 """Bytes of a value."""
 
+MANY = 1_000
+"""Values of a slice, positions of get_many, changes of a large commit."""
+
+BLOCKS = 20_000
+"""Raw blocks that a region has, of which every other one is free."""
+
+DRAWN = 40_000
+"""Positions that are drawn before the counting begins: at least as many as an operation needs."""
+
+OPEN_VALUES = 100_000
+"""Values, at most, of the lists that are opened and committed: there are several of these."""
+
+WORSE = 1.01
+"""A ratio above it is marked."""
+
 CALLGRIND = ("valgrind", "--tool=callgrind", f"--callgrind-out-file={os.devnull}")
 
-LOOP = "empty loop over positions"
-COMMIT = "append and unsynced commit"
-
-Operation = Callable[[Any, list[int], int], object]
+Loop = Callable[[int], object]
 
 
-def _loop(_: Any, positions: list[int], times: int) -> None:
-    for _position in positions[:times]:
-        pass
+@dataclass(frozen=True)
+class Place:
+    """Where one operation is counted: the files it may read, and a folder for its own copies."""
+
+    base: Path
+    folder: Path
+
+    def open(self, mode: str) -> Any:
+        """Return the list of many values."""
+        if mode == "r":
+            return stablemem.MemoryBuffer(self.base / "list", "r")
+        return stablemem.MemoryBuffer(self.copy("list"), mode)
+
+    def copy(self, name: str, number: int = 0) -> Path:
+        """Return the path of a copy that may be changed."""
+        path = self.folder / f"{name}{number}"
+        shutil.copyfile(self.base / name, path)
+        return path
 
 
-def _get(buffer: Any, positions: list[int], times: int) -> None:
-    for position in positions[:times]:
-        buffer[position]
+def _at_random(length: int, times: int = DRAWN) -> Iterator[int]:
+    """Return positions, the same in each process, that a list has even after as many are deleted."""
+    return iter(random.Random(1).choices(range(length - DRAWN), k=times))
 
 
-def _iterate(buffer: Any, _: list[int], times: int) -> None:
-    deque(islice(buffer, times), maxlen=0)
+def _values(times: int) -> list[bytes]:
+    return [b"v" * SIZE] * times
 
 
-def _slice(buffer: Any, positions: list[int], times: int) -> None:
-    for position in positions[:times]:
-        buffer[position : position + 1000]
+def _block_sizes() -> list[int]:
+    return random.Random(2).choices(range(1, 300), k=BLOCKS)
 
 
-def _append(buffer: Any, _: list[int], times: int) -> None:
-    append = buffer.append
-    for value in [b"v" * SIZE] * times:
-        append(value)
+def _loop(_: Place) -> Loop:
+    positions = _at_random(100_000)
+
+    def loop(times: int) -> None:
+        for _position in islice(positions, times):
+            pass
+
+    return loop
 
 
-def _extend(buffer: Any, _: list[int], times: int) -> None:
-    buffer.extend([b"v" * SIZE] * times)
+def _get(place: Place) -> Loop:
+    buffer = place.open("r")
+    positions = _at_random(len(buffer))
+
+    def loop(times: int) -> None:
+        for position in islice(positions, times):
+            buffer[position]
+
+    return loop
 
 
-def _insert(buffer: Any, positions: list[int], times: int) -> None:
-    insert = buffer.insert
-    for position in positions[:times]:
-        insert(position, b"v" * SIZE)
+def _get_many(place: Place) -> Loop:
+    buffer = place.open("r")
+    positions = _at_random(len(buffer))
+    chunks = [list(islice(positions, MANY)) for _ in range(DRAWN // MANY)]
+
+    def loop(times: int) -> None:
+        for _ in range(times // MANY):
+            buffer.get_many(chunks.pop())
+
+    return loop
 
 
-def _replace(buffer: Any, positions: list[int], times: int) -> None:
-    for position in positions[:times]:
-        buffer[position] = b"v" * SIZE
+def _slice(place: Place) -> Loop:
+    buffer = place.open("r")
+    positions = _at_random(len(buffer))
+
+    def loop(times: int) -> None:
+        for position in islice(positions, times // MANY):
+            buffer[position : position + MANY]
+
+    return loop
 
 
-def _delete(buffer: Any, positions: list[int], times: int) -> None:
-    for position in positions[:times]:
-        del buffer[position]
+def _iterate(place: Place) -> Loop:
+    buffer = place.open("r")
+    return lambda times: deque(islice(buffer, times), maxlen=0)
 
 
-def _commit(buffer: Any, _: list[int], times: int) -> None:
-    for value in [b"v" * SIZE] * times:
-        buffer.append(value)
-        buffer.commit(sync=False)
+def _append(place: Place) -> Loop:
+    append = place.open("a").append
+
+    def loop(times: int) -> None:
+        for value in _values(times):
+            append(value)
+
+    return loop
+
+
+def _extend(place: Place) -> Loop:
+    buffer = place.open("a")
+    return lambda times: buffer.extend(_values(times))
+
+
+def _insert(place: Place) -> Loop:
+    buffer = place.open("a")
+    positions, value = _at_random(len(buffer)), b"v" * SIZE
+
+    def loop(times: int) -> None:
+        insert = buffer.insert
+        for position in islice(positions, times):
+            insert(position, value)
+
+    return loop
+
+
+def _set(place: Place) -> Loop:
+    buffer = place.open("a")
+    positions, value = _at_random(len(buffer)), b"v" * SIZE
+
+    def loop(times: int) -> None:
+        for position in islice(positions, times):
+            buffer[position] = value
+
+    return loop
+
+
+def _delete(place: Place) -> Loop:
+    buffer = place.open("a")
+    positions = _at_random(len(buffer))
+
+    def loop(times: int) -> None:
+        for position in islice(positions, times):
+            del buffer[position]
+
+    return loop
+
+
+def _allocate(place: Place) -> Loop:
+    region = stablemem.MemoryRegion(place.copy("blocks"), "a")
+    sizes = iter(_block_sizes())
+
+    def loop(times: int) -> None:
+        allocate = region.allocate
+        for size in islice(sizes, times):
+            allocate(size)
+
+    return loop
+
+
+def _deallocate(place: Place) -> Loop:
+    blocks = json.loads((place.base / "blocks.json").read_text())
+    region = stablemem.MemoryRegion(place.copy("blocks"), "a")
+
+    def loop(times: int) -> None:
+        deallocate = region.deallocate
+        for _ in range(times):
+            address, size = blocks.pop()
+            deallocate(address, size)
+
+    return loop
+
+
+def _open(mode: str) -> Callable[[Place], Loop]:
+    def prepare(place: Place) -> Loop:
+        path = place.copy("small")
+
+        def loop(times: int) -> None:
+            for _ in range(times):
+                stablemem.MemoryBuffer(path, mode).close()
+
+        return loop
+
+    return prepare
+
+
+def _commit(changes: int, sync: bool) -> Callable[[Place], Loop]:
+    """Return what commits lists that were changed before: one call is one commit of one list."""
+
+    def prepare(place: Place) -> Loop:
+        buffers: list[Any] = []
+        for copy in range(COMMITS):
+            buffer = stablemem.MemoryBuffer(place.copy("small", copy), "a")
+            positions, value = _at_random(len(buffer)), b"v" * SIZE
+            # The first commits of a handle do more than the ones after them.
+            for turn in range(4):
+                for position in islice(positions, changes):
+                    buffer[position] = value
+                if turn < 3:
+                    buffer.commit(sync=sync)
+            buffers.append(buffer)
+        left = iter(buffers)
+
+        def loop(times: int) -> None:
+            for buffer in islice(left, times):
+                buffer.commit(sync=sync)
+
+        return loop
+
+    return prepare
 
 
 @dataclass(frozen=True)
 class Case:
-    """An operation, how often it runs, whether it changes the list and is counted with a commit as well."""
+    """An operation, and how often it runs uncounted and counted."""
 
-    call: Operation
-    few: int
-    many: int
-    changes: bool = False
-    committed: bool = False
+    text: str
+    prepare: Callable[[Place], Loop]
+    before: int
+    times: int
 
+
+COMMITS = 10
+"""Lists of which each is committed once."""
 
 CASES = {
-    LOOP: Case(_loop, 100, 10_100),
-    "random get": Case(_get, 100, 100_100),
-    "iterate": Case(_iterate, 1_000, 51_000),
-    "slice of 1000": Case(_slice, 10, 60),
-    "append": Case(_append, 1_000, 101_000, True, True),
-    "extend": Case(_extend, 1_000, 101_000, True, True),
-    "insert at random": Case(_insert, 100, 10_100, True, True),
-    "replace at random": Case(_replace, 100, 10_100, True, True),
-    "delete at random": Case(_delete, 100, 10_100, True, True),
-    COMMIT: Case(_commit, 20, 220, True),
+    "loop": Case("empty loop over positions", _loop, 100, 20_000),
+    "get": Case("b[i], at random", _get, 1_000, 20_000),
+    "get_many": Case("b.get_many(1,000 positions), each", _get_many, 2_000, 20_000),
+    "slice": Case("b[i:i + 1000], each", _slice, 2_000, 20_000),
+    "iterate": Case("for value in b", _iterate, 1_000, 50_000),
+    "append": Case("b.append(value)", _append, 1_000, 20_000),
+    "extend": Case("b.extend(20,000 values), each", _extend, 1_000, 20_000),
+    "insert": Case("b.insert(i, value), at random", _insert, 1_000, 10_000),
+    "set": Case("b[i] = value, at random", _set, 1_000, 10_000),
+    "delete": Case("del b[i], at random", _delete, 1_000, 10_000),
+    "allocate": Case("region.allocate(size)", _allocate, 1_000, 7_000),
+    "deallocate": Case("region.deallocate(address, size)", _deallocate, 1_000, 7_000),
+    "open_r": Case('MemoryBuffer(path, "r").close()', _open("r"), 5, 40),
+    "open_a": Case('MemoryBuffer(path, "a").close()', _open("a"), 5, 40),
+    "commit_1": Case("commit of 1 change, not synced", _commit(1, False), 0, COMMITS),
+    "commit_1_synced": Case("commit of 1 change, synced", _commit(1, True), 0, COMMITS),
+    "commit_1000": Case("commit of 1,000 changes, not synced", _commit(MANY, False), 0, COMMITS),
+    "commit_1000_synced": Case("commit of 1,000 changes, synced", _commit(MANY, True), 0, COMMITS),
 }
 
 
-def _start(name: str, times: int, commit: bool, path: Path, before: Sequence[str]) -> str:
-    """Run an operation so many times in a process; return what was told of it."""
-    arguments = [__file__, name, str(times), str(int(commit)), str(path)]
-    return python(arguments, before=before, bytecode=path.with_name("bytecode")).stderr
+def _start(mark: int) -> None:
+    """Say to callgrind that counting begins."""
+    os.getpgid(mark)
 
 
-def _count(base: Path, name: str, times: int, commit: bool) -> int:
-    """Return the instructions of a process that runs an operation so many times."""
-    path = base
-    if CASES[name].changes:
-        path = base.with_name(f"{name}, {times}, {commit}")
-        shutil.copyfile(base, path)
-    told = _start(name, times, commit, path, CALLGRIND)
-    if path != base:
-        path.unlink()
-    return collected(told)
+def _stop(mark: int) -> None:
+    """Say to callgrind to write what it counted, and to begin anew."""
+    os.getsid(mark)
+
+
+def _run_counted(name: str, base: Path, folder: Path) -> None:
+    """Do what is counted, in the process that callgrind watches."""
+    if not stablemem.COMPILED:
+        raise SystemExit("the interpreted form of stablemem is not counted: build the compiled one")
+    case = CASES[name]
+    gc.disable()
+    loop = case.prepare(Place(base, folder))
+    if case.before:
+        loop(case.before)
+    _start(0)
+    loop(case.times)
+    _stop(0)
+    # Closing would commit, and sync.
+    os._exit(0)
+
+
+def _make(base: Path, values: int) -> None:
+    """Make the files that operations begin with."""
+    chance = random.Random(1)
+    for name, count in (("list", values), ("small", min(values, OPEN_VALUES))):
+        with stablemem.MemoryBuffer(base / name, "x", blobify="bytes") as buffer:
+            buffer.extend(chance.randbytes(SIZE) for _ in range(count))
+    with stablemem.MemoryRegion(base / "blocks", "x") as region:
+        blocks = [(region.allocate(size), size) for size in _block_sizes()]
+        order = list(range(0, BLOCKS, 2))
+        chance.shuffle(order)
+        for place in order:
+            region.deallocate(*blocks[place])
+    rest = blocks[1::2]
+    chance.shuffle(rest)
+    (base / "blocks.json").write_text(json.dumps(rest))
+
+
+def _python(python: str, bytecode: Path, *arguments: str | Path, before: tuple[str, ...] = ()) -> None:
+    """Run this file by a Python, with a fixed environment: two runs shall do the same work."""
+    environment = {
+        name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR", "LANG", "LC_ALL") if name in os.environ
+    }
+    environment |= {"PYTHONHASHSEED": "0", "PYTHONPYCACHEPREFIX": str(bytecode), "STABLEMEM_PURE": "0"}
+    command = [*before, python, __file__, *map(str, arguments)]
+    ran = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    if ran.returncode:
+        raise RuntimeError(f"{' '.join(command)} ended with code {ran.returncode}:\n{ran.stderr}")
+
+
+def _count(python: str, base: Path, name: str) -> float:
+    """Return the instructions of one call of an operation."""
+    with tempfile.TemporaryDirectory(dir=base) as place:
+        out = Path(place) / "callgrind"
+        callgrind = (
+            "valgrind", "--tool=callgrind", f"--callgrind-out-file={out}",
+            "--zero-before=getpgid", "--dump-before=getsid",
+        )  # fmt: skip
+        _python(python, base / "bytecode", "--counted", name, base, place, before=callgrind)
+        found = re.search(r"^totals: (\d+)", out.with_name("callgrind.1").read_text(), re.MULTILINE)
+    if found is None:
+        raise RuntimeError(f"callgrind did not write what it counted of {name}")
+    return int(found[1]) / CASES[name].times
+
+
+def count(python: str, names: list[str], values: int, folder: Path | None, jobs: int) -> dict[str, float]:
+    """Return the instructions of one call of each of some operations, of the stablemem that a Python has."""
+    say(f"counts: {len(names)} processes under callgrind, by {python}")
+    with tempfile.TemporaryDirectory(dir=folder) as place:
+        base = Path(place)
+        # It compiles the sources, too.
+        _python(python, base / "bytecode", "--made", base, str(values))
+        with ThreadPoolExecutor(jobs) as pool:
+            return dict(zip(names, pool.map(lambda name: _count(python, base, name), names), strict=True))
 
 
 def collected(told: str) -> int:
@@ -146,21 +388,6 @@ def uncounted(scale: Scale) -> str | None:
     return None
 
 
-def _run_counted(name: str, times: int, commit: bool, path: str) -> None:
-    """Do what is counted, in the process that callgrind watches."""
-    case = CASES[name]
-    buffer = stablemem.MemoryBuffer(path, "a" if case.changes else "r")
-    chance = random.Random(1)
-    last = len(buffer) - case.many - 1000
-    # As many positions as the longer run needs, so that making them cancels.
-    positions = chance.choices(range(last), k=case.many)
-    case.call(buffer, positions, times)
-    if commit:
-        buffer.commit(sync=False)
-    # Closing would commit, and sync.
-    os._exit(0)
-
-
 def run(scale: Scale, folder: Path | None) -> Section:
     """Count, and return the table."""
     title = "Instructions"
@@ -168,48 +395,80 @@ def run(scale: Scale, folder: Path | None) -> Section:
         return Section(title, reason, {})
     if not stablemem.COMPILED:
         return Section(title, "Not counted: this is the interpreted form.", {})
-    names = list(CASES)
-    wanted = [
-        (name, commit, times)
-        for name in names
-        for commit in ([False, True] if CASES[name].committed else [False])
-        for times in (CASES[name].few, CASES[name].many)
-    ]
-    say(f"counts: {len(wanted)} processes under callgrind")
-    with tempfile.TemporaryDirectory(dir=folder) as place:
-        base = Path(place) / "base.smem"
-        chance = random.Random(1)
-        with stablemem.MemoryBuffer(base, "x", blobify="bytes") as buffer:
-            buffer.extend(chance.randbytes(SIZE) for _ in range(scale.count_values))
-        # The first start compiles the sources.
-        _start(LOOP, 1, False, base, ())
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
-            counted = pool.map(lambda one: _count(base, one[0], one[2], one[1]), wanted)
-            collected = dict(zip(wanted, counted, strict=True))
-
-    def each(name: str, commit: bool) -> float | None:
-        case = CASES[name]
-        if commit and not case.committed:
-            return None
-        few, many = collected[name, commit, case.few], collected[name, commit, case.many]
-        return (many - few) / (case.many - case.few)
-
-    rows = [
-        [name, f"{CASES[name].many - CASES[name].few:,}", number(each(name, False)), number(each(name, True))]
-        for name in names
-    ]
+    counted = count(sys.executable, list(CASES), scale.count_values, folder, os.cpu_count() or 1)
+    rows = [[CASES[name].text, f"{CASES[name].times:,}", number(each)] for name, each in counted.items()]
     text = (
         f"callgrind's `Ir` outside the kernel, loop and interpreter included, on {scale.count_values:,} "
-        f"values of {SIZE} bytes; the difference of two processes. In the last column one unsynced commit "
-        f"follows, and each operation bears its share.\n\n"
-        + table(["instructions an operation", "operations", "the call", "with its share of a commit"], rows)
+        f"values of {SIZE} bytes; opening and commits on {min(scale.count_values, OPEN_VALUES):,}.\n\n"
+        + table(["instructions an operation", "operations", "each"], rows)
     )
-    samples = [
-        {"operation": name, "commit": commit, "times": times, "instructions": found}
-        for (name, commit, times), found in collected.items()
-    ]
+    samples = [{"operation": name, "instructions": each} for name, each in counted.items()]
     return Section(title, text, samples)
 
 
+def _before(against: Path, names: list[str], options: argparse.Namespace) -> dict[str, float]:
+    """Return what a checkout, or a file that was written of one, has for the same operations."""
+    if against.is_dir():
+        python = str(against.resolve() / ".venv" / "bin" / "python")
+        return count(python, names, options.values, options.folder, options.jobs)
+    record = json.loads(against.read_text())
+    if record["values"] != options.values:
+        raise SystemExit(
+            f"{against} is of lists of {record['values']:,} values: give --values {record['values']}"
+        )
+    found: dict[str, float] = record["counts"]
+    return found
+
+
+def _compared(names: list[str], before: dict[str, float], now: dict[str, float]) -> tuple[str, list[str]]:
+    """Return a table of both, and what rose by more than a step may cost."""
+    rows, worse = [], []
+    for name in names:
+        row = [name, number(before.get(name), 1), number(now[name], 1), ""]
+        if name in before:
+            ratio = now[name] / before[name]
+            row[3] = f"{ratio:.4f}"
+            if ratio > WORSE:
+                row[3] = f"**{ratio:.4f}**"
+                worse.append(name)
+        rows.append(row)
+    return table(["instructions an operation", "before", "now", "ratio"], rows), worse
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", maxsplit=1)[0])
+    parser.add_argument("--only", nargs="+", choices=CASES, metavar="NAME", help=f"of {' '.join(CASES)}")
+    parser.add_argument("--against", type=Path, help="a checkout that is built, or a file of --json")
+    parser.add_argument("--json", type=Path, help="also write the figures here")
+    parser.add_argument("--values", type=int, default=100_000, help="of a list; default 100,000")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="processes at a time")
+    parser.add_argument("--folder", type=Path, help="where the files go; default: where temporary files go")
+    parser.add_argument("--counted", nargs=3, help=argparse.SUPPRESS)
+    parser.add_argument("--made", nargs=2, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.counted:
+        name, base, folder = options.counted
+        return _run_counted(name, Path(base), Path(folder))
+    if options.made:
+        return _make(Path(options.made[0]), int(options.made[1]))
+    if shutil.which("valgrind") is None:
+        raise SystemExit("valgrind is not installed here: nothing is counted without it")
+    names = options.only or list(CASES)
+    now = count(sys.executable, names, options.values, options.folder, options.jobs)
+    print(f"stablemem: {Path(stablemem.__file__).parent}\n")
+    worse: list[str] = []
+    if options.against:
+        text, worse = _compared(names, _before(options.against, names, options), now)
+    else:
+        text = table(["instructions an operation", "each"], [[name, number(now[name], 1)] for name in names])
+    print(text)
+    if options.json:
+        record = {"stablemem": str(Path(stablemem.__file__).parent), "values": options.values, "counts": now}
+        options.json.write_text(json.dumps(record, indent=1) + "\n")
+    if worse:
+        raise SystemExit(f"more than {WORSE - 1:.0%} above: {', '.join(worse)}")
+    return None
+
+
 if __name__ == "__main__":
-    _run_counted(sys.argv[1], int(sys.argv[2]), sys.argv[3] == "1", sys.argv[4])
+    main()
