@@ -3,9 +3,9 @@
     python benchmarks/run.py [--only PART]... [--quick] [--targets] [--values N] [--rounds R]
                              [--json FILE] [--folder DIR]
 
-Parts: lists, buffer, opening, memory, modes, counts, blocks, fragmentation, waiting, rings, hashmaps. The
-report begins with the operations of all contenders. With --targets it ends with the bounds that the project
-sets itself.
+`own/` measures stablemem against itself or an ideal, `peers/` against others. Parts: lists, buffer, opening,
+memory, modes, counts, blocks, fragmentation, waiting, rings, hashmaps. The report begins with the operations
+of all contenders. With --targets it ends with the bounds that the project sets itself.
 Medians are compared within one run only. The files take up to 1.2 GiB at a time, `buffer` up to 1.6, in DIR
 or where temporary files go. `buffer`, `counts` and `blocks` count instructions if valgrind is there;
 `fragmentation` has malloc in it if there is a C compiler, and jemalloc if that is installed (Debian:
@@ -21,18 +21,9 @@ import time
 from dataclasses import asdict, replace
 from pathlib import Path
 
-import blocks
-import buffer
-import fragmentation
-import hashmaps
-import lists
 import lmdb
-import memory
-import modes
-import opening
-import rings
-import waiting
-from own import counts
+from own import blocks, counts, hashmaps, memory, modes, rings, waiting
+from peers import buffer, fragmentation, lists, opening
 from report import QUICK, Scale, aims_table, say
 
 import stablemem
@@ -78,6 +69,9 @@ def main() -> None:
         "libc": " ".join(platform.libc_ver()),
         "cores": str(os.cpu_count()),
     }
+    # The processes that parts start are files of own/ and peers/, and import from here as well.
+    here = str(Path(__file__).resolve().parent)
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [here, os.environ.get("PYTHONPATH")]))
     begin = time.perf_counter()
     sections = {part: PARTS[part](scale, options.folder) for part in options.only or PARTS}
     about["seconds"] = f"{time.perf_counter() - begin:.0f}"

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from contenders import CONTENDERS, Stablemem
+from peers.contenders import CONTENDERS, Stablemem
 from report import Aim, Samples, Scale, Section, median, note, number, python, ratio, say, table, timed
 
 SIZE = 12

@@ -11,8 +11,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from own.steady import busy
 from report import Aim, Samples, Scale, Section, median, note, number, ratio, say, table
-from steady import busy
 
 from stablemem import MemoryBuffer
 

@@ -11,8 +11,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from own.steady import busy
 from report import Aim, Samples, Scale, Section, median, note, number, say, table
-from steady import busy
 
 from stablemem import MemoryBuffer
 

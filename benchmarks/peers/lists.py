@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from contenders import CONTENDERS, Stablemem
+from peers.contenders import CONTENDERS, Stablemem
 from report import Aim, Samples, Scale, Section, median, note, number, ratio, say, table, timed
 
 SIZE = 100

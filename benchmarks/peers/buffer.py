@@ -16,11 +16,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import fifo
-import large
+from own import fifo, large
 from own.counts import CALLGRIND, collected, uncounted
-from report import Aim, Samples, Scale, Section, median, note, number, python, ratio, say, table
-from rows import (
+from own.steady import HEAP, busy, heap_bytes
+from peers.rows import (
     ADD,
     EMPTY,
     GET,
@@ -36,7 +35,7 @@ from rows import (
     Work,
     draw,
 )
-from steady import HEAP, busy, heap_bytes
+from report import Aim, Samples, Scale, Section, median, note, number, python, ratio, say, table
 
 import stablemem
 from stablemem import MemoryBuffer

@@ -4,8 +4,8 @@ import json
 import sys
 from pathlib import Path
 
-import lists
-from contenders import Stablemem
+from peers import lists
+from peers.contenders import Stablemem
 from report import Aim, Samples, Scale, Section, median, number, python, ratio, say, table
 
 COMPILED, INTERPRETED = "compiled", "interpreted"

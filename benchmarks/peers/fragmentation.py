@@ -18,7 +18,7 @@ from multiprocessing.heap import Heap
 from pathlib import Path
 from typing import Any, Literal
 
-from original import DualTree, LargestFirst
+from peers.original import DualTree, LargestFirst
 from report import Aim, Samples, Scale, Section, median, note, number, ratio, say, table
 
 from stablemem import MemoryRegion

@@ -16,7 +16,7 @@ from report import Aim, Samples, Scale, Section, median, note, number, say, tabl
 
 from stablemem import MemoryRegion
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "examples"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "examples"))
 
 from hashmap import HashMap
 

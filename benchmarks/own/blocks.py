@@ -17,10 +17,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import steady
+from own import steady
 from own.counts import CALLGRIND, collected, uncounted
+from own.steady import HEAP, LARGEST, busy, draw_sizes, heap_bytes
 from report import Samples, Scale, Section, median, note, number, python, say, table
-from steady import HEAP, LARGEST, busy, draw_sizes, heap_bytes
 
 import stablemem
 from stablemem import MemoryRegion
