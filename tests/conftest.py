@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, settings
 
 from stablemem import COMPILED, MemoryBuffer
 from stablemem._core.audit.verify import verify, verify_writer
-from stablemem._core.txn import store as engine
+from stablemem._core.txn import handle as engine
 from stablemem._core.txn.ending import OPEN
 from stablemem._core.txn.opening import open_store
 from support import LONG
@@ -78,22 +78,22 @@ class Watch:
 def watch(request, monkeypatch):
     """Prove at the end of every test that every region it opened or left in tmp_path is sound."""
     seen = Watch()
-    end = engine.Store._end
+    let_go = engine.let_go
     process = os.getpid()
 
     def watched_end(store, why):
         if os.getpid() == process and not why.startswith("nobody") and store.writable:
             seen.look_at(store)
-        end(store, why)
+        let_go(store, why)
 
-    monkeypatch.setattr(engine.Store, "_end", watched_end)
+    monkeypatch.setattr(engine, "let_go", watched_end)
     before = set(OPEN)
     folder = request.getfixturevalue("tmp_path") if "tmp_path" in request.fixturenames else None
     yield seen
     for store in set(OPEN) - before:
         if not store.closed:
             seen.look_at(store)
-            end(store, "the test is over")
+            let_go(store, "the test is over")
     if folder is not None and not seen.damaged:
         for file in sorted(folder.rglob("*.smem")):
             if not file.is_file() or file.stat().st_size == 0:

@@ -561,7 +561,7 @@ class MemoryBuffer(BeyondList[T]):
             raise TypeError("a list in memory cannot be pickled: give it a path")
         store = self._store
         pickled = store.pickled()
-        if self.name not in {MAIN, *store.committed.lists, *store.absent}:
+        if self.name not in {MAIN, *store.state.lists, *store.absent}:
             raise StableMemoryError(
                 f"the list {shown(self.name)} is not committed, so another process would not find it: "
                 f"call commit() before you pickle"

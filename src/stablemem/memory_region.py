@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any, Literal, Self, TypedDict, TypeVar, overlo
 
 from ._core.audit.verify import Report, verify, verify_writer
 from ._core.calls.raw import Heap
+from ._core.txn.block import Block
+from ._core.txn.compaction import compact, oldest_snapshot, reclaimable
+from ._core.txn.handle import Handle
 from ._core.txn.opening import open_again, open_store
 from ._core.txn.policy import Policy
-from ._core.txn.store import Store
 from .blobify import Blobify
 from .errors import CorruptRegionError
 from .layout import MAX_ADDRESS, RAW_PAGE
@@ -183,7 +185,7 @@ class MemoryRegion(RawBlocks):
         self._store.confine(max_size, low_space, self._on_low_space(on_low_space))
 
     @classmethod
-    def _of(cls, store: Store, mode: str) -> Self:
+    def _of(cls, store: Handle, mode: str) -> Self:
         """Return a region on a store that is open already."""
         region = cls.__new__(cls)
         Heap.__init__(region, store)
@@ -311,7 +313,7 @@ class MemoryRegion(RawBlocks):
         Changes of other threads wait for the end. Do not ``await`` or ``yield`` inside the context, and leave
         it before you close the region.
         """
-        return self._store.transaction(self._store.policy.sync)
+        return Block(self._store, self._store.policy.sync)
 
     def snapshot(self) -> Self:
         """Return a read-only region that stays at the last commit while others write."""
@@ -368,7 +370,7 @@ class MemoryRegion(RawBlocks):
         >>> region.close()
         """
         most = MAX_ADDRESS if max_bytes is None else _bytes("max_bytes", max_bytes, 0)
-        return self._store.compact(min(most, MAX_ADDRESS), progress)
+        return compact(self._store, min(most, MAX_ADDRESS), progress)
 
     def verify(self) -> Report:
         """Check everything in the last commit: all checksums, and that each byte has exactly one use.
@@ -400,7 +402,7 @@ class MemoryRegion(RawBlocks):
         return report
 
     @contextmanager
-    def _snapshot_store(self) -> Iterator[Store]:
+    def _snapshot_store(self) -> Iterator[Handle]:
         """Give a store that nothing changes: this one if it is a snapshot, else a new one."""
         if not self._store.writable:
             with self._store.exclusive():
@@ -423,10 +425,10 @@ class MemoryRegion(RawBlocks):
             length = max(space.used_end(), store.slot.length)
             blocks = [(a, min(n, length - a)) for a, n in space.free_blocks(0, length)]
             limbo = space.limbo_bytes
-            oldest = store.oldest_snapshot()
+            oldest = oldest_snapshot(store)
             held = 0 if oldest is None else space.held_bytes(oldest, store.header.floor)
             raw = sum(size for _, size in space.allocated_blocks(RAW_PAGE))
-            reclaimable = store.reclaimable(space, oldest)
+            gain = reclaimable(store, space, oldest)
         free = sum(size for _, size in blocks)
         largest = max((size for _, size in blocks), default=0)
         file_bytes = store.region.device.size()
@@ -444,7 +446,7 @@ class MemoryRegion(RawBlocks):
             free_blocks=len(blocks),
             largest_free=largest,
             fragmentation=1 - largest / free if free else 0.0,
-            reclaimable_bytes=reclaimable,
+            reclaimable_bytes=gain,
             oldest_snapshot=oldest,
             held_bytes=held,
             written_bytes=store.wrote[0],

@@ -9,9 +9,9 @@ import pytest
 
 from stablemem import MemoryBuffer, MemoryRegion, StableMemoryError, UncommittedChangesWarning
 from stablemem._core.txn import alarm as alarm_module
-from stablemem._core.txn import commits as engine
 from stablemem._core.txn.alarm import Alarm
 from stablemem._core.txn.policy import Policy
+from support.probe import handles
 from support.recorded import NEXT_BOOT, Recorder, contents, region_of, region_on
 from support.waiting import HANGS, in_thread, join, wait_for, waits_for_latch
 
@@ -198,13 +198,13 @@ def failing_in_the_background(path, error):
     values = MemoryBuffer(path, commit_every=0.02)
     store = values._store
 
-    def fail(sync):
+    def fail(*_):
         raise error
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(store, "_commit", fail, raising=False)
+        patch.setattr(handles, "commit", fail)
         values.append("lost")
-        wait_for(lambda: store._late is not None)
+        wait_for(lambda: store.background_error is not None)
     yield values
     values.close()
 
@@ -237,7 +237,7 @@ def test_what_failed_in_the_background_is_told_by_close(path):
 
 
 def test_an_unsynced_commit_is_synced_after_a_while(path, monkeypatch):
-    monkeypatch.setattr(engine, "UNSYNCED_SECONDS", 0.02)
+    monkeypatch.setattr(handles, "UNSYNCED_SECONDS", 0.02)
     with MemoryBuffer(path, sync=False) as values:
         values.append("committed")
         values.commit()
@@ -480,4 +480,4 @@ def test_no_thread_can_be_started(path, monkeypatch):
         assert seen(path) == [1]
         patch.undo()
         values.append(2)
-        assert values._store._commit_alarm._thread is not None
+        assert values._store.commit_alarm._thread is not None

@@ -631,7 +631,7 @@ def a_call_from_within(_):
 
 def a_file_that_has_no_more_numbers(path):
     with pytest.MonkeyPatch.context() as patch, MemoryBuffer(path) as values:
-        patch.setattr("stablemem._core.txn.transactions.MAX_TRANSACTION", 1)
+        patch.setattr("stablemem._core.txn.writer.MAX_TRANSACTION", 1)
         values.append(1)
 
 

@@ -11,9 +11,10 @@ import pytest
 from stablemem import MemoryBuffer, MemoryRegion, RegionFullError, StableMemoryError
 from stablemem._core.disk.device import RecordingDevice
 from stablemem._core.space import punching
-from stablemem._core.txn import commits, compaction
+from stablemem._core.txn import compaction
 from stablemem._core.txn.opening import open_store
 from stablemem.errors import CorruptRegionError, ReadOnlyError
+from support.probe import steps
 
 MIB = 1 << 20
 
@@ -530,7 +531,7 @@ def test_what_the_last_commit_wrote_is_what_reached_the_device():
 
 
 def test_cut_constants_are_as_documented():
-    assert (commits.TAIL_LEAST, punching.HOLE_LEAST) == (MIB, MIB)
+    assert (steps.TAIL_LEAST, punching.HOLE_LEAST) == (MIB, MIB)
 
 
 # -- what a reviewer found -----------------------------------------------------------------------------

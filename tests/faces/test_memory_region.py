@@ -171,7 +171,7 @@ def test_the_policy_is_of_the_opening_and_lasts_as_long(path, fit):
         # As after an interrupt within a call: the free space is read anew from the log.
         with region._store.latch.held():
             region._store.failed(MemoryError())
-        assert region._store.writer_space is None
+        assert region._store.writer is None
         assert allocated() == wanted
         with region.transaction():
             assert allocated() == wanted

@@ -1275,7 +1275,7 @@ def test_a_commit_that_only_drops_patches(path, how):
         getattr(region, how)(a, 100)
     assert region._store.patches.listed == ()
     region.commit()
-    assert region._store.committed.patches == ()
+    assert region._store.state.patches == ()
     region.verify()
     assert fence
     region.close()

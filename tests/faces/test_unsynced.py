@@ -7,9 +7,9 @@ import pytest
 
 from judge import judge, judge_kept
 from stablemem import MemoryBuffer, MemoryRegion
-from stablemem._core.txn import commits
 from stablemem._core.txn.policy import UNSYNCED_COMMITS, UNSYNCED_LOG
 from support import scaled
+from support.probe import writers
 from support.recorded import BOOT, NEXT_BOOT, Recorder, contents, region_of, region_on
 
 KIB = 1 << 10
@@ -87,7 +87,7 @@ def test_one_in_so_many_is_synced():
 
 
 def test_commits_with_much_log_are_synced_no_more_often_than_one_in_a_hundred(monkeypatch):
-    monkeypatch.setattr(commits, "UNSYNCED_LOG", 4096)
+    monkeypatch.setattr(writers, "UNSYNCED_LOG", 4096)
     device = Recorder()
     with region_on(device) as region:
         values = region.buffer("main", "bytes")

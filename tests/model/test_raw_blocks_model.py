@@ -230,7 +230,7 @@ class Driver:
     def block(self, well):
         """Open a transaction block; it ends well, or an exception leaves it."""
         before = self.now.copy()
-        outermost = not self.region._store._savepoints
+        outermost = not self.region._store.blocks
         with contextlib.suppress(Undo), self.region.transaction():
             yield
             if not well:

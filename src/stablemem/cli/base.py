@@ -21,8 +21,8 @@ from click.shell_completion import CompletionItem
 from .. import COMPILED, __version__
 from .._core.calls.list_core import BufferIterator, ListCore
 from .._core.format.catalog import MAIN
+from .._core.txn.handle import Handle
 from .._core.txn.opening import open_store
-from .._core.txn.store import Store
 from ..blobify import Bytes, Text, resolve
 from ..blobify.registry import BUILT_INS
 from ..errors import CorruptRegionError, NotARegionError, RegionLockedError, StableMemoryError
@@ -229,7 +229,7 @@ name_option = click.option(
 
 
 @contextmanager
-def open_region(path: str) -> Iterator[Store]:
+def open_region(path: str) -> Iterator[Handle]:
     """Open a region to look into it, for a block."""
     try:
         store = open_store(path, "r")
@@ -243,12 +243,12 @@ def open_region(path: str) -> Iterator[Store]:
         yield store
 
 
-def blobifies(store: Store) -> dict[str, str]:
+def blobifies(store: Handle) -> dict[str, str]:
     """Return what the lists are called, and how their values are written."""
     return {name: entry.blobify for name, entry in sorted(store.entries.items())}
 
 
-def list_of(store: Store, name: str, raw: bool = False) -> ListCore:
+def list_of(store: Handle, name: str, raw: bool = False) -> ListCore:
     """Return a list of the region, of blobs if they are wanted raw or its Blobify is somebody's own."""
     entry = store.entries.get(name)
     if entry is None:

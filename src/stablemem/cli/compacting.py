@@ -5,6 +5,7 @@ import time
 
 import click
 
+from .._core.txn.compaction import compact as compact_region
 from .._core.txn.opening import open_store
 from ..layout import MAX_ADDRESS
 from .base import GOOD, commands, counted, region_argument
@@ -45,7 +46,7 @@ def compact(path: str, max_bytes: int, timeout: float) -> int:
 
     store = open_store(path, "r+", timeout=timeout)
     try:
-        gained = store.compact(max_bytes, progress if shown else None)
+        gained = compact_region(store, max_bytes, progress if shown else None)
     finally:
         if shown:
             click.echo("\r\033[K", nl=False, err=True)

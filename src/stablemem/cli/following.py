@@ -19,8 +19,8 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from .._core.calls.list_core import ListCore
+from .._core.txn.handle import Handle
 from .._core.txn.opening import open_store
-from .._core.txn.store import Store
 from ..errors import BlobifyError, NotARegionError, RegionReplacedError
 from ..layout import INLINE_SIZE
 from .base import is_text, list_of, say
@@ -136,10 +136,10 @@ class Follower:
 
     """
 
-    def __init__(self, path: str, name: str, store: Store) -> None:
+    def __init__(self, path: str, name: str, store: Handle) -> None:
         self._path = path
         self._name = name
-        self._store: Store | None = store
+        self._store: Handle | None = store
         self._values: ListCore | None = list_of(store, name) if name in store.entries else None
         self._remember()
 

@@ -25,9 +25,10 @@ from stablemem._core.format.slots import decode
 from stablemem._core.space.freetree import FreeTree
 from stablemem._core.space.layers import Limbo
 from stablemem._core.space.spacemap import SpaceMap
-from stablemem._core.txn import transactions as engine
+from stablemem._core.txn import commit as steps
+from stablemem._core.txn import handle, writer
 from stablemem._core.txn.patches import Patches
-from stablemem._core.txn.store import Store
+from stablemem._core.txn.writer import Writer
 from stablemem.layout import BLOB_PAGE, NODE_SIZE, SLOT_COUNT
 
 from .workloads import SHORT, SHORT_SEQUENCES, Handle
@@ -88,23 +89,23 @@ def _events(device: Device) -> list[tuple] | None:
 @_fault("barrier skipped", "Aiu", 100_000)
 def _barrier_skipped(plant: Patch) -> None:
     """A commit of two barriers leaves out the first one."""
-    plant(Store, "_sync", lambda store, what: None)
+    plant(steps, "sync_data", lambda writer: None)
 
 
 @_fault("slot before data", "Aiu", 100_000)
 def _slot_before_data(plant: Patch) -> None:
     """The slot is written and synced first, then the data."""
-    commit, write = Store._commit, Header.write
+    commit, write = handle.commit, Header.write
     begun: dict[Header, int] = {}
 
-    def committing(store, sync):
-        events = _events(store.region.device)
+    def committing(writer, tx, sync):
+        events = _events(writer.region.device)
         if events is not None:
-            begun[store.header] = len(events)
+            begun[writer.header] = len(events)
         try:
-            commit(store, sync)
+            return commit(writer, tx, sync)
         finally:
-            begun.pop(store.header, None)
+            begun.pop(writer.header, None)
 
     def writing(header, slot):
         slot = write(header, slot)
@@ -114,23 +115,24 @@ def _slot_before_data(plant: Patch) -> None:
             events[begun[header] : begun[header]] = [event, ("sync",)]
         return slot
 
-    plant(Store, "_sync", lambda store, what: None)
-    plant(Store, "_commit", committing)
+    plant(steps, "sync_data", lambda writer: None)
+    plant(handle, "commit", committing)
     plant(Header, "write", writing)
 
 
 @_fault("promotion without data", "Aup", "aup")
 def _promotion_without_data(plant: Patch) -> None:
     """A commit is called synced, though what it wrote was not."""
-    promote = Store._promote
+    promote = handle.promote
 
-    def careless(store):
-        events = _events(store.region.device)
+    def careless(writer):
+        events = _events(writer.region.device)
         first = len(events)
-        promote(store)
+        state = promote(writer)
         del events[events.index(("sync",), first)]
+        return state
 
-    plant(Store, "_promote", careless)
+    plant(handle, "promote", careless)
 
 
 @_fault("patch in place too early", "asu", "ssu")
@@ -161,14 +163,14 @@ def _patch_off_too_early(plant: Patch) -> None:
 def _digest_over_freed(plant: Patch) -> None:
     """A digest covers raw bytes that its transaction wrote and freed, and the next one writes there."""
 
-    def everything(store):
+    def everything(writer):
         written = FreeTree()
-        for address, size in store.region.written:
+        for address, size in writer.region.written:
             written.discard(address, address + size)
             written.insert(address, size)
         return written.blocks()
 
-    plant(Store, "_still_allocated", everything)
+    plant(steps, "still_allocated", everything)
 
 
 @_fault("recovery without extents", "Ka", "KAc")
@@ -211,30 +213,31 @@ def _reuse_too_early(plant: Patch) -> None:
 @_fault("old taken for young", "AuU", "AUU")
 def _old_for_young(plant: Patch) -> None:
     """What commits that were not synced freed waits for no sync, whoever allocated it."""
-    commit = Store._commit
+    commit = handle.commit
 
-    def careless(store, sync):
-        synced = store.header.last_synced
-        commit(store, sync)
+    def careless(writer, tx, sync):
+        synced = writer.header.last_synced
+        state = commit(writer, tx, sync)
         if not sync:
-            store._space.limbo[:] = [
-                Limbo(each.transaction, each.blocks, max(each.since, synced)) for each in store._space.limbo
+            writer.space.limbo[:] = [
+                Limbo(each.transaction, each.blocks, max(each.since, synced)) for each in writer.space.limbo
             ]
+        return state
 
-    plant(Store, "_commit", careless)
+    plant(handle, "commit", careless)
 
 
 @_fault("young after a promotion", "UpU", "UpU")
 def _young_after_promotion(plant: Patch) -> None:
     """What a promoted commit reaches counts as allocated after the newest synced state still."""
-    plant(Store, "_settled", lambda store: store._log.settled())
+    plant(steps, "settle", lambda writer: writer.log.settled())
 
 
 @_fault("readers of unsynced commits overlooked", 100_005, 100_016)
 def _unsynced_readers_overlooked(plant: Patch) -> None:
     """What was allocated after the newest synced state is used again without a look at the snapshots."""
-    is_read = engine.is_read
-    plant(engine, "is_read", lambda device, above, below: not above and is_read(device, above, below))
+    is_read = writer.is_read
+    plant(writer, "is_read", lambda device, above, below: not above and is_read(device, above, below))
 
 
 @_fault("log of unsynced commits dropped", "AUf", "UAf")
@@ -252,55 +255,47 @@ def _slot_before_validation(plant: Patch) -> None:
 @_fault("limbo forgotten", 100_000, 100_005)
 def _limbo_forgotten(plant: Patch) -> None:
     """A new writer takes what is in limbo for free."""
-    replay = engine.replay
+    replay = writer.replay
 
     def forgetting(region, slot):
         space, chain = replay(region, slot)
         space.release(1 << 60, lambda above, below: False)
         return space, chain
 
-    plant(engine, "replay", forgetting)
+    plant(writer, "replay", forgetting)
 
 
 @_fault("covered block reused", "Aiu", 100_000)
 def _covered_block_reused(plant: Patch) -> None:
     """A digest covers the gaps between what was written, and the next commit writes into them."""
-    digested = Store._digested
+    digested = steps.digested
 
-    def merging(store):
-        extents = digested(store)
+    def merging(writer, tx):
+        extents = digested(writer, tx)
         if not extents:
             return extents
         return ((extents[0][0], extents[-1][0] + extents[-1][1] - extents[0][0]),)
 
-    plant(Store, "_digested", merging)
+    plant(steps, "digested", merging)
 
 
 @_fault("rollback forgets allocator", "iba", 100_003)
 def _rollback_forgets(plant: Patch) -> None:
     """A rollback restores the trees, but neither what was allocated nor what was freed."""
-    undo = Store._undo_all
-
-    def forgetting(store):
-        space, store._space = store._space, None
-        undo(store)
-        store._space = space
-
-    plant(Store, "_undo_all", forgetting)
+    plant(Writer, "undo", lambda writer: writer.patches.rollback())
 
 
 @_fault("number reused", 100_084)
 def _number_reused(plant: Patch) -> None:
     """After a commit that failed, the next handle gives its number to another state."""
-    begin = Store.begin
+    recover = handle.recover
 
-    def reusing(store):
-        first = store._space is None
-        begin(store)
-        if first:
-            store.pager.transaction = store.slot.transaction + 1
+    def reusing(header, region, state, *arguments):
+        made = recover(header, region, state, *arguments)
+        made.number = state.slot.transaction + 1
+        return made
 
-    plant(Store, "begin", reusing)
+    plant(handle, "recover", reusing)
 
 
 @_fault("no put-back", "afr", "biK")
@@ -312,20 +307,21 @@ def _no_put_back(plant: Patch) -> None:
 @_fault("blob after slot", "Aiu", 100_000)
 def _blob_after_slot(plant: Patch) -> None:
     """Values are written when the commit has been acknowledged."""
-    commit = Store._commit
+    commit = handle.commit
 
-    def late(store, sync):
-        events = _events(store.region.device)
+    def late(writer, tx, sync):
+        events = _events(writer.region.device)
         first = len(events) if events is not None else 0
-        commit(store, sync)
+        state = commit(writer, tx, sync)
         if events is not None:
             blobs = [
                 event for event in events[first:]
-                if event[0] == "write" and store.space.kind_at(event[1]) == BLOB_PAGE
+                if event[0] == "write" and writer.space.kind_at(event[1]) == BLOB_PAGE
             ]  # fmt: skip
             events[first:] = [event for event in events[first:] if event not in blobs] + blobs
+        return state
 
-    plant(Store, "_commit", late)
+    plant(handle, "commit", late)
 
 
 @_fault("sweep drops a live page", 100_007, 100_015)
@@ -372,30 +368,30 @@ def _sync_retried(plant: Patch) -> None:
 @_fault("digest after unsynced", "rui", "Aur")
 def _digest_after_unsynced(plant: Patch) -> None:
     """A commit with a digest follows one that was not synced, whose data no digest covers."""
-    digested = Store._digested
+    digested = steps.digested
 
-    def careless(store):
-        slot = store.slot
-        store.slot = replace(slot, synced=True)
+    def careless(writer, tx):
+        state = writer.state
+        writer.state = replace(state, slot=replace(state.slot, synced=True))
         try:
-            return digested(store)
+            return digested(writer, tx)
         finally:
-            store.slot = slot
+            writer.state = state
 
-    plant(Store, "_digested", careless)
+    plant(steps, "digested", careless)
 
 
 @_fault("early writes not covered", "a", "ack")
 def _early_not_covered(plant: Patch) -> None:
     """A digest leaves out what was written early in its transaction."""
-    relieve = Store.write_early
+    write_early = handle.write_early
 
-    def forgetting(store):
-        relieve(store)
-        store.tx.wrote_early = False
-        store.region.written = []
+    def forgetting(tx):
+        write_early(tx)
+        tx.wrote_early = False
+        tx.pager.region.written = []
 
-    plant(Store, "write_early", forgetting)
+    plant(handle, "write_early", forgetting)
 
 
 @_fault("synced slot overwritten", "Aiu", 100_000)
@@ -408,31 +404,31 @@ def _synced_overwritten(plant: Patch) -> None:
 def _tail_cut(plant: Patch) -> None:
     """Closing cuts the file to what the newest slot reaches, though others reach further."""
 
-    def cutting(store, least=0):
-        reach = -(-store.slot.length // NODE_SIZE) * NODE_SIZE
-        if store._space is not None and store.region.device.size() > reach:
-            store.region.truncate(reach)
+    def cutting(writer, least=0):
+        reach = -(-writer.state.slot.length // NODE_SIZE) * NODE_SIZE
+        if writer.region.device.size() > reach:
+            writer.region.truncate(reach)
 
-    plant(Store, "_cut_tail", cutting)
+    plant(Writer, "cut_tail", cutting)
 
 
 @_fault("hole in limbo", 100_005, 100_004)
 def _hole_in_limbo(plant: Patch) -> None:
     """Pages are punched out that a kept slot still reaches."""
 
-    def punching(store):
-        for each in store._space.limbo:
+    def punching(writer):
+        for each in writer.space.limbo:
             for address, size in each.blocks.blocks():
-                store.region.device.punch(address, size)
+                writer.region.device.punch(address, size)
 
-    plant(Store, "_punch", punching)
+    plant(Writer, "punch", punching)
 
 
 @_fault("readers ignored", 100_005, 100_016)
 def _readers_ignored(plant: Patch) -> None:
     """Space is used again without a look at the snapshots."""
-    plant(engine, "oldest_reader", lambda device, below: None)
-    plant(engine, "is_read", lambda device, above, below: False)
+    plant(writer, "oldest_reader", lambda device, below: None)
+    plant(writer, "is_read", lambda device, above, below: False)
 
 
 @_fault("dropped slot left", "Ki")

@@ -20,8 +20,8 @@ from stablemem import blobify
 from stablemem._core.audit.verify import verify, verify_writer
 from stablemem._core.calls.list_core import ListCore
 from stablemem._core.calls.raw import Heap
+from stablemem._core.txn.handle import Handle
 from stablemem._core.txn.opening import open_store
-from stablemem._core.txn.store import Store
 
 from .cutting import at_moment, moments
 from .disk import Disk, Probe
@@ -60,7 +60,7 @@ def independent() -> tuple[Callable[..., Any], Callable[..., Any]] | None:
     return judge, judge_kept
 
 
-def shown(store: Store) -> State:
+def shown(store: Handle) -> State:
     """Return what the lists of a store hold."""
     heap = Heap(store)
     lists = [
@@ -146,7 +146,7 @@ class Judge:
         if again and probe.events:
             self._cut_again(start, worked)
 
-    def _work(self, store: Store, found: State, lost: State, rng: random.Random, worked: Workload) -> State:
+    def _work(self, store: Handle, found: State, lost: State, rng: random.Random, worked: Workload) -> State:
         """Change a recovered region, commit and close it; return what it holds now."""
 
         def mark(sure: bool) -> None:

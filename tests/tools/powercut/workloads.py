@@ -37,9 +37,10 @@ from unittest.mock import patch
 from stablemem import MemoryRegion
 from stablemem._core.disk.device import Device, MemoryDevice
 from stablemem._core.space import punching
-from stablemem._core.txn import commits, compaction
+from stablemem._core.txn import commit as steps
+from stablemem._core.txn import compaction, writer
+from stablemem._core.txn.handle import Handle as Opened
 from stablemem._core.txn.opening import open_store
-from stablemem._core.txn.store import Store
 from support.recorded import BOOT, FILE_ID
 
 from .disk import NONE, Disk
@@ -280,7 +281,7 @@ class Session:
     def settle(self) -> None:
         """Note that the handle has recovered: what it found is on the disk now."""
         store = self.region._store
-        if not self.settled and store.writer_space is not None and not store.closed:
+        if not self.settled and store.writer is not None and not store.closed:
             self.settled = True
             if not self.unsynced:
                 self.mark(True)
@@ -303,7 +304,7 @@ class Session:
         """Let the process die, and open again."""
         self.tape.dead = True
         with suppress(Killed, OSError):
-            self.region._store._end("killed")
+            self.region._store.end("killed")
         if evict and not self.unsynced:
             self.evict()
         self.reopen(where, states)
@@ -399,7 +400,7 @@ class Session:
         self.unsynced = not store.slot.synced
         if self.unsynced:
             self.played.steady = min(self.played.steady, len(self.tape.events))
-        if store.slot.synced and store.writer_space is not None:
+        if store.slot.synced and store.writer is not None:
             self.mark(True)
         self.note()
 
@@ -414,7 +415,7 @@ class Session:
         store = self.region._store
         store.promote()
         self.unsynced = not store.slot.synced
-        if store.slot.synced and store.writer_space is not None:
+        if store.slot.synced and store.writer is not None:
             self.mark(True)
 
     def compact(self, max_bytes: int | None = None) -> None:
@@ -480,7 +481,7 @@ class Session:
     def spy(self) -> None:
         """Open a reader on a commit whose sync is about to fail."""
         with suppress(Exception):
-            store = Store(self.tape.handle(), writable=False, boot=BOOT)
+            store = Opened(self.tape.handle(), writable=False, boot=BOOT)
             self.spies.append((MemoryRegion._of(store, "r"), self.region._store.slot.transaction))
 
     def check_spies(self) -> None:
@@ -522,11 +523,11 @@ def play(seed: int) -> Workload:
     """
     with ExitStack() as stack:
         for owner, name, value in (
-            (punching, "HOLE_LEAST", 1 << 16), (punching, "LOOK_EVERY", 2), (commits, "TAIL_LEAST", 0),
+            (punching, "HOLE_LEAST", 1 << 16), (punching, "LOOK_EVERY", 2), (steps, "TAIL_LEAST", 0),
             (compaction, "GAIN_LEAST", -(1 << 60)), (compaction, "STEP", 20_000),
             # What closing commits besides would hide what a mistake does with the last commit before.
             (compaction, "TIDY_LEAST", 1 << 60 if seed % 3 else 0),
-            (commits, "LOG_APART", 2), (commits, "UNSYNCED_LOG", 7 << 12), (commits, "UNSYNCED_COMMITS", 7),
+            (steps, "LOG_APART", 2), (writer, "UNSYNCED_LOG", 7 << 12), (writer, "UNSYNCED_COMMITS", 7),
         ):  # fmt: skip
             stack.enter_context(patch.object(owner, name, value))
         return _play(seed)

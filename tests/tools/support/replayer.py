@@ -8,7 +8,7 @@ import sys
 from unittest.mock import patch
 
 from stablemem import COMPILED, MemoryRegion
-from stablemem._core.txn import commits
+from stablemem._core.txn import handle
 from stablemem._core.txn.opening import open_store
 from support.player import Player
 
@@ -112,7 +112,7 @@ WORKLOADS = {"mixed": mixed, "large": large, "small": small, "best": best}
 
 def live(path, seed, workload):
     """Make a region and let it live; no clock decides what is synced."""
-    with patch.object(commits, "UNSYNCED_SECONDS", NEVER):
+    with patch.object(handle, "UNSYNCED_SECONDS", NEVER):
         WORKLOADS[workload](path, seed)
 
 

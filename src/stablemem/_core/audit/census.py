@@ -18,7 +18,7 @@ from ...errors import CorruptRegionError
 from ...layout import HEADER_SIZE, KIND_NAMES, KINDS, NODE_PAGE, NODE_SIZE, REGION_PAGE
 from ..space.freespace import FreeSpace
 from ..space.spacemap import replay
-from ..txn.store import Store
+from ..txn.handle import Handle
 
 __all__ = ["IN_USE", "USES", "Census", "cell_size", "census"]
 
@@ -96,7 +96,7 @@ def cell_size(length: int, most: int) -> int:
     return max(LEAST_CELL, 1 << (-(-length // most) - 1).bit_length())
 
 
-def census(store: Store, cell: int) -> Census:
+def census(store: Handle, cell: int) -> Census:
     """Count what the bytes of a store's newest commit are used for, in cells of so many bytes.
 
     O(n log n) for n entries of the space map, and O(cells); the region is not read.

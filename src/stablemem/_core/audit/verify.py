@@ -16,7 +16,7 @@ from ..space.freetree import FreeTree
 from ..space.spacemap import replay
 from ..tree.index import Index
 from ..tree.pager import Pager
-from ..txn.store import Store
+from ..txn.handle import Handle
 
 __all__ = ["Report", "verify", "verify_writer"]
 
@@ -89,7 +89,7 @@ class _Ranges:
         self.add("blob", address, size)
 
 
-def verify(store: Store) -> Report:
+def verify(store: Handle) -> Report:
     """Return a report on the state that a snapshot store stands on.
 
     Never raises for damage: that is in ``Report.faults``. O(n log n) in values, one read of every byte.
@@ -103,12 +103,12 @@ def verify(store: Store) -> Report:
         if slot.catalog[1]:
             report.catalog_bytes = slot.catalog[1]
             ranges.add("catalog", *slot.catalog[:2])
-        for patch in store.committed.patches:
+        for patch in store.state.patches:
             report.patch_bytes += patch.size
             ranges.add("patch", patch.data, patch.size)
             if page_checksum(store.region.load(patch.data, patch.size)) != patch.check:
                 report.faults.append(f"patch of ({patch.address}, {patch.size}): its checksum does not match")
-        for name, entry in store.committed.lists.items():
+        for name, entry in store.state.lists.items():
             index = Index(Pager(store.region, FreeSpace(), True), *entry.tree)
             report.lists[name] = index.length
             try:
@@ -132,7 +132,7 @@ def verify(store: Store) -> Report:
     for address, size in space.allocated_blocks(RAW_PAGE, 0, slot.length):
         report.raw_bytes += size
         ranges.add("raw block", address, size)
-    for patch in store.committed.patches:
+    for patch in store.state.patches:
         if fault := space.fault_of(RAW_PAGE, patch.address, patch.size):
             report.faults.append(f"patch of ({patch.address}, {patch.size}): {fault}")
         if fault := space.fault_of(BLOB_PAGE, patch.data, patch.size):
@@ -158,22 +158,23 @@ def verify(store: Store) -> Report:
     return report
 
 
-def verify_writer(store: Store) -> list[str]:
+def verify_writer(store: Handle) -> list[str]:
     """Return what is wrong with a writer's structures in memory, measured against its committed state."""
     faults = [f"{name!r}: {fault}" for name, index in store.indexes.items() for fault in index.check()]
-    if store.writer_space is None:
+    if store.writer is None:
         return faults
-    faults += store.writer_space.check()
-    layers = store.writer_space.layers
-    if len(layers) == 1 and not store.writer_space.fresh_blocks() and not layers[0].freed.count:
+    writer_space = store.writer.space
+    faults += writer_space.check()
+    layers = writer_space.layers
+    if len(layers) == 1 and not writer_space.fresh_blocks() and not layers[0].freed.count:
         ours, theirs = FreeTree(), FreeTree()
         read, _ = replay(store.region, store.slot)
-        for space, union in ((store.writer_space, ours), (read, theirs)):
+        for space, union in ((writer_space, ours), (read, theirs)):
             blocks = space.free_blocks()
             blocks += [block for each in space.limbo for block in each.blocks.blocks()]
             for address, size in blocks:
                 union.insert(address, size)
-        end = min(store.writer_space.end, read.end)
+        end = min(writer_space.end, read.end)
         ours.discard(end, 1 << 56)
         theirs.discard(end, 1 << 56)
         if list(ours) != list(theirs):

@@ -1,8 +1,5 @@
-cimport cython
-
 from stablemem._core.txn.handle cimport Handle
 from stablemem._core.txn.latch cimport Latch
-from stablemem._core.txn.transaction cimport Transaction
 from stablemem._core.tree.pager cimport Pager
 
 cdef class Calls:
@@ -16,8 +13,6 @@ cdef class Calls:
     cdef int _enter_change(self) except -1
     cdef int _begin(self) except -1
     cdef object _begin_transaction(self)
-    @cython.locals(tx=Transaction)
-    cdef bint _is_due(self) noexcept
     cdef int _end_change(self) except -1
     cdef int _relieve(self) except -1
     cdef object _fail(self, error)

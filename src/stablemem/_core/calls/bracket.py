@@ -9,7 +9,7 @@ _end_change()          leave; write out early, or commit, if that is due
 """
 
 from ...errors import RegionClosedError
-from ..txn.store import Store
+from ..txn.handle import Handle
 
 try:
     import cython
@@ -28,7 +28,7 @@ class Calls:
 
     __slots__ = ("_closed", "_latch", "_pager", "_store")
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Handle) -> None:
         self._store = store
         self._pager = store.pager
         self._latch = store.latch
@@ -68,20 +68,15 @@ class Calls:
                 self._fail(error)
             raise
 
-    def _is_due(self) -> bool:
-        """Return whether an early write-out, a commit by number of changes, or a look at the room is due."""
-        tx = self._store.tx
-        return self._pager.is_due() or 0 < tx.commit_changes <= tx.changes
-
     def _end_change(self) -> None:
         """Leave the latch, and do what is due then."""
         self._latch.leave()
-        if self._is_due():
+        if self._pager.is_due() or 0 < self._store.tx.commit_changes <= self._store.tx.changes:
             self._relieve()
 
     def _relieve(self) -> None:
         """Write out early if enough has gathered, or commit; within a longer call, that call commits."""
-        if self._is_due():
+        if self._pager.is_due() or 0 < self._store.tx.commit_changes <= self._store.tx.changes:
             self._store.relieve()
 
     def _fail(self, error: BaseException) -> None:

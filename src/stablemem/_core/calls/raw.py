@@ -14,7 +14,7 @@ from ...errors import BlockError, RegionFullError
 from ...layout import MAX_ADDRESS
 from ...shown import shown
 from ..disk.device import Buffer
-from ..txn.store import Store
+from ..txn.handle import Handle
 from .bracket import Calls
 
 try:
@@ -84,7 +84,7 @@ class Heap(Calls):
 
     __slots__ = ()
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Handle) -> None:
         Calls.__init__(self, store)
 
     # -- reading -------------------------------------------------------------------------------------

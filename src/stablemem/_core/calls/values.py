@@ -14,7 +14,7 @@ from ...errors import BlobifyError, RegionClosedError, StableMemoryError
 from ...layout import MAX_ADDRESS, MAX_BLOB
 from ...shown import shown, shown_error, shown_path, shown_text
 from ..format.checksum import crc32c
-from ..txn.store import Store
+from ..txn.handle import Handle
 from .bracket import Calls
 from .shortcuts import blob_of, form_of, value_of_blob
 
@@ -64,7 +64,7 @@ class Values(Calls):
 
     __slots__ = ("_blobify", "_form", "_index", "_most", "_name")
 
-    def __init__(self, store: Store, name: str, blobify: Any, most: int = -1) -> None:
+    def __init__(self, store: Handle, name: str, blobify: Any, most: int = -1) -> None:
         Calls.__init__(self, store)
         self._name = name
         self._blobify = blobify

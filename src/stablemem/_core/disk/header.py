@@ -15,7 +15,7 @@ import os
 
 from ...errors import CorruptRegionError, NotARegionError, VersionError
 from ...layout import FORMAT, HEADER_SIZE, NODE_SIZE, SLOT_COUNT
-from ...shown import shown_path
+from ...shown import shown_error, shown_path, shown_text
 from ..format.checksum import page_checksum
 from ..format.slots import EMPTY, MAGIC, MAX_DIGESTED, Slot, burn, burned, decode
 from .device import Device
@@ -56,6 +56,7 @@ class Header:
         valid: the slots that may count, newest first; a digest is checked only where it decides.
         dropped: what is wrong with each of the others, by slot number.
         highest: the highest transaction number in any slot whose checksum holds, or taken back from one.
+        failure: why nothing may be written any more; empty while all went well.
 
     Raises:
         NotARegionError: no slot has the magic.
@@ -72,6 +73,7 @@ class Header:
         self.valid: list[Slot] = []
         self.dropped: dict[int, str] = {}
         self.highest = 0
+        self.failure = ""
         self._pages = [content[number * NODE_SIZE : (number + 1) * NODE_SIZE] for number in range(SLOT_COUNT)]
         self._before = (0, b"")
         self._number = 0
@@ -169,6 +171,10 @@ class Header:
         """Whether two slots name the newest state, so that damage to one does not lead to an older one."""
         newest = self.valid[0].transaction
         return sum(slot.transaction == newest and slot.synced for slot in self.valid) > 1
+
+    def poison(self, what: str, error: BaseException) -> None:
+        """Note that nothing more may be written: what the disk has now is not known."""
+        self.failure = f"{what} ({shown_text(getattr(error, 'strerror', None) or shown_error(error))})"
 
     def take_back(self) -> None:
         """Restore the slot that ``write`` wrote last, or began to: it failed, or its sync did."""

@@ -1,24 +1,746 @@
 # cython: annotation_typing=False
-"""Handle: what every call on an open region needs at once."""
+"""Handle: one open region, from its opening to its end.
 
+    Handle        opening .. end     the latch, the lists that are open, when to commit, forks
+      State       one commit         what is in the region: all that a reader has
+      Writer      recovery .. end    what is free; there is none before the first change
+      Transaction  .. commit         the changes; idle before the first
+
+What goes wrong is undone by dropping the transaction, and the writer with it if its memory cannot be trusted.
+"""
+
+import os
+import weakref
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, Protocol
+
+from ...errors import (
+    ReadOnlyError,
+    RegionClosedError,
+    RegionFullError,
+    StableMemoryError,
+    UncommittedChangesWarning,
+    UncommittedMemoryWarning,
+)
+from ...layout import MAX_ADDRESS
+from ...shown import shown, shown_error, shown_path, shown_text, uncommitted
+from ..disk.device import Device
+from ..disk.header import Header, boot_id
+from ..disk.readers import acquire, acquire_newest
+from ..disk.region import Region
+from ..format.catalog import Entry, Root
+from ..format.slots import Slot
+from ..space.freespace import FreeSpace
+from ..space.spacemap import replay
+from ..tree.index import Index
 from ..tree.pager import Pager
-from .latch import Latch
-from .transaction import Transaction
+from . import ending
+from .alarm import Alarm
+from .commit import commit, promote, seal
+from .compaction import tidy
+from .latch import Latch, Owned
+from .patches import Patches
+from .policy import UNSYNCED_SECONDS, Policy
+from .room import Room
+from .snapshots import newer, still_absent
+from .state import State
+from .transaction import Transaction, write_early
+from .writer import Writer, recover
 
 __all__ = ["Handle"]
+
+PATIENCE = 5.0
+"""Seconds that the end of the interpreter waits for another thread's call or transaction block."""
+
+
+class OpenBlock(Protocol):
+    """A transaction block, as a handle sees it (block.py)."""
+
+    broken: bool
 
 
 class Handle:
     """An open region.
 
+    Args:
+        device: where it is; the handle owns it. A writer's device holds the writer lock already.
+        writable: whether this is the region's one writer; else it is a snapshot of the newest commit.
+        checksums: whether blobs are verified at each read.
+        boot: this boot's id; None asks the kernel.
+        at: the commit that a snapshot is of; None for the newest.
+
     Attributes:
         latch: one thread at a time is inside.
         pager: its nodes and blobs.
+        header: its slots.
+        state: the newest commit that it knows of.
         tx: its transaction, begun or idle.
+        writer: None while nothing was changed, and for a reader.
+        patches: what lies over raw bytes: what was stored into them and is not in place.
+        indexes: the lists opened so far, by name.
+        absent: names of lists that a snapshot shows, empty, though nobody has committed them.
+        blocks: the transaction blocks that are open, the innermost last.
+        policy: when it commits without being told; ``obey`` sets it.
+        room: how long the file may become.
+        best_fit: whether blocks are placed by best fit, not by first.
+        background_error: what a commit in the background has raised, until somebody is told.
+        forked: whether this is the copy of a writer in the child of a fork.
+        wrote: bytes and runs that its last commit wrote, the slot included.
+        packed: the commit at which a compaction had nothing left to move.
+
+    Raises:
+        NotARegionError, VersionError, CorruptRegionError: as the header says.
     """
 
-    __slots__ = ("latch", "pager", "tx")
+    __slots__ = (
+        "__weakref__", "_must_undo", "_pid", "absent", "background_error", "best_fit", "blocks", "boot",
+        "commit_alarm", "forked", "header", "indexes", "latch", "packed", "pager", "patches", "policy",
+        "room", "state", "sync_alarm", "tx", "writable", "writer", "wrote",
+    )  # fmt: skip
 
-    latch: Latch
-    pager: Pager
-    tx: Transaction
+    def __init__(
+        self,
+        device: Device,
+        *,
+        writable: bool,
+        checksums: bool = True,
+        boot: bytes | None = None,
+        at: Slot | None = None,
+    ) -> None:
+        self.boot = boot_id() if boot is None else boot
+        self.latch = Latch()
+        self.writable = writable
+        self.writer: Writer | None = None
+        self.indexes: dict[str, Index] = {}
+        self.absent: set[str] = set()
+        self.blocks: list[OpenBlock] = []
+        self.policy = Policy()
+        self.room = Room()
+        self.best_fit = False
+        self.background_error: BaseException | None = None
+        self.forked = False
+        self.wrote = (0, 0)
+        self.packed = 0
+        self._must_undo = False
+        self._pid = os.getpid()
+        self.commit_alarm, self.sync_alarm = _alarms(self)
+        try:
+            if writable:
+                self.header = Header(device, self.boot)
+            elif at is not None:
+                self.header = acquire(device, self.boot, at)
+            else:
+                device, self.header = acquire_newest(device, self.boot, 0)
+            region = Region(device, shared_lock=not writable)
+            region.set_limit(self.header.newest.length)
+            self.pager = Pager(region, FreeSpace(), checksums)
+            self.state = State.read(region, self.header.newest)
+            self.patches = Patches(self.state.patches)
+            self.tx = self.idle({})
+        except BaseException:
+            device.close()
+            raise
+        self.latch.repair = _repair(self)
+        ending.opened(self)
+
+    # -- looking ---------------------------------------------------------------------------------------
+
+    @property
+    def region(self) -> Region:
+        """The bytes."""
+        region: Region = self.pager.region
+        return region
+
+    @property
+    def path(self) -> str:
+        """The file's name, empty for memory."""
+        return self.region.path
+
+    @property
+    def closed(self) -> bool:
+        """Whether the handle has ended."""
+        return bool(self.latch.closed)
+
+    @property
+    def failure(self) -> str:
+        """Why it takes no more changes; empty while it does."""
+        return self.header.failure
+
+    @property
+    def changes(self) -> int:
+        """Number of changes since the last commit."""
+        count: int = self.tx.changes
+        return count
+
+    @property
+    def slot(self) -> Slot:
+        """What the header says of the newest commit."""
+        return self.state.slot
+
+    @property
+    def entries(self) -> dict[str, Entry]:
+        """The lists there are now, with each one's tree as committed."""
+        return self.tx.entries
+
+    @property
+    def roots(self) -> dict[str, Root]:
+        """The roots there are now."""
+        return self.tx.roots
+
+    @property
+    def space(self) -> FreeSpace:
+        """The free space; a writer's own once it has changed something, else read from the log."""
+        return self.writer.space if self.writer is not None else replay(self.region, self.slot)[0]
+
+    def index(self, name: str) -> Index:
+        """Return the list of a name that is in the catalog."""
+        if name not in self.indexes:
+            self.indexes[name] = Index(self.pager, *self.entries[name].tree)
+        return self.indexes[name]
+
+    def require_open(self) -> None:
+        """Raise if the handle has ended."""
+        if self.latch.closed:
+            raise RegionClosedError(self.latch.closed)
+
+    def require_writable(self) -> None:
+        """Raise unless this handle may change the region."""
+        if self.forked:
+            raise ReadOnlyError(
+                "this process was forked from the one that has the region open for writing, so this "
+                "handle can only read: write in the parent process; to see its commits, open the file "
+                "here with mode='r'"
+            )
+        if not self.writable:
+            raise ReadOnlyError(
+                f"{shown_path(self.path)} is open for reading only: open it with mode='a' or 'r+' to change "
+                f"it; if this is a snapshot, change the list or region that it was made from"
+            )
+        if self.background_error is not None:
+            error, self.background_error = self.background_error, None
+            raise StableMemoryError(
+                f"a commit in the background failed ({shown_error(error)}), and the changes that it should "
+                "have committed were rolled back: make the changes again"
+            ) from error
+        if self.blocks and self.blocks[-1].broken:
+            raise StableMemoryError(
+                "an error has rolled back the whole transaction block: leave the block, and begin another"
+            )
+        if self.failure:
+            raise StableMemoryError(
+                f"{shown_path(self.path)} takes no more changes through this handle, because "
+                f"{self.failure}: close it and open it again, which recovers the last commit"
+            )
+
+    # -- the catalog -----------------------------------------------------------------------------------
+
+    def add(self, name: str, blobify: str, options: bytes) -> None:
+        """Put a new, empty list into the catalog, with the next commit."""
+        self.require_writable()
+        self.tx.add(name, blobify, options)
+
+    def add_absent(self, name: str, blobify: str, options: bytes) -> None:
+        """Let a snapshot show a list that nobody has committed yet: empty, until a refresh finds it."""
+        self.entries[name] = Entry(blobify, options)
+        self.absent.add(name)
+
+    def drop_list(self, name: str) -> None:
+        """Delete a list and everything in it, with the next commit; the caller is inside a change."""
+        self.index(name).clear()
+        self.tx.drop_list(name)
+
+    def set_root(self, name: str, numbers: Root | None) -> None:
+        """Set a root, or delete it, with the next commit; the caller is inside a change."""
+        self.tx.set_root(name, numbers)
+
+    # -- what its owner asked for ----------------------------------------------------------------------
+
+    def obey(self, policy: Policy) -> None:
+        """Commit from now on as a policy says."""
+        self.policy = policy
+        self.tx.commit_changes = min(policy.changes or 0, MAX_ADDRESS)
+
+    def confine(self, most: int | None, low_space: float, on_low_space: Callable[[], None] | None) -> None:
+        """Keep the file below a size, and call when a share of the room is taken; before the first change."""
+        self.room = Room(most, low_space, on_low_space)
+        self.region.most = self.room.most
+
+    def fit(self, policy: str) -> None:
+        """Place what is allocated by a policy, "first" or "best" fit; before the first change."""
+        self.best_fit = policy == "best"
+
+    def watch_room(self) -> None:
+        """Tell the owner if little room is left, once each time."""
+        if self.writer is not None and not self.closed:
+            self.room.watch(self.writer.space, self.region, self.pager.pending_bytes)
+
+    # -- the transaction -------------------------------------------------------------------------------
+
+    def idle(self, added: dict[str, Entry]) -> Transaction:
+        """Return a new transaction on the newest commit; lists in ``added`` are in none."""
+        limit = min(self.policy.changes or 0, MAX_ADDRESS)
+        tx = Transaction(self.state, self.pager, self.indexes, limit, added)
+        tx.catalog_changed = self.writable and (bool(added) or self.patches.changed)
+        return tx
+
+    def begin(self) -> Writer:
+        """Prepare for a change, if it is the first of a transaction; the caller is inside the latch."""
+        if self.writer is not None and self.tx.begun:
+            return self.writer
+        self.require_writable()
+        if self._must_undo:
+            self.undo(True)
+        try:
+            if self.writer is None:
+                writer = recover(
+                    self.header, self.region, self.state, self.patches, self.room.most, self.best_fit
+                )
+                self.pager.space = writer.space
+                # Last: with it the handle counts as recovered.
+                self.writer = writer
+            self.writer.begin(self.tx)
+        except BaseException as error:
+            self.undo(not _is_refusal(error))
+            raise
+        if self.policy.seconds is not None:
+            self.commit_alarm.set(self.policy.seconds)
+        return self.writer
+
+    def write_early(self) -> None:
+        """Write pending blobs, and dirty nodes beyond their budget."""
+        with self.latch.held():
+            try:
+                self.write_out()
+            except BaseException as error:
+                self.failed(error)
+                raise
+
+    def write_out(self) -> None:
+        """Do as ``write_early``, for a caller that is inside a change and undoes what fails."""
+        write_early(self.tx)
+
+    def write_no_digest(self) -> None:
+        """Forget what the transaction wrote: it has become too much for a digest."""
+        self.tx.wrote_early = True
+        self.region.written = []
+
+    def exclusive(self) -> Owned:
+        """Return a context that keeps changes by other threads out for a block of calls."""
+        return Owned(self.latch)
+
+    # -- undo ------------------------------------------------------------------------------------------
+
+    def failed(self, error: BaseException) -> None:
+        """Undo the whole transaction after an error inside a change; the caller is inside the latch."""
+        # After a commit whose last step failed, nothing is lost.
+        lost = self.changes if self.writer is None or self.writer.state is self.state else 0
+        for block in self.blocks:
+            block.broken = True
+        self.undo(not _is_refusal(error))
+        if isinstance(error, RegionFullError) and not self.failure and self.writer is not None:
+            # What was written before the disk was full is of no use, and its room is needed to delete.
+            with suppress(OSError):
+                self.writer.cut_tail()
+        if lost:
+            error.add_note(f"{uncommitted(lost)} {'were' if lost > 1 else 'was'} rolled back")
+
+    def rollback(self) -> None:
+        """Forget the changes since the last commit."""
+        with self.latch.held():
+            if self.blocks:
+                raise StableMemoryError(
+                    "rollback() cannot be called in a transaction block: to undo the block, raise an "
+                    "exception in it"
+                )
+            try:
+                self.undo(False)
+            except BaseException as error:
+                self.failed(error)
+                raise
+
+    def undo(self, forget: bool) -> None:
+        """Return to the newest commit: have a new transaction.
+
+        Args:
+            forget: whether the writer may be half changed: the next change then has a new one, from the log.
+        """
+        self._must_undo = True
+        self.tx.begun = False
+        if self.writer is not None:
+            # Newer than that of the handle, if an interrupt came right after a commit.
+            self.state = self.writer.state
+        if forget:
+            self.writer = None
+            self.patches = Patches(self.state.patches)
+        self.pager.discard()
+        if self.writer is not None:
+            self.writer.undo()
+        else:
+            self.patches.rollback()
+        lists = self.state.lists
+        # Those that are new since stay, empty, with their handles.
+        self.tx = self.idle({name: entry for name, entry in self.entries.items() if name not in lists})
+        for name, index in self.indexes.items():
+            index.restore(self.entries[name].tree)
+        self._must_undo = False
+
+    # -- committing ------------------------------------------------------------------------------------
+
+    def commit(self, sync: bool = True) -> None:
+        """Make the changes so far one atomic step.
+
+        Args:
+            sync: True returns once the step survives a power cut; False once it survives the death of
+                this process.
+
+        Raises:
+            OSError: the disk failed or is full; the transaction was rolled back.
+            StableMemoryError: inside a transaction block, or an earlier sync failed.
+        """
+        self.commit_now(sync)
+        self.watch_room()
+
+    def commit_now(self, sync: bool) -> None:
+        """Commit, if there is something to."""
+        with self.latch.held():
+            if self.blocks:
+                raise StableMemoryError(
+                    "commit() cannot be called in a transaction block, because the block commits at its "
+                    "end: leave commit() out"
+                )
+            changed = self.tx.changes or self.tx.catalog_changed
+            if (
+                not changed
+                and self.background_error is None
+                and (self.slot.synced or not sync or not self.writable)
+            ):
+                return
+            self.require_writable()
+            try:
+                writer = self.begin()
+                if changed:
+                    self.commit_begun(writer, sync or writer.must_sync())
+                else:
+                    self._promote(writer)
+                    self.tx = self.idle({})
+            except BaseException as error:
+                self.failed(error)
+                raise
+
+    def commit_begun(self, writer: Writer, sync: bool) -> None:
+        """Commit a transaction that has begun, changed or not; the caller is inside the latch."""
+        tx = self.tx
+        self.state = commit(writer, tx, sync)
+        self.tx = self.idle({})
+        self._count_written(tx.written_before)
+        self.commit_alarm.cancel()
+        if sync:
+            self.sync_alarm.cancel()
+        elif self.region.device.durable:
+            self.sync_alarm.set(UNSYNCED_SECONDS)
+
+    def promote(self) -> None:
+        """Sync the newest commit if it was not, whatever this handle has changed since then."""
+        with self.latch.held():
+            if self.slot.synced or self.failure or self.writer is None:
+                return
+            try:
+                self._promote(self.writer)
+            except BaseException as error:
+                self.failed(error)
+                raise
+
+    def _promote(self, writer: Writer) -> None:
+        """Make the newest commit, which was not synced, a synced one."""
+        before = self.region.device.written
+        self.state = promote(writer)
+        self._count_written(before)
+        self.sync_alarm.cancel()
+
+    def _count_written(self, before: tuple[int, int]) -> None:
+        """Note what a commit has written, given what had been written before it."""
+        written = self.region.device.written
+        self.wrote = written[0] - before[0], written[1] - before[1]
+
+    # -- without being told ----------------------------------------------------------------------------
+
+    def relieve(self) -> None:
+        """Do what is due after a change: commit, as the policy says, or else write out early."""
+        before = self.latch.own()
+        try:
+            # Whoever holds the handle for longer than this call commits at its own end.
+            if not before and self.policy.changes is not None and self.changes >= self.policy.changes:
+                self.commit(self.policy.sync)
+            elif self.pager.is_full():
+                self.write_early()
+        finally:
+            self.latch.disown(before)
+        if not before:
+            self.watch_room()
+
+    def commit_late(self) -> None:
+        """Commit what the policy's seconds have run out for; called by the alarm."""
+        self._in_background(lambda: self.commit_now(self.policy.sync))
+        self.watch_room()
+
+    def sync_late(self) -> None:
+        """Sync the newest commit, which was not synced for so long; called by the alarm."""
+        self._in_background(self.promote)
+
+    def _in_background(self, work: Callable[[], None]) -> None:
+        """Do something between the calls of other threads; what it raises, the next change or close tells."""
+        try:
+            work()
+        except RegionClosedError:
+            pass
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is told later
+            self.background_error = error
+
+    # -- snapshots -------------------------------------------------------------------------------------
+
+    def snapshot(self) -> "Handle":
+        """Return a reader of the newest commit, with a descriptor and a map of its own."""
+        self.require_open()
+        return Handle(
+            self.region.device.reopen(), writable=False, checksums=self.pager.checksums, boot=self.boot
+        )
+
+    def refresh(self) -> bool:
+        """Move a snapshot to the newest commit; return whether there was a newer one.
+
+        A writer is always at its newest.
+
+        Raises:
+            RegionReplacedError: there is none, and there will be none, since the file has lost its name.
+        """
+        with self.latch.held():
+            if self.writable:
+                return False
+            found = newer(self.region.device, self.boot, self.slot.transaction)
+            if found is None:
+                return False
+            self._move_to(*found)
+            return True
+
+    def _move_to(self, device: Device, header: Header) -> None:
+        """Become a reader of what a header says, on another device."""
+        old, before = self.region, self.entries
+        try:
+            region = Region(device, shared_lock=True)
+            region.set_limit(header.newest.length)
+            self.pager.rebase(region)
+            state = State.read(region, header.newest)
+            absent = still_absent(state, before, self.indexes.keys(), self.absent, self.path)
+            patches = Patches(state.patches)
+        except BaseException:
+            self.pager.rebase(old)
+            device.close()
+            raise
+        self.header, self.state, self.patches, self.absent = header, state, patches, absent
+        self.tx = self.idle({name: before[name] for name in absent})
+        for name, index in self.indexes.items():
+            index.restore(self.entries[name].tree)
+        old.close()
+
+    def pickled(self) -> tuple[Any, ...]:
+        """Return what ``open_again`` opens: name, checksums, state, and whether it must be just this state.
+
+        Raises:
+            StableMemoryError: there are changes that another process would not see.
+        """
+        path = shown_path(self.path)
+        if self.changes:
+            raise StableMemoryError(
+                f"{path} has {uncommitted(self.changes)}, which another process would not see: "
+                f"call commit() before you pickle"
+            )
+        name = self.region.device.name or os.path.abspath(self.path)
+        return name, self.pager.checksums, self.slot.state(), not self.writable
+
+    # -- ending ----------------------------------------------------------------------------------------
+
+    def close(self, commit: bool = True) -> None:
+        """Commit, synced, unless told otherwise; cut the free tail; let go of the file."""
+        if self.closed:
+            return
+        with self.exclusive():
+            if self.blocks:
+                raise StableMemoryError("a transaction block is still open: close after the block has ended")
+            try:
+                if self.writable and not self.failure:
+                    if commit:
+                        self.commit(True)
+                        with suppress(OSError, StableMemoryError):
+                            # What is missing then is only the room that it would have given back.
+                            tidy(self)
+                    else:
+                        self.rollback()
+            finally:
+                error, self.background_error = self.background_error, None
+                self.latch.enter()
+                try:
+                    # Within the latch: a reader of another thread may be mapping the file just now.
+                    if self.writable and not self.failure and self.writer is not None:
+                        seal(self.writer)
+                        self.writer.cut_tail()
+                        self.writer.punch()
+                finally:
+                    try:
+                        self.end(
+                            f"{shown_path(self.path)} is closed: open it again"
+                            if self.path
+                            else "this region in memory is closed, and its contents are gone: make a new one"
+                        )
+                    finally:
+                        # Also after an interrupt: other threads may be waiting already.
+                        self.latch.leave()
+        if error is not None:
+            raise StableMemoryError(
+                f"a commit in the background failed ({shown_error(error)}), and the changes that it should "
+                "have committed were rolled back: open the file again, and make the changes again"
+            ) from error
+
+    def end(self, why: str) -> None:
+        """Let go of everything; each later call says why."""
+        let_go(self, why)
+
+    def __del__(self) -> None:
+        # One that outlives the modules of the program has been ended, and so has ``ending``.
+        if getattr(self, "tx", None) is not None and not self.closed:
+            ending.collected(self)
+
+    def settle(self, well: bool) -> None:
+        """Keep other threads out, since the process ends; if it ends well, commit as the policy does."""
+        if self.closed or self._pid != os.getpid() or not self.latch.keep(PATIENCE):
+            return
+        by_itself = self.writable and self.policy.by_itself
+        if well and by_itself and not self.blocks and self.background_error is None:
+            try:
+                self.commit_now(True)
+            except Exception as error:  # noqa: BLE001 - whatever it is, close() or drop() tells
+                self.background_error = error
+
+    def drop(self, well: bool | None = None, leave: bool = False) -> None:
+        """End a handle that nobody has closed: uncommitted changes are lost, with a warning.
+
+        Args:
+            well: whether the process ends well, if it ends.
+            leave: leave the end to the kernel, since the process ends at once: threads may read until then.
+        """
+        if self.closed or self._pid != os.getpid():
+            return
+        lost = self._lost(well) if self.writable else ""
+        when = "nothing referred to it any more" if well is None else "the interpreter ended"
+        where = shown_path(self.path)
+        if not leave:
+            self.end(f"{where} was not closed, and this handle ended when {when}: open it again")
+        if lost:
+            ending.warn(lost, UncommittedChangesWarning if self.path else UncommittedMemoryWarning)
+
+    def _lost(self, well: bool | None) -> str:
+        """Return what to say of the changes that end with this handle; empty if there are none."""
+        happened = "was dropped" if well is None else "was still open when the interpreter ended,"
+        places = self._places() if self.path else ""
+        said = f"{shown_path(self.path, 'a list in memory')}{places} {happened}"
+        remedy = "use it in a with statement, or call commit() or close()"
+        if self.changes:
+            said += f" with {uncommitted(self.changes)}, which {'are' if self.changes > 1 else 'is'} lost: "
+            if self.blocks:
+                return f"{said}a transaction block was still open: end the block, then close the handle"
+            said += remedy
+            if well is False and self.policy.by_itself:
+                said += "; it commits at the end of a program only if no exception has ended the program"
+            return said
+        error = self.background_error
+        if error is None:
+            return ""
+        why = ", ".join(map(shown_text, [str(error), *getattr(error, "__notes__", [])]))
+        return f"{said} after a commit that failed, and its changes are lost ({why}): {remedy}"
+
+    def _places(self) -> str:
+        """Return the lists that have uncommitted changes, to be put behind the file's name."""
+        before = {name: entry.tree for name, entry in self.state.lists.items()}
+        names = [
+            name
+            for name, index in self.indexes.items()
+            if index.state() != before.get(name, (0, 0, 0, 0)) and name not in self.absent
+        ]
+        if not names:
+            return ""
+        first = ", ".join(shown(name) for name in names[:3])
+        more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+        return f" (list{'s' if len(names) > 1 else ''} {first}{more})"
+
+    # -- forks -----------------------------------------------------------------------------------------
+
+    def after_fork(self) -> None:
+        """Become, in the child of a fork, a snapshot of the newest commit.
+
+        The child shares the writer's descriptors: it closes its copies, and neither syncs nor unlocks.
+        """
+        self._pid = os.getpid()
+        closed = self.latch.closed
+        self.latch.reset()
+        if closed or not self.writable:
+            return
+        self.forked, self.writable = True, False
+        self.commit_alarm, self.sync_alarm = _alarms(self)
+        self.writer, self.background_error = None, None
+        self.blocks.clear()
+        old = self.region
+        self.pager.discard()
+        added = {name: entry for name, entry in self.entries.items() if name not in self.state.lists}
+        try:
+            self.absent |= added.keys()
+            self.tx = self.idle(added)
+            device, header = acquire_newest(old.device.reopen(), self.boot, 0)
+            self._move_to(device, header)
+        except BaseException as error:  # noqa: BLE001 - nobody is there to catch it in a fork hook
+            old.close()
+            self.latch.closed = f"the region could not be read after a fork ({error}): open it again"
+
+
+def let_go(handle: Handle, why: str) -> None:
+    """End a handle: nothing of it is of use from now on."""
+    handle.commit_alarm.stop()
+    handle.sync_alarm.stop()
+    handle.latch.closed = why
+    handle.pager.discard()
+    handle.region.close()
+    handle.tx = handle.idle({})
+    ending.OPEN.discard(handle)
+
+
+def _is_refusal(error: BaseException) -> bool:
+    """Return whether an error is one of this package or of the kernel, which leaves nothing half done.
+
+    Any other may have come anywhere: an interrupt, no memory, an exception from a signal handler.
+    """
+    return isinstance(error, StableMemoryError) or (isinstance(error, OSError) and error.errno is not None)
+
+
+def _repair(handle: Handle) -> Callable[[], None]:
+    """Return what undoes a change that was left without its end; it does not keep the handle alive."""
+    weak = weakref.ref(handle)
+
+    def repair() -> None:
+        if (alive := weak()) is not None:
+            alive.failed(KeyboardInterrupt())
+
+    return repair
+
+
+def _alarms(handle: Handle) -> tuple[Alarm, Alarm]:
+    """Return the alarms of a handle, which they do not keep alive."""
+    weak = weakref.ref(handle)
+
+    def commit() -> None:
+        if (alive := weak()) is not None:
+            alive.commit_late()
+
+    def sync() -> None:
+        if (alive := weak()) is not None:
+            alive.sync_late()
+
+    return Alarm(commit), Alarm(sync)

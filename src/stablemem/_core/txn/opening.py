@@ -27,7 +27,7 @@ from ..disk.device import Device, FileDevice, MemoryDevice, sync_folder
 from ..disk.header import write_empty
 from ..disk.readers import lock_writer, require_as_new
 from ..format.slots import MAGIC, Slot
-from .store import Store
+from .handle import Handle
 
 __all__ = ["MODES", "open_again", "open_store", "take_after"]
 
@@ -66,7 +66,7 @@ def open_store(
     file_id: bytes | None = None,
     boot: bytes | None = None,
     at: Slot | None = None,
-) -> Store:
+) -> Handle:
     """Open or create a region.
 
     Args:
@@ -94,7 +94,7 @@ def open_store(
         if held.size() == 0:
             write_empty(held, fresh)
             held.sync()
-        return Store(held, writable=mode != "r", checksums=checksums, boot=boot)
+        return Handle(held, writable=mode != "r", checksums=checksums, boot=boot)
     name = _absolute(path)
     if os.path.islink(path):
         # What is made or replaced is what the link names, also where that is missing still.
@@ -104,11 +104,11 @@ def open_store(
         while opened is None:
             opened = _writer(path, mode, timeout, fresh)
     opened.name = name
-    return Store(opened, writable=mode != "r", checksums=checksums, boot=boot, at=at)
+    return Handle(opened, writable=mode != "r", checksums=checksums, boot=boot, at=at)
 
 
-def open_again(path: str, checksums: bool, state: tuple[Any, ...], exactly: bool) -> Store:
-    """Return a reader of what ``Store.pickled`` says: of just that commit, or of the newest one.
+def open_again(path: str, checksums: bool, state: tuple[Any, ...], exactly: bool) -> Handle:
+    """Return a reader of what ``Handle.pickled`` says: of just that commit, or of the newest one.
 
     Raises:
         RegionReplacedError, StableMemoryError: the file is another one, or does not have that commit.

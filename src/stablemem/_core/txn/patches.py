@@ -50,23 +50,26 @@ class Pending(NamedTuple):
 
 
 class Patches:
-    """The patches of one handle.
+    """The patches of one handle. O(n log n) to make.
+
+    Args:
+        committed: the list of the newest commit.
 
     Attributes:
         pending: how many pieces the open transaction stored into blocks that it did not allocate.
         changed: whether the list is another than that of the newest commit.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, committed: tuple[Patch, ...]) -> None:
+        self._committed = committed
+        self._then = Ranges([(patch.address, patch.address + patch.size, patch) for patch in committed])
         # Over each range what the transaction has stored there, or the patch that is listed.
-        self._now = Ranges()
+        self._now = self._then.copy()
         self.pending = 0
         self.changed = False
-        self._committed: tuple[Patch, ...] = ()
-        self._then = Ranges()
         self._made: list[Patch] = []
         # In order of the transactions that made them.
-        self._waiting: deque[Patch] = deque()
+        self._waiting = deque(sorted(committed, key=lambda patch: patch.transaction))
         self._placed: list[Patch] = []
         self._durable: list[Patch] = []
         self._leaving = 0
@@ -166,15 +169,6 @@ class Patches:
         space.free_range(patch.data, patch.size)
 
     # -- transactions --------------------------------------------------------------------------------
-
-    def adopt(self, committed: tuple[Patch, ...]) -> None:
-        """Take over the list of a state that was read from its catalog. O(n log n)."""
-        self._committed = committed
-        self._then = Ranges([(patch.address, patch.address + patch.size, patch) for patch in committed])
-        self._waiting = deque(sorted(committed, key=lambda patch: patch.transaction))
-        self._placed, self._durable = [], []
-        self._verified.clear()
-        self.rollback()
 
     def rollback(self) -> None:
         """Return to the list of the newest commit."""

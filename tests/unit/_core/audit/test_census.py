@@ -11,6 +11,7 @@ from stablemem._core.tree.index import Index
 from stablemem.layout import HEADER_SIZE, NODE_SIZE
 from support import chosen_seed, scaled
 from support.player import Player
+from support.probe import chain_of
 
 
 def byte_map(store):
@@ -23,13 +24,13 @@ def byte_map(store):
         letters[address:stop] = bytes([1 + USES.index(use)]) * (stop - address)
 
     put("header", 0, HEADER_SIZE)
-    for _, address, _ in store.chain.pages:
+    for _, address, _ in chain_of(store).pages:
         put("log", address, NODE_SIZE)
     if store.slot.catalog[1]:
         put("blobs", *store.slot.catalog[:2])
-    for patch in store.committed.patches:
+    for patch in store.state.patches:
         put("blobs", patch.data, patch.size)
-    for entry in store.committed.lists.values():
+    for entry in store.state.lists.values():
         Index(store.pager, *entry.tree).walk(
             lambda address: put("nodes", address, NODE_SIZE), lambda *blob: put("blobs", *blob), True
         )
@@ -126,7 +127,7 @@ def test_every_use_is_met(path):
         region.store(address, b"a patch")
         del region.buffer("main")[::2]
         region.commit()
-        assert region._store.committed.patches
+        assert region._store.state.patches
         with region.snapshot() as snapshot:
             assert same(snapshot._store, random.Random(0)) == set(USES)
         reader.close()
@@ -222,7 +223,7 @@ def test_bytes_that_are_nothing(path, monkeypatch):
         region.commit()
         with region.snapshot() as snapshot:
             store = snapshot._store
-            space, chain = store.space, store.chain
+            space, chain = store.space, chain_of(store)
             space.areas[3].discard(65536, 131072)
             monkeypatch.setattr("stablemem._core.audit.census.replay", lambda *_: (space, chain))
             with pytest.raises(CorruptRegionError, match="each used for one thing"):

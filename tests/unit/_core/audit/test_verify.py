@@ -103,7 +103,7 @@ def test_lost_and_doubled_space_is_found():
         region.commit()
         store = region._store
         assert verify_writer(store) == []
-        space = store.writer_space
+        space = store.writer.space
         taken = space.allocate(2, 1000)
         space.commit(99)
         assert any("differs from the space map" in fault for fault in verify_writer(store))

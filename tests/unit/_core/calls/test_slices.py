@@ -7,8 +7,8 @@ import pytest
 from stablemem import COMPILED, MemoryBuffer, MemoryRegion, RegionFullError, StableMemoryError
 from stablemem._core.calls import slices
 from stablemem._core.tree.pager import BLOB_BUDGET, NODE_BUDGET
-from stablemem._core.txn import transactions
 from support import scaled
+from support.probe import handles, transactions
 
 STEPS = [2, 3, 63, 64, 65, 1000, -2, -64, -65]
 
@@ -108,14 +108,14 @@ def test_walks_in_bounded_memory(monkeypatch):
     """Between pieces dirty nodes are written out."""
     with MemoryBuffer.filled(2_300_000, b"x", blobify="bytes") as values:
         store = values._store
-        write_early = store.write_early
+        write_early = handles.write_early
         met = []
 
-        def noted():
+        def noted(tx):
             met.append(store.pager.dirty_nodes)
-            write_early()
+            write_early(tx)
 
-        monkeypatch.setattr(store, "write_early", noted)
+        monkeypatch.setattr(handles, "write_early", noted)
         values.reverse()
         assert met
         assert max([*met, store.pager.dirty_nodes]) < NODE_BUDGET + 1000
@@ -137,7 +137,7 @@ def test_steps_in_bounded_memory(monkeypatch, step, assigned):
     with MemoryBuffer.from_iterable(model, blobify="text") as values:
         values.commit()
         store = values._store
-        write_out = store.write_out
+        write_early = handles.write_early
         met = []
 
         def change(target):
@@ -146,22 +146,22 @@ def test_steps_in_bounded_memory(monkeypatch, step, assigned):
             else:
                 del target[::step]
 
-        def noted():
+        def noted(tx):
             met.append((store.pager.dirty_nodes, store.pager.pending_bytes))
-            write_out()
+            write_early(tx)
 
-        def full():
+        def full(tx):
             if met:
                 raise OSError("full")
-            noted()
+            noted(tx)
 
-        monkeypatch.setattr(store, "write_out", full)
+        monkeypatch.setattr(handles, "write_early", full)
         with pytest.raises(OSError, match="full"):
             change(values)
         assert values[:] == model
         assert values.stats().changes == 0
         met.clear()
-        monkeypatch.setattr(store, "write_out", noted)
+        monkeypatch.setattr(handles, "write_early", noted)
         change(values)
         change(model)
         met.append((store.pager.dirty_nodes, store.pager.pending_bytes))
@@ -179,14 +179,14 @@ def test_assigning_large_blobs_in_bounded_memory(monkeypatch):
     model = [b"%d" % number for number in range(20_000)]
     with MemoryBuffer.from_iterable(model, blobify="bytes") as values:
         store = values._store
-        write_out = store.write_out
+        write_early = handles.write_early
         met = []
 
-        def noted():
+        def noted(tx):
             met.append(store.pager.pending_bytes)
-            write_out()
+            write_early(tx)
 
-        monkeypatch.setattr(store, "write_out", noted)
+        monkeypatch.setattr(handles, "write_early", noted)
         for step, size in ((2, 150), (-100, 12_000)):
             met.clear()
             values[::step] = given = [b"%d" % number * size for number in range(len(model[::step]))]

@@ -20,8 +20,8 @@ from stablemem import (
 )
 from stablemem._core.calls import sorting
 from stablemem._core.calls.sorting import permuted
-from stablemem._core.txn import transactions
 from support import scaled
+from support.probe import handles, transactions
 from support.waiting import HANGS, in_thread, join, wait_for, waits_for_latch
 
 WAYS = [(256 << 20, 256, 4096), (3000, 256, 4096), (3000, 2, 4096), (700, 3, 40), (1, 2, 0)]
@@ -547,14 +547,14 @@ def test_writing_back_in_bounded_memory(monkeypatch):
     model = texts(scaled(5000, 3000))
     with MemoryBuffer.from_iterable(model, blobify="text") as values:
         most = 0
-        write_out = transactions.Transactions.write_out
+        write_early = handles.write_early
 
-        def watched(store):
+        def watched(tx):
             nonlocal most
-            most = max(most, store.pager.dirty_nodes)
-            write_out(store)
+            most = max(most, tx.pager.dirty_nodes)
+            write_early(tx)
 
-        monkeypatch.setattr(transactions.Transactions, "write_out", watched)
+        monkeypatch.setattr(handles, "write_early", watched)
         values.sort()
         assert 0 < most < 10
         assert values[:] == sorted(model)

@@ -9,6 +9,7 @@ from stablemem._core.space import spacemap
 from stablemem._core.space.spacemap import CAPACITY, SWEEP_COMMITS, read_chain, replay
 from support import chosen_seed, scaled
 from support.player import Player
+from support.probe import chain_of
 from support.recorded import BOOT, Recorder, contents, prove, region_of, region_on
 
 SEED = chosen_seed()
@@ -31,7 +32,7 @@ def same_space(region):
     """Assert that the log says what the writer knows, kinds included."""
     store = region._store
     read, chain = replay(store.region, store.slot)
-    ours = store.writer_space
+    ours = store.writer.space
     assert verify_writer(store) == []
     end = store.slot.length
     clip = lambda blocks: [(a, min(n, end - a)) for a, n in blocks if a < end]  # noqa: E731
@@ -100,7 +101,7 @@ def test_the_chain_stays_short_over_thousands_of_small_commits():
             else:
                 values.append(b"%d" % number)
             region.commit()
-            longest = max(longest, len(region._store.chain.pages))
+            longest = max(longest, len(chain_of(region._store).pages))
         assert longest <= 12
         assert region.stats().file_bytes < 2_000_000
         same_space(region)
@@ -124,8 +125,8 @@ def test_the_chain_of_a_region_with_many_free_blocks():
             values[number % 100] = b"%d" % (number % 10)
             region.commit()
             if number >= 200:
-                longest = max(longest, len(region._store.chain.pages))
-        blocks = len(free_and_limbo(region._store.writer_space))
+                longest = max(longest, len(chain_of(region._store).pages))
+        blocks = len(free_and_limbo(region._store.writer.space))
         assert blocks > count // 4
         sweep = max(SWEEP_COMMITS, -(-blocks // (CAPACITY - 70))) + 1
         assert longest <= 2 * sweep + 4, f"{longest} pages for {blocks} blocks"
@@ -140,7 +141,7 @@ def test_one_commit_with_more_entries_than_fit_a_page():
         region.commit()
         del values[::2]
         region.commit()
-        assert len(region._store.chain.pages) > 5
+        assert len(chain_of(region._store).pages) > 5
         same_space(region)
         values[::3] = [b"a value of another length altogether"] * len(values[::3])
         region.commit()
@@ -162,7 +163,7 @@ def test_snapshots_keep_limbo_in_the_log(sync):
         # Of each commit's values a part is freed with what was synced: two sets of one number.
         values[100 * (number % 3) :] = [b"%d" % number * 90] * 300
         region.commit(sync)
-    space = region._store.writer_space
+    space = region._store.writer.space
     limbo = {each.transaction for each in space.limbo}
     assert len(limbo) > 3
     assert sync or len(limbo) < len(space.limbo)

@@ -144,8 +144,8 @@ def test_a_list_in_memory():
 
 def test_what_failed_in_the_background_is_told_at_last(path):
     values = MemoryBuffer(path)
-    values._store._late = OSError(28, "No space left on device")
-    values._store._late.add_note("7 uncommitted changes were rolled back")
+    values._store.background_error = OSError(28, "No space left on device")
+    values._store.background_error.add_note("7 uncommitted changes were rolled back")
     with pytest.warns(UncommittedChangesWarning) as told:
         del values
     said = str(told[0].message)
@@ -313,8 +313,9 @@ def test_an_open_block_is_not_committed(path):
 def test_a_commit_that_fails_at_the_end_is_told_of(path):
     tail = (
         "b.close()\nb = MemoryBuffer(path, commit_every=1000)\nb.append(1)\n"
-        "def fail(sync): raise OSError(28, 'No space left on device')\n"
-        "b._store._commit = fail"
+        "from stablemem._core.txn import handle\n"
+        "def fail(*_): raise OSError(28, 'No space left on device')\n"
+        "handle.commit = fail"
     )
     told = script(tail, path)
     assert "was still open when the interpreter ended, after a commit that failed, and its" in told
@@ -397,7 +398,7 @@ def test_daemon_threads_end_in_silence(path, work):
 def test_a_daemon_thread_that_never_leaves_its_block(path):
     work = "with b.transaction(): b.append(1); entered.release(); threading.Event().wait()"
     tail = "b.close(); b = MemoryBuffer(path, commit_every=1000)\n"
-    tail += "from stablemem._core.txn import store; store.PATIENCE = 0.01\n"
+    tail += "from stablemem._core.txn import handle; handle.PATIENCE = 0.01\n"
     more = "entered.acquire()\n"
     threads = THREADS.replace('"b": b,', '"b": b, "entered": entered,')
     tail += f"import threading\nentered = threading.Semaphore(0)\nwork = {work!r}\n{threads}{more}"

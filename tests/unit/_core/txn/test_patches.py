@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from stablemem import CorruptRegionError, MemoryRegion
-from stablemem._core.txn import patches, transactions
+from stablemem._core.txn import patches, writer
 from stablemem._core.txn.ranges import MOST
 from support.recorded import prove
 from support.steps import steps
@@ -121,7 +121,7 @@ def test_readers_are_asked_for_once_for_all_patches_of_a_transaction(path, monke
         for place in range(FEW):
             region.store(address + 3 * place, b"x")
         region.commit()
-        monkeypatch.setattr(transactions, "oldest_reader", ask)
+        monkeypatch.setattr(writer, "oldest_reader", ask)
         for _ in range(4):
             region.add_blob(b"x")
             region.commit()

@@ -396,7 +396,7 @@ def test_the_number_of_a_commit_that_left_no_trace_but_a_reader(tmp_path):
     lost.commit()
     with MemoryBuffer(path, "r") as reader:
         assert reader[:] == [b"kept", b"lost"]
-        lost._store._end("killed")
+        lost._store.end("killed")
         with open(path, "r+b") as file:
             file.write(kept)
         with MemoryBuffer(path) as values:

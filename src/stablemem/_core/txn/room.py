@@ -1,0 +1,43 @@
+"""Room: how much a region may still grow, and when its owner is told that little is left."""
+
+from collections.abc import Callable
+
+from ...layout import MAX_ADDRESS, REGION_PAGE
+from ..disk.region import Region
+from ..space.freespace import FreeSpace
+
+__all__ = ["Room"]
+
+
+class Room:
+    """What a region's owner has said of its size.
+
+    Args:
+        most: bytes that the file may have; None sets no limit.
+        low_space: the share of the room at which ``call`` is due.
+        call: called when the bytes in use reach it, once each time.
+    """
+
+    def __init__(
+        self,
+        most: int | None = None,
+        low_space: float = 1.0,
+        call: Callable[[], None] | None = None,
+    ) -> None:
+        self.most = MAX_ADDRESS if most is None else min(most, MAX_ADDRESS) // REGION_PAGE * REGION_PAGE
+        self._low_space = low_space
+        self._call = call
+        self._told_low = False
+        self._room = 0
+
+    def watch(self, space: FreeSpace, region: Region, pending: int) -> None:
+        """Call the owner if what is used or waits to be written has reached the share since the last look."""
+        grown, space.grown = space.grown, False
+        if self._call is None:
+            return
+        if grown or not self._room:
+            self._room = min(self.most, region.length + region.device.room())
+        low = space.end - space.free_bytes + pending >= self._low_space * self._room
+        told, self._told_low = self._told_low, low
+        if low and not told:
+            self._call()

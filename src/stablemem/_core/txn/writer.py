@@ -1,0 +1,180 @@
+# cython: annotation_typing=False
+"""Writer: what a handle knows of its region, and may do to it, from its recovery to its end.
+
+It exists only once the region is recovered: before the first change, or when an error has dropped the one
+before. All of it comes from the newest slot and the log: it can be read anew at any time.
+"""
+
+from collections import deque
+
+from ...errors import StableMemoryError
+from ...layout import MAX_ADDRESS, NODE_SIZE
+from ...shown import shown_path
+from ..disk.header import Header
+from ..disk.readers import is_read, newest_reader, oldest_reader
+from ..disk.region import Region
+from ..format.slots import MAX_TRANSACTION
+from ..space import punching
+from ..space.freespace import FreeSpace
+from ..space.punching import Holes
+from ..space.spacemap import SpaceMap, replay, written_since
+from .patches import Patches
+from .policy import UNSYNCED_COMMITS, UNSYNCED_LIMBO, UNSYNCED_LOG
+from .state import State
+from .transaction import Transaction, node_budget
+
+__all__ = ["Writer", "reach_of", "recover"]
+
+KNOWN_LENGTHS = 1024
+"""Commits whose length is remembered, so that the file can be cut behind snapshots of them."""
+
+TAIL_LEAST = 1 << 20
+"""Bytes of free tail that a commit cuts off, if it is also more than an eighth of the file."""
+
+
+class Writer:
+    """The writer's end of one region.
+
+    Args:
+        header: its slots.
+        region: its bytes.
+        state: the newest commit.
+        patches: those of that commit.
+        space: its free space.
+        log: the log of that.
+
+    Attributes:
+        number: of the next commit.
+        holes: which free pages were given back to the disk, or may be.
+        lengths: (transaction, length) of the newest commits made with it.
+    """
+
+    def __init__(
+        self, header: Header, region: Region, state: State, patches: Patches, space: FreeSpace, log: SpaceMap
+    ) -> None:
+        self.header = header
+        self.region = region
+        self.state = state
+        self.patches = patches
+        self.space = space
+        self.log = log
+        # The number after the highest may be that of a slot that was taken back, and is there all the same.
+        self.number: int = header.highest + 2
+        self.holes = Holes()
+        self.holes.look(space.idle_pages(punching.HOLE_LEAST))
+        self.lengths: deque[tuple[int, int]] = deque(maxlen=KNOWN_LENGTHS)
+
+    def begin(self, tx: Transaction) -> None:
+        """Begin a transaction: free what is free by now, and write patches in place that may be."""
+        device, header, region = self.region.device, self.header, self.region
+        tx.written_before = device.written
+        if self.number >= MAX_TRANSACTION:
+            raise StableMemoryError(
+                f"{shown_path(region.path)} has used up its transaction numbers: copy it to a new file"
+            )
+        tx.number = self.number
+        tx.pager.transaction = self.number
+        tx.pager.node_budget = node_budget(tx.indexes)
+        region.written = []
+        self.space.release(header.floor, lambda above, below: is_read(device, above, below))
+        if self.patches:
+            self.patches.begin(region, self.space, header.floor, lambda below: oldest_reader(device, below))
+            tx.catalog_changed = tx.catalog_changed or self.patches.changed
+            # No digest covers what is in place: it is none of what the coming commit needs.
+            region.written = []
+        tx.patched = bool(self.patches)
+        tx.begun = True
+
+    def undo(self) -> None:
+        """Return to the newest commit, whatever savepoints there are."""
+        space = self.space
+        while len(space.layers) > 1:
+            space.undo()
+            space.layers.pop()
+        space.undo()
+        self.patches.rollback()
+
+    def must_sync(self) -> bool:
+        """Return whether so much waits for a synced commit that the next one has to be one."""
+        log = self.log
+        size = log.unsynced_pages * NODE_SIZE
+        most: int = self.space.most
+        if size >= most >> 3 or (size >= UNSYNCED_LOG and log.unsynced_commits >= UNSYNCED_COMMITS):
+            return True
+        waiting: int = self.space.waiting_bytes(self.header.last_synced)
+        return waiting > max(UNSYNCED_LIMBO, self.state.slot.length // 4)
+
+    # -- giving back -----------------------------------------------------------------------------------
+
+    def cut_tail(self, least: int = 0) -> None:
+        """Cut what lies behind all that slots and snapshots can reach, if it is more than ``least`` bytes."""
+        device = self.region.device
+        size = device.size()
+        reach = max(slot.length for slot in self.header.valid)
+        if size <= reach + least:
+            return
+        reach = max(reach, reach_of(self.lengths, oldest_reader(device, self.state.slot.transaction)))
+        reach = -(-reach // NODE_SIZE) * NODE_SIZE
+        if size > reach + least:
+            self.region.truncate(reach)
+
+    def punch(self) -> None:
+        """Punch out the free pages that were free at the last look already.
+
+        As cutting the tail, it only concerns bytes that the next transaction might write to at once.
+        """
+        for address, size in self.holes.look(self.space.idle_pages(punching.HOLE_LEAST)):
+            end = min(address + size, self.region.length)
+            if address < end:
+                self.region.device.punch(address, end - address)
+
+
+def recover(
+    header: Header, region: Region, state: State, patches: Patches, most: int, best_fit: bool
+) -> Writer:
+    """Make sure that the disk has what the newest slot says, and read what is free.
+
+    Args:
+        header: the slots.
+        region: the bytes.
+        state: that of the newest slot.
+        patches: those of that state.
+        most: bytes that the region may have.
+        best_fit: whether blocks are placed by best fit, not by first.
+
+    Raises:
+        OSError: the disk failed.
+        CorruptRegionError: the log is damaged.
+    """
+    slot = state.slot
+    # A snapshot may stand on a commit that left no other trace: its number is taken.
+    header.highest = newest_reader(region.device, header.highest)
+    unsynced: list[tuple[int, int]] = []
+    unsynced_from, unsynced_commits = None, 0
+    if not slot.synced:
+        unsynced, unsynced_from, unsynced_commits = written_since(region, slot, header.last_synced)
+    try:
+        header.recover(unsynced)
+    except OSError as error:
+        header.poison("recovery failed", error)
+        raise
+    space, chain = replay(region, slot)
+    space.most = most
+    log = SpaceMap(space, chain, slot.length)
+    log.unsynced_from, log.unsynced_commits = unsynced_from, unsynced_commits
+    writer = Writer(header, region, state, patches, space, log)
+    if best_fit:
+        space.fit_best()
+    return writer
+
+
+def reach_of(lengths: deque[tuple[int, int]], oldest: int | None) -> int:
+    """Return how far snapshots from a commit on reach, at the most; 0 without one.
+
+    Of commits before those whose lengths are known that is not known, nor of one that was taken back.
+    """
+    if oldest is None:
+        return 0
+    if not lengths or oldest < lengths[0][0]:
+        return MAX_ADDRESS
+    return max(length for number, length in lengths if number >= oldest)
