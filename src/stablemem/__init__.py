@@ -12,6 +12,8 @@ import warnings
 
 from . import blobify
 from ._core import is_missing_extensions
+from ._core.audit.stats import Stats
+from ._core.audit.verify import Report
 from ._core.format.checksum import COMPILED
 from .beyond_list import Sizes
 from .errors import (
@@ -28,14 +30,18 @@ from .errors import (
     UncommittedChangesWarning,
     VersionError,
 )
+from .inspection import Census, Inspection, ListEntry
 from .memory_buffer import MemoryBuffer
-from .memory_region import MemoryRegion, Stats
+from .memory_region import MemoryRegion
 
 __all__ = [
     "COMPILED",
     "BlobifyError",
     "BlockError",
+    "Census",
     "CorruptRegionError",
+    "Inspection",
+    "ListEntry",
     "MemoryBuffer",
     "MemoryRegion",
     "NotARegionError",
@@ -44,6 +50,7 @@ __all__ = [
     "RegionFullError",
     "RegionLockedError",
     "RegionReplacedError",
+    "Report",
     "Sizes",
     "StableMemoryError",
     "Stats",

@@ -4,23 +4,24 @@ import os
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
 from datetime import timedelta
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self, TypedDict, TypeVar, overload
 
+from ._core.audit.stats import Stats, stats
 from ._core.audit.verify import Report, verify, verify_writer
 from ._core.calls.raw import Heap
 from ._core.txn.block import Block
-from ._core.txn.compaction import compact, oldest_snapshot, reclaimable
+from ._core.txn.compaction import compact
 from ._core.txn.handle import Handle
 from ._core.txn.opening import open_again, open_store
 from ._core.txn.policy import Policy
 from .blobify import Blobify
 from .errors import CorruptRegionError
-from .layout import MAX_ADDRESS, RAW_PAGE
+from .inspection import Inspection
+from .layout import MAX_ADDRESS
 from .raw_blocks import RawBlocks
-from .shown import shown, shown_names, shown_path, shown_record
+from .shown import shown, shown_names, shown_path
 
 if TYPE_CHECKING:
     from .memory_buffer import MemoryBuffer
@@ -31,59 +32,6 @@ V = TypeVar("V")
 
 LEAST_SIZE = 1 << 18
 """Bytes of the smallest ``max_size``."""
-
-
-@dataclass(frozen=True, repr=False)
-class Stats:
-    """How the bytes of a region are used.
-
-    A writer's figures include its uncommitted changes. A reader's are those of its commit. Used, free and
-    limbo bytes together make the region; the file may have more bytes at its end, without meaning.
-
-    Attributes:
-        path: the file; empty for a region in memory.
-        transaction: number of the last commit.
-        lists: number of values in each list, by name, uncommitted changes included.
-        changes: number of changes since the last commit.
-        file_bytes: length of the file.
-        disk_bytes: bytes that the file takes on the disk, without its holes.
-        used_bytes: bytes in use: header, log, index, values, raw blocks.
-        raw_bytes: the part of ``used_bytes`` in raw blocks.
-        free_bytes: bytes that may be used again now.
-        limbo_bytes: bytes that were freed, but that an older commit or a snapshot still uses.
-        free_blocks: number of free blocks.
-        largest_free: bytes of the largest free block.
-        fragmentation: share of the free bytes that are not in the largest free block, from 0 to 1.
-        reclaimable_bytes: about how much shorter ``compact()`` could make the file now, with the snapshots
-            that are open.
-        oldest_snapshot: number of the oldest commit on which a snapshot is open, in this process or another;
-            None if there is no snapshot.
-        held_bytes: bytes in limbo that would be free if there were no snapshots.
-        written_bytes: bytes that the last commit of this handle wrote; 0 before the first.
-        written_runs: number of pieces in which they were written.
-    """
-
-    path: str
-    transaction: int
-    lists: dict[str, int]
-    changes: int
-    file_bytes: int
-    disk_bytes: int
-    used_bytes: int
-    raw_bytes: int
-    free_bytes: int
-    limbo_bytes: int
-    free_blocks: int
-    largest_free: int
-    fragmentation: float
-    reclaimable_bytes: int
-    oldest_snapshot: int | None
-    held_bytes: int
-    written_bytes: int
-    written_runs: int
-
-    def __repr__(self) -> str:
-        return shown_record(self)
 
 
 class RegionOptions(TypedDict, total=False):
@@ -390,7 +338,7 @@ class MemoryRegion(RawBlocks):
 
     def _verify(self) -> Report:
         newest = self._store.slot.transaction
-        with self._snapshot_store() as store:
+        with self._at_last_commit() as store:
             report = verify(store)
         if self._store.writable and not report.faults:
             with self._store.latch.held():
@@ -402,7 +350,7 @@ class MemoryRegion(RawBlocks):
         return report
 
     @contextmanager
-    def _snapshot_store(self) -> Iterator[Handle]:
+    def _at_last_commit(self) -> Iterator[Handle]:
         """Give a store that nothing changes: this one if it is a snapshot, else a new one."""
         if not self._store.writable:
             with self._store.exclusive():
@@ -417,41 +365,21 @@ class MemoryRegion(RawBlocks):
 
     def stats(self) -> Stats:
         """Return how the bytes of the region are used. O(free blocks + region pages of 64 KiB)."""
-        store = self._store
-        lengths = {name: entry.tree[3] for name, entry in store.entries.items()}
-        lengths |= {name: index.length for name, index in store.indexes.items()}
-        with store.latch.held():
-            space = store.space
-            length = max(space.used_end(), store.slot.length)
-            blocks = [(a, min(n, length - a)) for a, n in space.free_blocks(0, length)]
-            limbo = space.limbo_bytes
-            oldest = oldest_snapshot(store)
-            held = 0 if oldest is None else space.held_bytes(oldest, store.header.floor)
-            raw = sum(size for _, size in space.allocated_blocks(RAW_PAGE))
-            gain = reclaimable(store, space, oldest)
-        free = sum(size for _, size in blocks)
-        largest = max((size for _, size in blocks), default=0)
-        file_bytes = store.region.device.size()
-        return Stats(
-            path=self.path,
-            transaction=store.slot.transaction,
-            lists=dict(sorted(lengths.items())),
-            changes=store.changes,
-            file_bytes=file_bytes,
-            disk_bytes=store.region.device.allocated(),
-            used_bytes=length - free - limbo,
-            raw_bytes=raw,
-            free_bytes=free,
-            limbo_bytes=limbo,
-            free_blocks=len(blocks),
-            largest_free=largest,
-            fragmentation=1 - largest / free if free else 0.0,
-            reclaimable_bytes=gain,
-            oldest_snapshot=oldest,
-            held_bytes=held,
-            written_bytes=store.wrote[0],
-            written_runs=store.wrote[1],
-        )
+        return stats(self._store)
+
+    def inspect(self) -> Inspection:
+        """Return a look at the last commit: its lists, roots and header slots, and how its bytes are used.
+
+        It is for tools that look into files, as the command line does.
+
+        >>> region = MemoryRegion()
+        >>> region.buffer("names", "text").append("Ada"); region.commit()
+        >>> region.inspect().lists["names"].values, region.inspect().census().total("header")
+        (1, 12288)
+        >>> region.close()
+        """
+        with self._at_last_commit() as store:
+            return Inspection(store, self._at_last_commit, self._verify)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle a reader as its path and its commit. It comes back reading that commit, while it is held.

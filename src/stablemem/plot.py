@@ -8,7 +8,7 @@ import io
 import warnings
 from typing import Any
 
-from ._core.audit.census import IN_USE, USES, Census
+from .inspection import IN_USE, USES, Census
 
 __all__ = ["BOTTOM", "COLOURS", "LEAST_WIDTH", "LEFT", "RIGHT", "TOP", "cell_pixels", "colour_of", "draw"]
 

@@ -439,28 +439,28 @@ class TestErrors:
         def fail(*_: object) -> None:
             raise StableMemoryError("something that cannot be helped")
 
-        monkeypatch.setattr(base, "open_store", fail)
+        monkeypatch.setattr(base, "MemoryRegion", fail)
         refused(run("info", "r.smem"), "something that cannot be helped")
 
     def test_no_memory(self, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
         def fail(*_: object) -> None:
             raise MemoryError
 
-        monkeypatch.setattr(base, "open_store", fail)
+        monkeypatch.setattr(base, "MemoryRegion", fail)
         refused(run("info", "r.smem"), "not enough memory")
 
     def test_a_fault_of_its_own(self, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
         def fail(*_: object) -> None:
             raise AssertionError("a\x1b[31mb")
 
-        monkeypatch.setattr(base, "open_store", fail)
+        monkeypatch.setattr(base, "MemoryRegion", fail)
         code, out, err = run("info", "r.smem")
         assert (code, out) == (3, "")
         assert err.startswith("stablemem: this is a fault of stablemem itself")
         assert err.endswith("AssertionError: a\\x1b[31mb\n")
 
     def test_a_warning_is_one_line(self, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-        real = base.open_store
+        real = base.MemoryRegion
 
         def warn(*given: Any) -> Any:
             with warnings.catch_warnings():
@@ -469,7 +469,7 @@ class TestErrors:
             return real(*given)
 
         fill()
-        monkeypatch.setattr(base, "open_store", warn)
+        monkeypatch.setattr(base, "MemoryRegion", warn)
         code, _, err = run("info", "r.smem")
         assert (code, err) == (0, "stablemem: a\\x1b[31mb\\nc\n")
 

@@ -9,7 +9,10 @@ NAMES = [
     "COMPILED",
     "BlobifyError",
     "BlockError",
+    "Census",
     "CorruptRegionError",
+    "Inspection",
+    "ListEntry",
     "MemoryBuffer",
     "MemoryRegion",
     "NotARegionError",
@@ -18,6 +21,7 @@ NAMES = [
     "RegionFullError",
     "RegionLockedError",
     "RegionReplacedError",
+    "Report",
     "Sizes",
     "StableMemoryError",
     "Stats",
@@ -95,6 +99,7 @@ REGION = [
     "free_blocks",
     "free_bytes",
     "grow",
+    "inspect",
     "is_allocated",
     "is_free",
     "load",
@@ -175,7 +180,7 @@ def test_blobify():
 
 
 def test_everything_public_is_documented():
-    for kind in (MemoryBuffer, MemoryRegion, stablemem.Stats):
+    for kind in (MemoryBuffer, MemoryRegion, stablemem.Inspection, stablemem.Stats):
         for name in public(kind):
             member = inspect.getattr_static(kind, name)
             if callable(member) or isinstance(member, property | classmethod):

@@ -1,9 +1,10 @@
 # ruff: noqa: PT012 - what is tested is what an exception does to the block around it
 import os
+from pathlib import Path
 
 import pytest
 
-from stablemem import MemoryBuffer, MemoryRegion, ReadOnlyError, RegionClosedError
+from stablemem import CorruptRegionError, MemoryBuffer, MemoryRegion, ReadOnlyError, RegionClosedError
 
 
 def test_lists(path):
@@ -179,3 +180,46 @@ def test_the_policy_is_of_the_opening_and_lasts_as_long(path, fit):
     with MemoryRegion(path, "r+", fit=other) as region:
         assert allocated() == {"first": ninety, "best": forty}[other]
         region.verify()
+
+
+def test_a_look_at_a_region(path):
+    """A writer's look is at its last commit; a reader's at its own."""
+    with MemoryRegion(path) as region:
+        names = region.buffer("names", "text")
+        names.extend(["Ada", "a name of more than eight bytes"])
+        region.roots["root"] = (1, -2)
+        region.commit()
+        names.append("not committed")
+        seen = region.inspect()
+        assert (seen.transaction, list(seen.lists), seen.roots) == (
+            region.transaction_number, ["names"], {"root": (1, -2)},
+        )  # fmt: skip
+        assert (seen.lists["names"].values, seen.lists["names"].blobify) == (2, "text")
+        assert seen.census().total("blobs") > 0
+        assert len(seen.census(4096)) == -(-seen.length // 4096)
+        assert seen.file_bytes >= seen.length
+        assert seen.verify().lists == {"names": 2}
+        entries = seen.entries("names", 0, 2)
+        assert (len(entries), entries[:3]) == (32, b"Ada")
+        with region.snapshot() as reader:
+            region.commit()
+            assert reader.inspect().lists["names"].values == 2
+        assert region.inspect().lists["names"].values == 3
+    with pytest.raises(RegionClosedError):
+        region.inspect()
+
+
+def test_the_report_of_a_look_has_the_faults(path):
+    with MemoryRegion(path) as region:
+        region.buffer("names", "text").append("a name of more than eight bytes")
+        region.commit()
+    content = bytearray(Path(path).read_bytes())
+    place = content.index(b"a name of more")
+    content[place] ^= 1
+    damaged = Path(path).with_suffix(".damaged")
+    damaged.write_bytes(content)
+    with MemoryRegion(damaged, "r") as region:
+        report = region.inspect().verify()
+        assert len(report.faults) == 1
+        with pytest.raises(CorruptRegionError):
+            region.verify()

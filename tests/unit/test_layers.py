@@ -16,7 +16,7 @@ from support.modules import MODULES, PACKAGE, imported
 FLOORS = ["base", "format", "disk", "space", "tree", "txn", "audit", "calls", "blobify", "faces", "tools"]
 """From the bottom up. Those from format to calls are the folders of ``_core``."""
 
-BASE = {"errors", "layout", "shown", "_core", "_core._cython"}
+BASE = {"errors", "layout", "new_files", "shown", "_core", "_core._cython"}
 TOOLS = {"plot", "cli", "__main__"}
 BLOBIFY_MAY_IMPORT = {"errors", "layout", "shown"}
 
@@ -47,6 +47,12 @@ def test_imports_point_down(name):
             assert floor(other) == "blobify" or other in BLOBIFY_MAY_IMPORT, (
                 f"{name} imports {other}: it may import errors, their words and constants"
             )
+
+
+@pytest.mark.parametrize("name", [name for name in MODULES if floor(name) == "tools"])
+def test_tools_use_the_public_face_only(name):
+    for other, _ in imported(name, MODULES[name]):
+        assert other.split(".")[0] != "_core", f"{name} imports {other}: use MemoryRegion.inspect()"
 
 
 def circle(edges):

@@ -10,8 +10,7 @@ import sys
 import traceback
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
-from itertools import islice
+from contextlib import contextmanager
 from reprlib import repr as shortened
 from typing import Any
 
@@ -19,14 +18,13 @@ import click
 from click.shell_completion import CompletionItem
 
 from .. import COMPILED, __version__
-from .._core.calls.list_core import BufferIterator, ListCore
-from .._core.format.catalog import MAIN
-from .._core.txn.handle import Handle
-from .._core.txn.opening import open_store
-from ..blobify import Bytes, Text, resolve
+from ..blobify import Text
 from ..blobify.registry import BUILT_INS
 from ..errors import CorruptRegionError, NotARegionError, RegionLockedError, StableMemoryError
+from ..inspection import MAIN
 from ..layout import FORMAT
+from ..memory_buffer import MemoryBuffer
+from ..memory_region import MemoryRegion
 from .positions import selected
 from .printing import echo, listed, printable, shown_name
 
@@ -229,43 +227,63 @@ name_option = click.option(
 
 
 @contextmanager
-def open_region(path: str) -> Iterator[Handle]:
+def open_region(path: str) -> Iterator[MemoryRegion]:
     """Open a region to look into it, for a block."""
     try:
-        store = open_store(path, "r")
+        region = MemoryRegion(path, "r")
     except NotARegionError:
         if os.path.getsize(path):
             raise
         raise click.ClickException(
             f"{path} is not a region: it is empty; `stablemem import` makes it one"
         ) from None
-    with closing(store):
-        yield store
+    with region:
+        yield region
 
 
-def blobifies(store: Handle) -> dict[str, str]:
+def blobifies(region: MemoryRegion) -> dict[str, str]:
     """Return what the lists are called, and how their values are written."""
-    return {name: entry.blobify for name, entry in sorted(store.entries.items())}
+    return {name: entry.blobify for name, entry in region.inspect().lists.items()}
 
 
-def list_of(store: Handle, name: str, raw: bool = False) -> ListCore:
-    """Return a list of the region, of blobs if they are wanted raw or its Blobify is somebody's own."""
-    entry = store.entries.get(name)
-    if entry is None:
-        there = listed(list(blobifies(store)))
+class _Unread:
+    """A Blobify of somebody's own, whose values are shown as their bytes.
+
+    Args:
+        name: what the file calls it.
+        options: its options in the file.
+    """
+
+    def __init__(self, name: str, options: bytes) -> None:
+        self.name = name
+        self.options = options
+
+    def to_blob(self, value: bytes, /) -> bytes:
+        """Return the bytes."""
+        return value
+
+    def from_blob(self, blob: bytes, /) -> bytes:
+        """Return the bytes."""
+        return blob
+
+
+def list_of(region: MemoryRegion, name: str) -> MemoryBuffer[Any]:
+    """Return a list of the region; of bytes if its Blobify is somebody's own."""
+    lists = region.inspect().lists
+    if name not in lists:
+        there = listed(list(lists))
         remedy = f"there is {there}; choose one with --name" if there else "`stablemem import` makes one"
-        raise click.ClickException(f"{store.path} has no list {shown_name(name)}: {remedy}")
-    if raw or entry.blobify not in BUILT_INS:
-        return ListCore(store, name, Bytes())
-    return ListCore(store, name, resolve(None, (entry.blobify, entry.options)))
+        raise click.ClickException(f"{region.path} has no list {shown_name(name)}: {remedy}")
+    found = lists[name]
+    return region.buffer(name, None if found.blobify in BUILT_INS else _Unread(found.blobify, found.options))
 
 
-def is_text(blobify: str) -> bool:
-    """Return whether the Blobify of this name is the one of text."""
-    return blobify == Text.name
+def is_text(values: MemoryBuffer[Any]) -> bool:
+    """Return whether a list is one of text."""
+    return isinstance(values.blobify, Text)
 
 
-def positions_of(values: ListCore, path: str, name: str, choice: int | slice) -> range:
+def positions_of(values: MemoryBuffer[Any], path: str, name: str, choice: int | slice) -> range:
     """Return the positions that an index or a slice names; the message if there is no such index."""
     length = len(values)
     positions = selected(choice, length)
@@ -277,12 +295,13 @@ def positions_of(values: ListCore, path: str, name: str, choice: int | slice) ->
     return positions
 
 
-def each(values: ListCore, positions: range) -> Iterator[Any]:
-    """Yield the values at some positions: many at once, and up to the first that is damaged."""
+def each(values: MemoryBuffer[Any], positions: range, raw: bool = False) -> Iterator[Any]:
+    """Yield the values at some positions, or their bytes: many at once, up to the first that is damaged."""
     done = 0
     if positions.step == 1 and len(positions) > 1:
+        bounds = positions.start, positions.stop
         try:
-            for value in islice(BufferIterator(values, positions.start, 1), len(positions)):
+            for value in values.blobs(*bounds) if raw else (value for _, value in values.items(*bounds)):
                 yield value
                 done += 1
         except CorruptRegionError:
@@ -291,7 +310,7 @@ def each(values: ListCore, positions: range) -> Iterator[Any]:
         else:
             return
     for position in positions[done:]:
-        yield values[position]
+        yield bytes(values.blob_view(position)) if raw else values[position]
 
 
 def counted(number: int, noun: str) -> str:

@@ -5,10 +5,9 @@ import time
 
 import click
 
-from .._core.txn.compaction import compact as compact_region
-from .._core.txn.opening import open_store
 from ..layout import MAX_ADDRESS
-from .base import GOOD, commands, counted, region_argument
+from ..memory_region import MemoryRegion
+from .base import GOOD, commands, counted, open_region, region_argument
 from .printing import echo
 
 __all__: list[str] = []
@@ -44,16 +43,17 @@ def compact(path: str, max_bytes: int, timeout: float) -> int:
     def progress(moved: int, there_are: int) -> None:
         click.echo(f"\r{moved:,} of {there_are:,} bytes moved ", nl=False, err=True)
 
-    store = open_store(path, "r+", timeout=timeout)
+    region = MemoryRegion(path, "r+", timeout=timeout)
     try:
-        gained = compact_region(store, max_bytes, progress if shown else None)
+        gained = region.compact(max_bytes=max_bytes, progress=progress if shown else None)
     finally:
         if shown:
             click.echo("\r\033[K", nl=False, err=True)
-        store.close()
-    length, commit = store.slot.length, store.slot.transaction
+        region.close()
+    with open_region(path) as region:
+        seen = region.inspect()
     echo(
-        f"{path}: {counted(gained, 'byte')} shorter, now {length:,} as of commit {commit} "
+        f"{path}: {counted(gained, 'byte')} shorter, now {seen.length:,} as of commit {seen.transaction} "
         f"({time.monotonic() - begin:.1f} s)"
     )
     return GOOD

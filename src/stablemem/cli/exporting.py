@@ -6,7 +6,7 @@ from typing import Any, BinaryIO
 
 import click
 
-from .._core.calls.list_core import ListCore
+from ..memory_buffer import MemoryBuffer
 from .base import (
     GOOD,
     blobifies,
@@ -74,9 +74,9 @@ def export(
     """
     if force and output in {None, "-"}:
         raise click.UsageError("--force is for --output FILE: name a file, or leave --force out.")
-    with open_region(path) as store:
-        values = list_of(store, name)
-        encode = encoder(blobifies(store)[name], encoding, jsonl)
+    with open_region(path) as region:
+        values = list_of(region, name)
+        encode = encoder(blobifies(region)[name], encoding, jsonl)
         positions = positions_of(values, path, name, choice)
         pieces = _pieces(path, values, positions, encode)
         if output is None or output == "-":
@@ -96,7 +96,7 @@ def export(
 
 
 def _pieces(
-    path: str, values: ListCore, positions: range, encode: Callable[[Any], bytes]
+    path: str, values: MemoryBuffer[Any], positions: range, encode: Callable[[Any], bytes]
 ) -> Iterator[list[bytes]]:  # fmt: skip
     """Yield lines, many at once; what comes before an error is yielded."""
     lines: list[bytes] = []

@@ -17,12 +17,13 @@ import select
 import sys
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
+from typing import Any
 
-from .._core.calls.list_core import ListCore
-from .._core.txn.handle import Handle
-from .._core.txn.opening import open_store
 from ..errors import BlobifyError, NotARegionError, RegionReplacedError
 from ..layout import INLINE_SIZE
+from ..memory_buffer import MemoryBuffer
+from ..memory_region import MemoryRegion
 from .base import is_text, list_of, say
 from .printing import shown_name
 
@@ -38,7 +39,7 @@ BLOCK = 1 << 16
 Entries = Callable[[int, int], bytes]
 """Gives the entries from one position to another."""
 
-Show = Callable[[ListCore, range, bool], None]
+Show = Callable[[MemoryBuffer[Any], range, bool], None]
 """Shows values of a list, and is told whether that is one of text."""
 
 
@@ -132,36 +133,37 @@ class Follower:
     Args:
         path: the file.
         name: the list, which may be missing still.
-        store: the file, opened for reading; the follower closes it.
-
+        region: the file, opened for reading; the follower closes it.
     """
 
-    def __init__(self, path: str, name: str, store: Handle) -> None:
+    def __init__(self, path: str, name: str, region: MemoryRegion) -> None:
         self._path = path
         self._name = name
-        self._store: Handle | None = store
-        self._values: ListCore | None = list_of(store, name) if name in store.entries else None
+        self._region: MemoryRegion | None = region
+        self._values: MemoryBuffer[Any] | None = list_of(region, name) if name in region.names() else None
         self._remember()
 
     def close(self) -> None:
         """Let go of the file."""
-        store, self._store, self._values = self._store, None, None
-        if store is not None:
-            store.close()
+        region, self._region, self._values = self._region, None, None
+        if region is not None:
+            region.close()
 
     def look(self, show: Show) -> None:
         """Show what is new; say on standard error what else has happened."""
-        store = self._store
-        if store is None:
+        region = self._region
+        if region is None:
             self._open()
-            if self._store is not None:
+            if self._region is not None:
                 say(f"{self._path} is there again: the next values are from the new file")
             self._added(show)
             return
-        # Asked first: what was committed before the file lost its name is still to be shown.
-        moved = not store.region.device.is_at(self._path)
+        moved = False
         try:
-            store.refresh()
+            # What was committed before the file lost its name is shown first.
+            if region.refresh():
+                self._added(show)
+                region.refresh()
         except BlobifyError:
             say(
                 f"{self._path}: the list {shown_name(self._name)} was made again: the next values are from "
@@ -175,7 +177,7 @@ class Follower:
         self._added(show)
         if moved:
             self._again()
-            if self._store is None:
+            if self._region is None:
                 say(f"{self._path} was removed: waiting for another file")
             else:
                 say(f"{self._path} was replaced: the next values are from the new file")
@@ -183,15 +185,15 @@ class Follower:
 
     def _added(self, show: Show) -> None:
         """Show what is new in the snapshot, and remember it."""
-        store = self._store
-        if store is None:
+        if self._region is None:
             return
         if self._values is None:
-            if self._name not in store.entries:
+            if self._name not in self._region.names():
                 return
-            self._values = list_of(store, self._name)
+            self._values = list_of(self._region, self._name)
         length = len(self._values)
-        start = first_new(store.index(self._name).entries, length, self._seen, self._length)
+        entries = partial(self._region.inspect().entries, self._name)
+        start = first_new(entries, length, self._seen, self._length)
         if start is None:
             start = 0
             if length:
@@ -199,15 +201,15 @@ class Follower:
         new = range(start, length)
         self._remember()
         if new:
-            show(self._values, new, is_text(store.entries[self._name].blobify))
+            show(self._values, new, is_text(self._values))
 
     def _remember(self) -> None:
-        if self._store is None or self._values is None:
+        if self._region is None or self._values is None:
             self._length, self._seen = 0, b""
             return
         self._length = len(self._values)
         start = max(0, self._length - REMEMBERED)
-        self._seen = self._store.index(self._name).entries(start, self._length)
+        self._seen = self._region.inspect().entries(self._name, start, self._length)
 
     def _again(self) -> None:
         """Open what the path names now, of which nothing was seen."""
@@ -218,7 +220,7 @@ class Follower:
     def _open(self) -> None:
         """Open the file if it is there."""
         try:
-            self._store = open_store(self._path, "r")
+            self._region = MemoryRegion(self._path, "r")
         except (FileNotFoundError, NotADirectoryError):
             return
         except NotARegionError:

@@ -239,8 +239,8 @@ def _recorded(path: str, name: str) -> str | None:
     """Return what the values of a list are; None if there is no such list."""
     if not os.path.exists(path) or (os.path.isfile(path) and not os.path.getsize(path)):
         return None
-    with open_region(path) as store:
-        return blobifies(store).get(name)
+    with open_region(path) as region:
+        return blobifies(region).get(name)
 
 
 def _kind(path: str, name: str, encoding: str | None, jsonl: bool) -> str:

@@ -8,15 +8,15 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from math import isnan
+from typing import Any
 
 import click
 
 from .. import COMPILED, __version__
-from .._core.audit.census import IN_USE, census
-from .._core.audit.verify import verify as verify_store
-from .._core.calls.list_core import ListCore
 from ..errors import CorruptRegionError
+from ..inspection import IN_USE
 from ..layout import FORMAT, INLINE_SIZE
+from ..memory_buffer import MemoryBuffer
 from .base import (
     AHEAD,
     DAMAGED,
@@ -43,7 +43,7 @@ SHOWN_NUMBERS = 4
 """Integers of a root that ``info`` prints."""
 
 
-def _lines(values: ListCore, positions: range, text: bool, prefixed: bool) -> Iterator[str]:
+def _lines(values: MemoryBuffer[Any], positions: range, text: bool, prefixed: bool) -> Iterator[str]:
     """Yield values, a line each, cut to the terminal's width if there is one.
 
     Args:
@@ -76,9 +76,9 @@ def info(path: str, as_json: bool) -> None:
       stablemem info notes.smem
       stablemem info notes.smem --json
     """
-    with open_region(path) as store:
-        found = census(store, store.slot.length)
-        entries, roots = sorted(store.entries.items()), sorted(store.roots.items())
+    with open_region(path) as region:
+        seen = region.inspect()
+        found = seen.census()
     used = sum(found.total(use) for use in IN_USE)
     free, limbo = found.total("free"), found.total("limbo")
     if as_json:
@@ -89,9 +89,10 @@ def info(path: str, as_json: bool) -> None:
             "compiled": COMPILED,
             "commit": found.transaction,
             "lists": [
-                {"name": name, "values": entry.tree[3], "blobify": entry.blobify} for name, entry in entries
+                {"name": name, "values": entry.values, "blobify": entry.blobify}
+                for name, entry in seen.lists.items()
             ],
-            "roots": dict(roots),
+            "roots": seen.roots,
             "file_bytes": found.length + found.ahead,
             "used_bytes": used,
             "free_bytes": free,
@@ -102,12 +103,11 @@ def info(path: str, as_json: bool) -> None:
     echo(path)
     echo(f"  format   {FORMAT} (unstable), read by stablemem {__version__} {ENGINE}")
     echo(f"  commit   {found.transaction}")
-    for name, entry in entries:
-        values = counted(entry.tree[3], "value")
-        echo(f"  list     {name}: {values}, blobify {entry.blobify}")
-    if not entries:
+    for name, entry in seen.lists.items():
+        echo(f"  list     {name}: {counted(entry.values, 'value')}, blobify {entry.blobify}")
+    if not seen.lists:
         echo("  list     none yet")
-    for name, numbers in roots:
+    for name, numbers in seen.roots.items():
         more = f" and {len(numbers) - SHOWN_NUMBERS:,} more" if len(numbers) > SHOWN_NUMBERS else ""
         echo(f"  root     {name}: {', '.join(map(str, numbers[:SHOWN_NUMBERS]))}{more}")
     _table(
@@ -155,12 +155,12 @@ def get(path: str, choices: Sequence[int | slice], name: str, raw: bool) -> None
       stablemem get notes.smem 2 -1 10:20
       stablemem get notes.smem --raw 1 > value
     """
-    with open_region(path) as store:
-        values = list_of(store, name, raw)
+    with open_region(path) as region:
+        values = list_of(region, name)
         asked = [positions_of(values, path, name, choice) for choice in choices]
-        found = (value for positions in asked for value in each(values, positions))
+        found = (value for positions in asked for value in each(values, positions, raw))
         if not raw:
-            text = is_text(store.entries[name].blobify)
+            text = is_text(values)
             print_lines((spelled(value, text) for value in found), "\n\t" if to_terminal() else None)
             return
         for blob in found:
@@ -189,10 +189,9 @@ def head(path: str, count: int, bare: bool, name: str) -> None:
       stablemem head notes.smem
       stablemem head notes.smem -n 100 --values
     """
-    with open_region(path) as store:
-        values = list_of(store, name)
-        text = is_text(store.entries[name].blobify)
-        print_lines(_lines(values, range(len(values))[:count], text, not bare))
+    with open_region(path) as region:
+        values = list_of(region, name)
+        print_lines(_lines(values, range(len(values))[:count], is_text(values), not bare))
 
 
 def _seconds(_context: click.Context, _option: click.Parameter, interval: float) -> float:
@@ -223,22 +222,22 @@ def tail(path: str, count: int, bare: bool, name: str, follow: bool, interval: f
       stablemem tail notes.smem --values
       stablemem tail -f notes.smem
     """
-    with open_region(path) as store:
-        if follow and not store.entries:
+    with open_region(path) as region:
+        if follow and not region.names():
             say(f"{path} has no list yet: waiting for {shown_name(name)}")
         else:
-            values = list_of(store, name)
+            values = list_of(region, name)
             length = len(values)
             positions = range(max(0, length - count), length)
-            print_lines(_lines(values, positions, is_text(store.entries[name].blobify), not bare))
+            print_lines(_lines(values, positions, is_text(values), not bare))
         if follow:
-            _follow(Follower(path, name, store), interval, bare)
+            _follow(Follower(path, name, region), interval, bare)
 
 
 def _follow(follower: Follower, interval: float, bare: bool) -> None:
     """Print what is added to a list; ends with an exception."""
 
-    def show(values: ListCore, positions: range, text: bool) -> None:
+    def show(values: MemoryBuffer[Any], positions: range, text: bool) -> None:
         print_lines(_lines(values, positions, text, not bare))
 
     with closing(follower):
@@ -260,9 +259,9 @@ def verify(path: str) -> int:
     """
     started = time.perf_counter()
     try:
-        with open_region(path) as store:
-            report = verify_store(store)
-            dropped = store.header.dropped
+        with open_region(path) as region:
+            seen = region.inspect()
+            report = seen.verify()
             file_bytes = os.path.getsize(path)
     except CorruptRegionError as error:
         echo(f"{path}: DAMAGED, and cannot be opened: restore it from a copy")
@@ -290,7 +289,7 @@ def verify(path: str) -> int:
     ]
     parts.append(("ahead", file_bytes - sum(size for _, size, _ in parts), AHEAD))
     _table([*parts, ("file", file_bytes, "")])
-    for number, why in sorted(dropped.items()):
+    for number, why in seen.unused_slots.items():
         if why != "empty":
             echo(f"  note     header slot {number} is not used: {why}")
     for fault in report.faults:

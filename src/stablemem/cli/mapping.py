@@ -11,7 +11,7 @@ from itertools import groupby
 
 import click
 
-from .._core.audit.census import IN_USE, USES, Census, cell_size, census
+from ..inspection import IN_USE, USES, Census, cell_size
 from ..plot import draw
 from .base import AHEAD, GOOD, commands, counted, open_region, region_argument
 from .printing import echo, printable
@@ -67,13 +67,14 @@ def map_(path: str, width: int | None, rows: int | None, png: str | None, as_jso
             raise click.UsageError(f"the name of a PNG file ends in .png, not as {png}.")
         if os.path.exists(png) and os.path.exists(path) and os.path.samefile(png, path):
             raise click.UsageError(f"{path} cannot be drawn into itself.")
-    with open_region(path) as store:
-        length = store.slot.length
+    with open_region(path) as region:
+        seen = region.inspect()
+        length = seen.length
         if png is not None:
             width, rows = width or PNG_WIDTH, rows or PNG_ROWS
         else:
             width, rows = _fitting(length, width, rows)
-        found = census(store, cell_size(length, width * rows))
+        found = seen.census(cell_size(length, width * rows))
     if png is not None:
         _write(png, _png(found, path, width))
         echo(

@@ -5,14 +5,13 @@ import os
 import signal
 import stat
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import BinaryIO
 
 import click
 
-from .._core.disk.device import FileDevice, sync_folder
-from .._core.txn.opening import take_after
+from ..new_files import create_beside, sync_folder, take_after
 
 __all__ = ["new_file"]
 
@@ -47,27 +46,34 @@ def new_file(path: str, source: str, force: bool) -> Iterator[BinaryIO]:
         if not force:
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), path)
     try:
-        with _tidied_up(), closing(FileDevice.temporary(place, private=there)) as device:
+        with _tidied_up():
+            descriptor, temporary = create_beside(place, private=there)
             try:
-                if there:
-                    with closing(FileDevice.open(place, writable=False)) as old:
-                        take_after(device, old)
-                with open(device.descriptor, "wb", closefd=False) as file:
+                with open(descriptor, "wb") as file:
+                    if there:
+                        with open(place, "rb", opener=_open_at_once) as old:
+                            take_after(descriptor, old.fileno())
                     yield file
-                os.fsync(device.descriptor)
+                    file.flush()
+                    os.fsync(descriptor)
                 if force:
-                    os.rename(device.path, place)
+                    os.rename(temporary, place)
                 else:
-                    _name(device.path, place)
+                    _name(temporary, place)
             except BaseException:
                 with suppress(OSError):
-                    os.unlink(device.path)
+                    os.unlink(temporary)
                 raise
         sync_folder(place)
     except OSError as error:
         if error.filename == source:
             raise
         raise OSError(error.errno, error.strerror, path) from error
+
+
+def _open_at_once(path: str, flags: int) -> int:
+    """Open a file, for ``open``, without waiting for somebody at the other end of a pipe."""
+    return os.open(path, flags | os.O_NONBLOCK)
 
 
 class _Ended(BaseException):

@@ -21,6 +21,7 @@ from contextlib import contextmanager, suppress
 from fcntl import F_DUPFD_CLOEXEC, fcntl
 
 from ...errors import RegionFullError
+from ...new_files import create_beside
 
 __all__ = ["Device", "FileDevice", "MemoryDevice", "RecordingDevice"]
 
@@ -28,8 +29,6 @@ Buffer = bytes | bytearray | memoryview
 
 _IOV_MAX = 1024
 _KEEP_SIZE, _PUNCH_HOLE = 1, 2
-_SHOWN = 16
-"""Characters of a file's name that are in its temporary name."""
 
 _KINDS = {stat.S_IFIFO: "a fifo", stat.S_IFCHR: "a device", stat.S_IFBLK: "a device"}
 
@@ -278,14 +277,7 @@ class FileDevice(Device):
             path: the name that the file will have.
             private: whether nobody else may open it, until it is given another mode.
         """
-        folder, name = os.path.split(path)
-        # A part of the name: with all of it, a name as long as the file system takes would be too long.
-        begin = os.path.join(folder, f".{name[:_SHOWN]}.{os.getpid()}")
-        while True:
-            candidate = f"{begin}.{os.urandom(4).hex()}.new"
-            with suppress(FileExistsError):
-                flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-                return cls(os.open(candidate, flags, 0o600 if private else 0o666), candidate)
+        return cls(*create_beside(path, private))
 
 
 def _punch_hole(descriptor: int, address: int, size: int) -> None:
@@ -299,15 +291,6 @@ def _punch_hole(descriptor: int, address: int, size: int) -> None:
     if library.fallocate(descriptor, _KEEP_SIZE | _PUNCH_HOLE, address, size):
         number = ctypes.get_errno()
         raise OSError(number, os.strerror(number))
-
-
-def sync_folder(path: str) -> None:
-    """Return once the names in the folder of ``path`` survive a power cut."""
-    descriptor = os.open(os.path.dirname(path) or ".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 class MemoryDevice(Device):

@@ -22,14 +22,15 @@ from typing import Any
 
 from ...errors import NotARegionError, RegionFullError, RegionLockedError
 from ...layout import HEADER_SIZE, NODE_SIZE
+from ...new_files import sync_folder, take_after
 from ...shown import shown, shown_path
-from ..disk.device import Device, FileDevice, MemoryDevice, sync_folder
+from ..disk.device import Device, FileDevice, MemoryDevice
 from ..disk.header import write_empty
 from ..disk.readers import lock_writer, require_as_new
 from ..format.slots import MAGIC, Slot
 from .handle import Handle
 
-__all__ = ["MODES", "open_again", "open_store", "take_after"]
+__all__ = ["MODES", "open_again", "open_store"]
 
 PATH_MAX = 4096
 """Bytes of the longest path that Linux takes."""
@@ -50,10 +51,6 @@ _NETWORK = {
 _FUSE = 0x65735546
 """A file system that is a program: sshfs, s3fs, rclone, gcsfuse, virtiofs, and ntfs-3g as well; they have one
 number."""
-
-_ACCESS_LIST = "system.posix_acl_access"
-_OF_CONTENT = {"security.evm", "security.ima"}
-"""Extended attributes that vouch for what is in a file."""
 
 
 def open_store(
@@ -271,7 +268,7 @@ def _write_new(path: str, file_id: bytes, old: FileDevice | None = None) -> File
         _local(device)
         lock_writer(device, 0.0)
         if old is not None:
-            take_after(device, old)
+            take_after(device.descriptor, old.descriptor)
         write_empty(device, file_id)
         os.fsync(device.descriptor)
     except BaseException:
@@ -279,34 +276,6 @@ def _write_new(path: str, file_id: bytes, old: FileDevice | None = None) -> File
         device.close()
         raise
     return device
-
-
-def take_after(device: FileDevice, old: FileDevice) -> None:
-    """Give a new file owner, group, mode and extended attributes of an old one, as far as this process may.
-
-    Nobody gets a right by this that was not given to them: where the group, or the access list, cannot be
-    kept, the group may do what everybody may.
-    """
-    status = os.fstat(old.descriptor)
-    mode = status.st_mode & 0o7777
-    rest = os.fstat(device.descriptor)
-    kept = True
-    if (status.st_uid, status.st_gid) != (rest.st_uid, rest.st_gid):
-        with suppress(OSError):
-            os.fchown(device.descriptor, -1, status.st_gid)
-        with suppress(OSError):
-            os.fchown(device.descriptor, status.st_uid, -1)
-        kept = os.fstat(device.descriptor).st_gid == status.st_gid
-    with suppress(OSError):
-        for name in set(os.listxattr(old.descriptor)) - _OF_CONTENT:
-            try:
-                os.setxattr(device.descriptor, name, os.getxattr(old.descriptor, name))
-            except OSError:
-                kept = kept and name != _ACCESS_LIST
-    if not kept:
-        mode = mode & ~0o2070 | (mode & 0o007) << 3
-    with suppress(OSError):
-        os.fchmod(device.descriptor, mode)
 
 
 def _create(path: str, file_id: bytes) -> FileDevice | None:

@@ -5,7 +5,7 @@ import os
 import pytest
 
 from stablemem import RegionFullError
-from stablemem._core.disk.device import FileDevice, MemoryDevice, RecordingDevice, sync_folder
+from stablemem._core.disk.device import FileDevice, MemoryDevice, RecordingDevice
 from support import run_python
 
 
@@ -196,7 +196,6 @@ def test_temporary_names(tmp_path):
     for device in made:
         os.unlink(device.path)
         device.close()
-    sync_folder(str(tmp_path / "name.smem"))
 
 
 def test_recording():

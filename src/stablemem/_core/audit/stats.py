@@ -1,0 +1,101 @@
+"""Stats: how the bytes of an open region are used, its uncommitted changes included."""
+
+from dataclasses import dataclass
+
+from ...layout import RAW_PAGE
+from ...shown import shown_record
+from ..txn.compaction import oldest_snapshot, reclaimable
+from ..txn.handle import Handle
+
+__all__ = ["Stats", "stats"]
+
+
+@dataclass(frozen=True, repr=False)
+class Stats:
+    """How the bytes of a region are used.
+
+    A writer's figures include its uncommitted changes. A reader's are those of its commit. Used, free and
+    limbo bytes together make the region; the file may have more bytes at its end, without meaning.
+
+    Attributes:
+        path: the file; empty for a region in memory.
+        transaction: number of the last commit.
+        lists: number of values in each list, by name, uncommitted changes included.
+        changes: number of changes since the last commit.
+        file_bytes: length of the file.
+        disk_bytes: bytes that the file takes on the disk, without its holes.
+        used_bytes: bytes in use: header, log, index, values, raw blocks.
+        raw_bytes: the part of ``used_bytes`` in raw blocks.
+        free_bytes: bytes that may be used again now.
+        limbo_bytes: bytes that were freed, but that an older commit or a snapshot still uses.
+        free_blocks: number of free blocks.
+        largest_free: bytes of the largest free block.
+        fragmentation: share of the free bytes that are not in the largest free block, from 0 to 1.
+        reclaimable_bytes: about how much shorter ``compact()`` could make the file now, with the snapshots
+            that are open.
+        oldest_snapshot: number of the oldest commit on which a snapshot is open, in this process or another;
+            None if there is no snapshot.
+        held_bytes: bytes in limbo that would be free if there were no snapshots.
+        written_bytes: bytes that the last commit of this handle wrote; 0 before the first.
+        written_runs: number of pieces in which they were written.
+    """
+
+    path: str
+    transaction: int
+    lists: dict[str, int]
+    changes: int
+    file_bytes: int
+    disk_bytes: int
+    used_bytes: int
+    raw_bytes: int
+    free_bytes: int
+    limbo_bytes: int
+    free_blocks: int
+    largest_free: int
+    fragmentation: float
+    reclaimable_bytes: int
+    oldest_snapshot: int | None
+    held_bytes: int
+    written_bytes: int
+    written_runs: int
+
+    def __repr__(self) -> str:
+        return shown_record(self)
+
+
+def stats(store: Handle) -> Stats:
+    """Return how the bytes of a region are used. O(free blocks + region pages of 64 KiB)."""
+    lengths = {name: entry.tree[3] for name, entry in store.entries.items()}
+    lengths |= {name: index.length for name, index in store.indexes.items()}
+    with store.latch.held():
+        space = store.space
+        length = max(space.used_end(), store.slot.length)
+        blocks = [(a, min(n, length - a)) for a, n in space.free_blocks(0, length)]
+        limbo = space.limbo_bytes
+        oldest = oldest_snapshot(store)
+        held = 0 if oldest is None else space.held_bytes(oldest, store.header.floor)
+        raw = sum(size for _, size in space.allocated_blocks(RAW_PAGE))
+        gain = reclaimable(store, space, oldest)
+    free = sum(size for _, size in blocks)
+    largest = max((size for _, size in blocks), default=0)
+    device = store.region.device
+    return Stats(
+        path=store.path,
+        transaction=store.slot.transaction,
+        lists=dict(sorted(lengths.items())),
+        changes=store.changes,
+        file_bytes=device.size(),
+        disk_bytes=device.allocated(),
+        used_bytes=length - free - limbo,
+        raw_bytes=raw,
+        free_bytes=free,
+        limbo_bytes=limbo,
+        free_blocks=len(blocks),
+        largest_free=largest,
+        fragmentation=1 - largest / free if free else 0.0,
+        reclaimable_bytes=gain,
+        oldest_snapshot=oldest,
+        held_bytes=held,
+        written_bytes=store.wrote[0],
+        written_runs=store.wrote[1],
+    )
