@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self, TypedDict, TypeVar, overlo
 
 from ._core.audit.stats import Stats, stats
 from ._core.audit.verify import Report, verify, verify_writer
+from ._core.calls.bracket import edit
 from ._core.calls.raw import Heap
 from ._core.txn.block import Block
 from ._core.txn.compaction import compact
@@ -228,7 +229,7 @@ class MemoryRegion(RawBlocks):
                 f"drop one of these"
             )
         with self._store.exclusive():
-            self._edit(self._store.drop_list, name)
+            edit(self, self._store.drop_list, (name,))
             for reference in self._buffers:
                 buffer = reference()
                 if buffer is not None and buffer.name == name:

@@ -3,6 +3,7 @@
 from operator import index
 from typing import Any, overload
 
+from ._core.calls.bracket import edit
 from ._core.calls.raw import Heap, bounds
 from .errors import BlockError
 from .layout import MAX_ADDRESS, RAW_PAGE, REGION_PAGE
@@ -23,11 +24,11 @@ class RawBlocks(Heap):
 
     def deallocate_range(self, start: int, stop: int) -> None:
         """Free every raw byte in ``[start, stop)``; lists in the region are not touched."""
-        self._edit(self._free_all, *bounds(start, stop))
+        edit(self, self._free_all, bounds(start, stop))
 
     def clear(self) -> None:
         """Free all raw blocks. Lists and roots stay."""
-        self._edit(self._free_all, 0, MAX_ADDRESS)
+        edit(self, self._free_all, (0, MAX_ADDRESS))
 
     # -- numbers ---------------------------------------------------------------------------
 

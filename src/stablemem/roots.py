@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping, MutableMapping, Set
 from operator import index
 
+from ._core.calls.bracket import edit
 from ._core.calls.raw import Heap
 from .layout import is_name
 from .shown import MOST, shown, shown_names, shown_path
@@ -55,11 +56,11 @@ class Roots(MutableMapping[str, tuple[int, ...]]):
             raise OverflowError(
                 "an integer in a root is from -2**127 to 2**127 - 1: keep larger ones in a block"
             )
-        self._heap._edit(self._heap._store.set_root, name, root)
+        edit(self._heap, self._heap._store.set_root, (name, root))
 
     def __delitem__(self, name: str) -> None:
         self[name]
-        self._heap._edit(self._heap._store.set_root, name, None)
+        edit(self._heap, self._heap._store.set_root, (name, None))
 
     def __iter__(self) -> Iterator[str]:
         self._heap._store.require_open()

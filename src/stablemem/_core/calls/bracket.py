@@ -1,14 +1,23 @@
 # cython: annotation_typing=False
-"""Calls: how a call enters a store, changes it and leaves; the base of everything that users call fast.
+"""The bracket of a change: how a call enters a store, changes it and leaves.
 
-_enter_change()        the latch
-check the arguments    on a fault: leave the latch, and raise; nothing has happened
-_begin()               the transaction, if this is its first change
-try: change            on an error: ``_fail``, which rolls the whole transaction back
-_end_change()          leave; write out early, or commit, if that is due
+    enter           wait for the latch; refuse if the list or the region was closed meanwhile
+    begin           the transaction, if this is its first change
+    check           what it raises leaves everything as it was
+    change, count   what it raises rolls the whole transaction back
+    leave           and write out early, or commit, if that is due
+
+``edit`` is that bracket. Every change of many values, and every rare one, goes through it. The calls that are
+made a million times a second write it out: append, insert, set, delete, pop, allocate and deallocate.
+
+A call that checks its arguments before it begins does so between ``_enter_change`` and ``_begin``.
 """
 
-from ...errors import RegionClosedError
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from typing import Any
+
+from ...errors import RegionClosedError, StableMemoryError
 from ..txn.handle import Handle
 
 try:
@@ -16,29 +25,33 @@ try:
 except ModuleNotFoundError:
     from .. import _cython as cython  # noqa: F401
 
-__all__ = ["Calls"]
+__all__ = ["Calls", "edit", "edit_in_pieces"]
 
 
 class Calls:
-    """One object's calls into a store.
+    """One object's calls into a store: a base, since compiled code reaches fields of a known class alone.
 
     Args:
         store: the open region.
     """
 
-    __slots__ = ("_closed", "_latch", "_pager", "_store")
+    __slots__ = ("_closed", "_latch", "_open", "_pager", "_store")
 
     def __init__(self, store: Handle) -> None:
         self._store = store
         self._pager = store.pager
         self._latch = store.latch
         self._closed = ""
+        # Last: an object whose ``__init__`` has not run, or has failed, is not open.
+        self._open = True
 
     def _enter(self) -> None:
         """Enter the latch for a call that reads."""
-        if self._closed:
-            raise RegionClosedError(self._closed)
+        if not self._open:
+            self._refuse()
         self._latch.enter()
+        if not self._open:
+            self._leave_closed()
 
     def _begin_change(self) -> None:
         """Enter the latch for a change and begin the transaction if this is its first."""
@@ -47,9 +60,30 @@ class Calls:
 
     def _enter_change(self) -> None:
         """Enter the latch for a change; ``_begin`` comes next, once its arguments are known to be right."""
-        if self._closed:
-            raise RegionClosedError(self._closed)
+        if not self._open:
+            self._refuse()
         self._latch.enter_change()
+        if not self._open:
+            self._leave_closed()
+
+    def _leave_closed(self) -> None:
+        """Leave the latch and raise: this object was closed while the call waited."""
+        self._latch.leave()
+        self._refuse()
+
+    def _refuse(self) -> None:
+        """Raise for an object that was closed, or never opened."""
+        raise RegionClosedError(
+            self._closed
+            or f"this {type(self).__name__} was never opened: let its class call super().__init__() first"
+        )
+
+    def _require_open(self) -> None:
+        """Raise if this object or its region was closed."""
+        if not self._open:
+            self._refuse()
+        if self._latch.closed:
+            raise RegionClosedError(self._latch.closed)
 
     def _begin(self) -> None:
         """Begin the transaction if this is its first change; leaves the latch if that fails."""
@@ -85,3 +119,65 @@ class Calls:
             self._store.failed(error)
         finally:
             self._latch.leave()
+
+
+def edit(
+    calls: Calls,
+    change: Callable[..., Any],
+    given: tuple[Any, ...] = (),
+    check: Callable[..., None] | None = None,
+    counted: bool = False,
+) -> Any:
+    """Make a change within the bracket, and return what ``change`` returned.
+
+    Args:
+        calls: the list, or the raw blocks.
+        change: makes the change. It runs inside the latch, and so no code of users does.
+        given: the arguments of ``change`` and of ``check``.
+        check: raises if the change is refused. It changes nothing.
+        counted: whether ``change`` returns how many changes it made; else it makes one.
+    """
+    changing = False
+    calls._begin_change()
+    try:
+        if check is not None:
+            check(*given)
+        changing = True
+        result = change(*given)
+        calls._store.tx.changes += result if counted else 1
+    except BaseException as error:
+        if changing:
+            calls._fail(error)
+        else:
+            calls._latch.leave()
+        raise
+    calls._end_change()
+    return result
+
+
+def edit_in_pieces(calls: Calls, pieces: Iterable[Any], change: Callable[[Calls, Any], int]) -> None:
+    """Make a change to each piece of a list, each in a bracket of its own, all or nothing.
+
+    The caller keeps other threads out, and calls ``_relieve`` when it has let them in again. Nothing can fail
+    between two pieces but storage, which rolls the transaction back, or an interrupt, for which this does.
+
+    Args:
+        calls: the list.
+        pieces: one for each change.
+        change: makes the change to a piece, and returns how many changes it was.
+    """
+    # Refuse before the first piece is looked at.
+    calls._begin_change()
+    calls._latch.leave()
+    tx = calls._store.tx
+    before = tx.changes
+    try:
+        for piece in pieces:
+            edit(calls, change, (calls, piece), None, True)
+    except BaseException as error:
+        if calls._store.tx is tx and tx.changes != before:
+            # Refused only where the interrupt left the latch taken: the next call undoes it then.
+            with suppress(StableMemoryError):
+                calls._latch.enter()
+                calls._fail(error)
+        raise

@@ -1,6 +1,6 @@
 cimport cython
 
-from stablemem._core.calls.bracket cimport Calls
+from stablemem._core.calls.bracket cimport Calls, edit
 
 from stablemem._core.format.words cimport HEADER_SIZE, RAW_PAGE, REGION_PAGE, u64
 
@@ -15,12 +15,8 @@ cdef u64 _size(object value) except 0
 cdef u64 _address(object value) except? 0xFFFFFFFFFFFFFFFF
 
 cdef class Heap(Calls):
-    cdef object _require_room(self, u64 size)
-    cdef object _no_room(self, object size)
-    cdef object _refuse(self, str fault)
-    @cython.locals(address=u64)
+    @cython.locals(address=u64, changing=bint)
     cdef u64 _allocate(self, u64 wanted) except 0
-    @cython.locals(fault=str)
+    @cython.locals(fault=str, changing=bint)
     cdef object _deallocate(self, u64 address, u64 size)
-    cdef object _begin_change_of(self, unsigned long long address, unsigned long long size)
     cdef object _free(self, unsigned long long address, unsigned long long size)

@@ -6,7 +6,6 @@ stored into, whatever calls allocated it. A store into a block that the innermos
 allocated is a write; into any other it is a patch (patches.py).
 """
 
-from collections.abc import Callable
 from operator import index as as_index
 from typing import SupportsIndex
 
@@ -15,7 +14,7 @@ from ...layout import MAX_ADDRESS
 from ...shown import shown
 from ..disk.device import Buffer
 from ..txn.handle import Handle
-from .bracket import Calls
+from .bracket import Calls, edit
 
 try:
     import cython
@@ -73,6 +72,11 @@ def _address(value: SupportsIndex) -> int:
             f"address {shown(given)} is not in the region: an address is from 0 to {MAX_ADDRESS}"
         )
     return address
+
+
+def _refusal(fault: str) -> BlockError:
+    """Return what to raise for a range that is not allocated."""
+    return BlockError(f"{fault}: give an address and a size that allocate returned, or a part of it")
 
 
 class Heap(Calls):
@@ -135,31 +139,20 @@ class Heap(Calls):
 
     # -- changing ------------------------------------------------------------------------------------
 
-    def _require_room(self, size: int) -> None:
-        """Raise within a change that has just begun if the region has no addresses for so much more."""
-        if size > LIMIT - self._pager.space.end:
-            self._no_room(size)
-
-    def _no_room(self, size: int) -> None:
-        """Raise within a change that has just begun, which needs more bytes than there are addresses."""
-        self._latch.leave()
+    def _require_room(self, size: int, *_: object) -> None:
+        """Raise within a change that has begun if the region has no addresses for so much more."""
         end = self._pager.space.end
-        raise RegionFullError(
-            f"the region has {end} bytes, and with {size} more it would end beyond the largest address, "
-            f"{MAX_ADDRESS}: ask for less"
-        )
+        if size > LIMIT - end:
+            raise RegionFullError(
+                f"the region has {end} bytes, and with {size} more it would end beyond the largest address, "
+                f"{MAX_ADDRESS}: ask for less"
+            )
 
-    def _begin_change_of(self, address: int, size: int) -> None:
-        """Begin a change of a range, which is allocated."""
-        self._begin_change()
+    def _require_allocated(self, address: int, size: int, *_: object) -> None:
+        """Raise within a change that has begun unless a range is allocated."""
         fault = self._pager.space.fault_of(RAW_PAGE, address, size)
         if fault:
-            self._refuse(fault)
-
-    def _refuse(self, fault: str) -> None:
-        """Raise within a change that has just begun, of a range that is not allocated."""
-        self._latch.leave()
-        raise BlockError(f"{fault}: give an address and a size that allocate returned, or a part of it")
+            raise _refusal(fault)
 
     def allocate(self, size: SupportsIndex) -> int:
         """Return the address of a new block of ``size`` bytes: the lowest that fits. O(log n) in free blocks.
@@ -180,14 +173,20 @@ class Heap(Calls):
 
     def _allocate(self, wanted: int) -> int:
         """``allocate`` of a C integer."""
+        changing = False
         self._begin_change()
-        self._require_room(wanted)
         try:
+            if wanted > LIMIT - self._pager.space.end:
+                self._require_room(wanted)
+            changing = True
             address = self._pager.space.allocate(RAW_PAGE, wanted)
             self._pager.region.reach(address + wanted)
             self._store.tx.changes += 1
         except BaseException as error:
-            self._fail(error)
+            if changing:
+                self._fail(error)
+            else:
+                self._latch.leave()
             raise
         self._end_change()
         return address
@@ -202,6 +201,7 @@ class Heap(Calls):
 
     def _deallocate(self, address: int, size: int) -> None:
         """``deallocate`` of C integers."""
+        changing = True
         self._begin_change()
         try:
             if self._store.tx.patched:
@@ -210,13 +210,17 @@ class Heap(Calls):
                     self._free(address, size)
             else:
                 fault = self._pager.space.free_allocated(RAW_PAGE, address, size)
-            if not fault:
-                self._store.tx.changes += 1
+            if fault:
+                # Looked for and freed at once; where it is not found, nothing has changed.
+                changing = False
+                raise _refusal(fault)
+            self._store.tx.changes += 1
         except BaseException as error:
-            self._fail(error)
+            if changing:
+                self._fail(error)
+            else:
+                self._latch.leave()
             raise
-        if fault:
-            self._refuse(fault)
         self._end_change()
 
     def _free(self, address: int, size: int) -> None:
@@ -231,16 +235,14 @@ class Heap(Calls):
         Raises:
             BlockError: not all of it is allocated.
         """
-        at, length = _address(address), _size(size)
-        self._begin_change_of(at, length)
-        try:
-            content: bytes = self._store.patches.load(self._pager.region, at, length)
-            self._free(at, length)
-            self._store.tx.changes += 1
-        except BaseException as error:
-            self._fail(error)
-            raise
-        self._end_change()
+        block = _address(address), _size(size)
+        removed: bytes = edit(self, self._remove, block, self._require_allocated)
+        return removed
+
+    def _remove(self, address: int, size: int) -> bytes:
+        """Free a range and return its bytes; within a change."""
+        content: bytes = self._store.patches.load(self._pager.region, address, size)
+        self._free(address, size)
         return content
 
     def resize(self, address: SupportsIndex, size: SupportsIndex, new_size: SupportsIndex) -> int:
@@ -252,22 +254,24 @@ class Heap(Calls):
         Raises:
             BlockError: not all of it is allocated.
         """
-        at, length, wanted = _address(address), _size(size), _size(new_size)
-        self._begin_change_of(at, length)
-        self._require_room(wanted)
-        try:
-            content = None
-            if wanted > length and not self._pager.space.extend_block(RAW_PAGE, at + length, wanted - length):
-                content = self._store.patches.load(self._pager.region, at, length)
-            at = self._resized(at, length, wanted, content is not None)
-            if content is not None:
-                self._write(at, content)
-            self._store.tx.changes += 1
-        except BaseException as error:
-            self._fail(error)
-            raise
-        self._end_change()
+        block = _address(address), _size(size), _size(new_size)
+        at: int = edit(self, self._resize, block, self._require_resizable)
         return at
+
+    def _require_resizable(self, address: int, size: int, wanted: int) -> None:
+        """Raise within a change that has begun unless a range is allocated, and has room elsewhere."""
+        self._require_allocated(address, size)
+        self._require_room(wanted)
+
+    def _resize(self, address: int, size: int, wanted: int) -> int:
+        """Change the size of a block and return its address; within a change."""
+        content = None
+        if wanted > size and not self._pager.space.extend_block(RAW_PAGE, address + size, wanted - size):
+            content = self._store.patches.load(self._pager.region, address, size)
+        address = self._resized(address, size, wanted, content is not None)
+        if content is not None:
+            self._write(address, content)
+        return address
 
     def _resized(self, address: int, size: int, wanted: int, moved: bool) -> int:
         """Return where a block of another size is, which was extended in place, is cut, or moves."""
@@ -295,19 +299,17 @@ class Heap(Calls):
         """
         at, length = _address(address), _size(size)
         content = bytes(memoryview(data))
-        wanted = _size(len(content))
-        self._begin_change_of(at, length)
-        try:
-            more = wanted - length
-            moved = more > 0 and not self._pager.space.extend_block(RAW_PAGE, at + length, more)
-            at = self._resized(at, length, wanted, moved)
-            self._write(at, content)
-            self._store.tx.changes += 1
-        except BaseException as error:
-            self._fail(error)
-            raise
-        self._end_change()
-        return at
+        _size(len(content))
+        block: int = edit(self, self._replace, (at, length, content), self._require_allocated)
+        return block
+
+    def _replace(self, address: int, size: int, content: bytes) -> int:
+        """Put other contents into a block and return its address; within a change."""
+        more = len(content) - size
+        moved = more > 0 and not self._pager.space.extend_block(RAW_PAGE, address + size, more)
+        address = self._resized(address, size, len(content), moved)
+        self._write(address, content)
+        return address
 
     def store(self, address: SupportsIndex, data: Buffer) -> None:
         """Overwrite a range. Older snapshots still read the old bytes. O(size).
@@ -321,14 +323,11 @@ class Heap(Calls):
             self._store.require_open()
             self._store.require_writable()
             return
-        self._begin_change_of(at, len(content))
-        try:
-            self._write(at, content)
-            self._store.tx.changes += 1
-        except BaseException as error:
-            self._fail(error)
-            raise
-        self._end_change()
+        edit(self, self._overwrite, (at, len(content), content), self._require_allocated)
+
+    def _overwrite(self, address: int, _: int, content: bytes) -> None:
+        """``_write`` with the size of the range."""
+        self._write(address, content)
 
     def _write(self, address: int, content: bytes) -> None:
         """Overwrite an allocated range."""
@@ -349,17 +348,13 @@ class Heap(Calls):
     def add_blob(self, data: Buffer) -> int:
         """Return the address of a new block that holds ``data``, of 1 byte or more."""
         content = bytes(memoryview(data))
-        size = _size(len(content))
-        self._begin_change()
-        self._require_room(size)
-        try:
-            address = self._pager.space.allocate(RAW_PAGE, size)
-            self._write(address, content)
-            self._store.tx.changes += 1
-        except BaseException as error:
-            self._fail(error)
-            raise
-        self._end_change()
+        address: int = edit(self, self._add, (_size(len(content)), content), self._require_room)
+        return address
+
+    def _add(self, size: int, content: bytes) -> int:
+        """Return the address of a new block with a content; within a change."""
+        address: int = self._pager.space.allocate(RAW_PAGE, size)
+        self._write(address, content)
         return address
 
     def _free_all(self, start: int, stop: int) -> None:
@@ -372,28 +367,13 @@ class Heap(Calls):
         more = as_index(pages)
         if more < 0:
             raise ValueError(f"a region grows by 0 pages or more, not {shown(more)}")
-        self._begin_change()
         room = min(more, MAX_ADDRESS) * REGION_PAGE
-        if room > MAX_ADDRESS - self._pager.space.end:
-            self._no_room(room)
-        try:
-            before: int = self._pager.space.end
-            if more:
-                self._pager.space.add_pages(more)
-            self._store.tx.changes += 1
-        except BaseException as error:
-            self._fail(error)
-            raise
-        self._end_change()
+        before: int = edit(self, self._grow, (room,), self._require_room)
         return before // REGION_PAGE
 
-    def _edit(self, edit: Callable[..., None], *arguments: object) -> None:
-        """Make one change that need not be fast, of arguments that were checked."""
-        self._begin_change()
-        try:
-            edit(*arguments)
-            self._store.tx.changes += 1
-        except BaseException as error:
-            self._fail(error)
-            raise
-        self._end_change()
+    def _grow(self, size: int) -> int:
+        """Add free region pages and return how many bytes there were before; within a change."""
+        before: int = self._pager.space.end
+        if size:
+            self._pager.space.add_pages(size // REGION_PAGE)
+        return before

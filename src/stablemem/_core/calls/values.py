@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from operator import index as as_index
 from typing import Any, TypeGuard
 
-from ...errors import BlobifyError, RegionClosedError, StableMemoryError
+from ...errors import BlobifyError, StableMemoryError
 from ...layout import MAX_ADDRESS, MAX_BLOB
 from ...shown import shown, shown_error, shown_path, shown_text
 from ..format.checksum import crc32c
@@ -65,12 +65,12 @@ class Values(Calls):
     __slots__ = ("_blobify", "_form", "_index", "_most", "_name")
 
     def __init__(self, store: Handle, name: str, blobify: Any, most: int = -1) -> None:
-        Calls.__init__(self, store)
         self._name = name
         self._blobify = blobify
         self._form = form_of(blobify)
         self._most = most
         self._index = store.index(name)
+        Calls.__init__(self, store)
 
     def recode(self, blobify: Any) -> None:
         """Take another Blobify: the list was not there yet when this handle guessed."""
@@ -84,6 +84,7 @@ class Values(Calls):
             f"open {shown_path(where)} again" if where else "take it from its region again, or make a new one"
         )
         self._closed = f"the list {shown(self._name)} is closed: {remedy}"
+        self._open = False
 
     # -- values and positions ------------------------------------------------------------------------
 
@@ -362,20 +363,17 @@ class Values(Calls):
 
     def __len__(self) -> int:
         """Return the number of values. O(1)."""
-        if self._closed or self._latch.closed:
-            raise RegionClosedError(self._closed or self._latch.closed)
+        self._require_open()
         return self._index.length
 
     def _require_writable(self) -> None:
         """Raise unless the list may be changed: for a call that may find nothing to change."""
-        if self._closed or self._latch.closed:
-            raise RegionClosedError(self._closed or self._latch.closed)
+        self._require_open()
         self._store.require_writable()
 
     def version(self) -> int:
         """Return a number that changes with every change to the list; raises once the list is closed."""
-        if self._closed or self._latch.closed:
-            raise RegionClosedError(self._closed or self._latch.closed)
+        self._require_open()
         return self._index.version
 
     def _blobs_between(self, start: int, stop: int) -> Iterator[bytes]:
