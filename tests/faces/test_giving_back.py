@@ -9,12 +9,12 @@ from unittest.mock import patch
 import pytest
 
 from stablemem import MemoryBuffer, MemoryRegion, RegionFullError, StableMemoryError
-from stablemem._core.disk.device import RecordingDevice
 from stablemem._core.space import punching
 from stablemem._core.txn import compaction
 from stablemem._core.txn.opening import open_store
 from stablemem.errors import CorruptRegionError, ReadOnlyError
 from support.probe import steps
+from support.recording import RecordingDevice
 
 MIB = 1 << 20
 

@@ -4,8 +4,9 @@ import os
 
 from stablemem import MemoryRegion
 from stablemem._core.audit.verify import verify_writer
-from stablemem._core.disk.device import MemoryDevice, RecordingDevice
+from stablemem._core.disk.device import MemoryDevice
 from stablemem._core.txn.opening import open_store
+from support.recording import RecordingDevice
 
 __all__ = ["BOOT", "NEXT_BOOT", "Recorder", "contents", "prove", "region_of", "region_on"]
 

@@ -1,12 +1,13 @@
 # cython: annotation_typing=False
 """Devices: where the bytes of a region are kept, and the only code that asks the kernel for I/O.
 
-Three twins behind one interface:
+Two twins with one interface:
 
     FileDevice       a file
     MemoryDevice     anonymous memory (memfd), so that a list without a path runs the same code
-    RecordingDevice  memory that writes down every write, growth and sync, and fails when told to:
-                     the crash and fault tests are built on it
+
+The tests have a third in tests/tools/support/recording.py. It records each write, growth and sync, and fails
+when told to; the crash and fault tests are built on it.
 
 Invariants: a descriptor is never 0 to 2 (a library that prints to a closed standard stream would write
 into the region); every error is an ``OSError`` that names the file; a failed or short write raises.
@@ -23,7 +24,7 @@ from fcntl import F_DUPFD_CLOEXEC, fcntl
 from ...errors import RegionFullError
 from ...new_files import create_beside
 
-__all__ = ["Device", "FileDevice", "MemoryDevice", "RecordingDevice"]
+__all__ = ["Device", "FileDevice", "MemoryDevice"]
 
 Buffer = bytes | bytearray | memoryview
 
@@ -307,62 +308,3 @@ class MemoryDevice(Device):
 
     def sync(self) -> None:
         """Do nothing: memory does not outlive the machine."""
-
-
-class RecordingDevice(MemoryDevice):
-    """Memory that records what is done to it and fails when told to.
-
-    Attributes:
-        events: ``("write", address, bytes)``, ``("truncate", size)`` and ``("sync",)`` in order.
-        fail_at: the number of the event, from 0, that fails; None for never.
-        fail_with: the error number it fails with.
-        fail_short: how many bytes of a failing write arrive before it fails.
-
-    >>> device = RecordingDevice()
-    >>> device.write(0, b"abc"); device.sync()
-    >>> device.events
-    [('write', 0, b'abc'), ('sync',)]
-    >>> device.fail_at = 2
-    >>> device.write(0, b"xyz")
-    Traceback (most recent call last):
-    OSError: [Errno 5] Input/output error while writing 3 bytes at address 0: check the disk: ...
-    >>> device.read(0, 3)
-    b'abc'
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.path = "recording"
-        self.events: list[tuple[object, ...]] = []
-        self.fail_at: int | None = None
-        self.fail_with = errno.EIO
-        self.fail_short = 0
-
-    def _record(self, *event: object) -> bool:
-        """Write the event down; return whether it is the one that fails."""
-        self.events.append(event)
-        return len(self.events) - 1 == self.fail_at
-
-    def write_run(self, address: int, pieces: Sequence[Buffer]) -> None:
-        """Write, record, and fail if it is this event's turn."""
-        data = b"".join(pieces)
-        if self._record("write", address, data):
-            super().write_run(address, [data[: self.fail_short]])
-            raise self.error(self.fail_with, f"writing {len(data)} bytes at address {address}")
-        super().write_run(address, [data])
-
-    def sync(self) -> None:
-        """Record, and fail if it is this event's turn."""
-        if self._record("sync"):
-            raise self.error(self.fail_with, "syncing")
-
-    def punch(self, address: int, size: int) -> None:
-        """Write zeros, which a power cut may leave half done, as it may a hole; a failure is none."""
-        if not self._record("write", address, bytes(size)):
-            super().punch(address, size)
-
-    def truncate(self, size: int) -> None:
-        """Cut or extend, record, and fail if it is this event's turn."""
-        if self._record("truncate", size):
-            raise self.error(self.fail_with, f"setting the length to {size} bytes")
-        super().truncate(size)

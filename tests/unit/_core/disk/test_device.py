@@ -5,8 +5,9 @@ import os
 import pytest
 
 from stablemem import RegionFullError
-from stablemem._core.disk.device import FileDevice, MemoryDevice, RecordingDevice
+from stablemem._core.disk.device import FileDevice, MemoryDevice
 from support import run_python
+from support.recording import RecordingDevice
 
 
 @pytest.fixture(params=["file", "memory", "recording"])

@@ -4,11 +4,12 @@ from dataclasses import replace
 import pytest
 
 from stablemem import CorruptRegionError, NotARegionError, VersionError
-from stablemem._core.disk.device import MemoryDevice, RecordingDevice
+from stablemem._core.disk.device import MemoryDevice
 from stablemem._core.disk.header import Header, boot_id
 from stablemem._core.format.checksum import page_checksum
 from stablemem._core.format.slots import MAX_DIGESTED, Slot, decode
 from stablemem.layout import HEADER_SIZE, NODE_SIZE
+from support.recording import RecordingDevice
 
 BOOT = b"this boot is it."
 FILE = b"the file's id..."

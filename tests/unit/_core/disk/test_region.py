@@ -1,8 +1,9 @@
 import pytest
 
 from stablemem import CorruptRegionError, RegionClosedError
-from stablemem._core.disk.device import MemoryDevice, RecordingDevice
+from stablemem._core.disk.device import MemoryDevice
 from stablemem._core.disk.region import Region
+from support.recording import RecordingDevice
 
 
 @pytest.fixture
