@@ -120,14 +120,14 @@ class FreeSpace:
             if address:
                 return address
         tree = self._trees[kind]
-        if self._is_sparse() and self._is_higher(tree.lowest_block(size), size):
+        if self._is_sparse() and self._is_higher(tree.lowest(size), size):
             address = self.allocate_below(kind, size, self.end)
             if address:
                 return address
-        address = tree.allocate_block(size)
+        address = tree.allocate(size)
         if address < 0:
             self._extend(kind, size)
-            address = tree.allocate_block(size)
+            address = tree.allocate(size)
             self._trim(kind, address + size)
         self._note_fresh(address, size)
         return address
@@ -140,7 +140,7 @@ class FreeSpace:
         """Tell whether pages for a block of ``size`` bytes are to be had below an address."""
         if address < 0:
             return False
-        page = self._pool.lowest_block((size + REGION_PAGE - 1) // REGION_PAGE * REGION_PAGE)
+        page = self._pool.lowest((size + REGION_PAGE - 1) // REGION_PAGE * REGION_PAGE)
         return 0 <= page < address
 
     def take_run(self, kind: int, wanted: int, least: int) -> tuple[int, int]:
@@ -244,7 +244,7 @@ class FreeSpace:
         if (address + size - 1) // REGION_PAGE > page:
             layer.add(address, size)
         elif self._owners[page] != layer.number:
-            layer.blocks.insert_block(address, size)
+            layer.blocks.insert(address, size)
         return 0
 
     def _trim(self, kind: int, address: int) -> None:
@@ -316,7 +316,7 @@ class FreeSpace:
         elif layer.owns_part(address, size):
             raise BlockError(f"block ({address}, {size}) is only partly allocated in its layer")
         else:
-            layer.freed.insert_block(address, size)
+            layer.freed.insert(address, size)
 
     def free_allocated(self, kind: int, address: int, size: int) -> str:
         """Free a range that is wholly allocated in pages of a kind; else change nothing and return why.
@@ -336,7 +336,7 @@ class FreeSpace:
                 return "" if self._merge_within(address, size) else self.fault_of(kind, address, size)
         else:
             tree = self.areas[kind]
-            if not tree.covers_block(first * REGION_PAGE, (stop - first) * REGION_PAGE):
+            if not tree.covers(first * REGION_PAGE, (stop - first) * REGION_PAGE):
                 return self.fault_of(kind, address, size)
         # Searches wait for memory; that of the later sets comes while the first ones are searched.
         tree = self._trees[kind]
@@ -346,7 +346,7 @@ class FreeSpace:
         layer.freed.expect(address)
         taken = -1
         if stop - first == 1 or not layer.owns_part(address, size):
-            taken = layer.blocks.take_block(address, size)
+            taken = layer.blocks.take(address, size)
         if taken > 0:
             self.reuse(address, size)
             return ""
@@ -355,21 +355,21 @@ class FreeSpace:
             if not fault:
                 self.free_range(address, size)
             return fault
-        if not layer.freed.merge_block(address, size):
+        if not layer.freed.merge(address, size):
             return self.fault_of(kind, address, size)
         return ""
 
     def _is_free(self, kind: int, address: int, size: int) -> bool:
         """Tell whether a byte of a range is free, in limbo, or freed by a layer below the innermost."""
         tree = self._trees[kind]
-        if tree.count and tree.overlaps_block(address, size):
+        if tree.count and tree.overlaps(address, size):
             return True
         for each in self.limbo:
-            if each.blocks.overlaps_block(address, size):
+            if each.blocks.overlaps(address, size):
                 return True
         if len(self.layers) > 1:
             for layer in self.layers[:-1]:
-                if layer.freed.overlaps_block(address, size):
+                if layer.freed.overlaps(address, size):
                     return True
         return False
 
@@ -380,18 +380,18 @@ class FreeSpace:
         first = address // REGION_PAGE * REGION_PAGE
         stop = (address + size + REGION_PAGE - 1) // REGION_PAGE * REGION_PAGE
         tree = self.areas[kind]
-        if not tree.covers_block(first, stop - first):
+        if not tree.covers(first, stop - first):
             for page in range(first // REGION_PAGE, stop // REGION_PAGE):
                 if self._kinds[page] != kind:
                     found = KIND_NAMES[self._kinds[page]]
                     return f"block ({address}, {size}) is not {KIND_NAMES[kind]}: page {page} is {found}"
         tree = self._trees[kind]
-        if tree.overlaps_block(address, size):
+        if tree.overlaps(address, size):
             return self._already_free(tree, address, size)
         if self._owners[address // REGION_PAGE] == len(self.layers) and stop - first == REGION_PAGE:
             return ""
         for tree in self._gone():
-            if tree.overlaps_block(address, size):
+            if tree.overlaps(address, size):
                 return self._already_free(tree, address, size)
         return ""
 
@@ -512,11 +512,11 @@ class FreeSpace:
         """Do ``_reuse_within``; or, if some of it is free already, nothing, and return false."""
         page = address // REGION_PAGE
         tree = self._trees[self._kinds[page]]
-        merged = tree.merge_block(address, size)
+        merged = tree.merge(address, size)
         if merged >= REGION_PAGE:
             begin = page * REGION_PAGE
-            if tree.covers_block(begin, REGION_PAGE):
-                tree.remove_block(begin, REGION_PAGE)
+            if tree.covers(begin, REGION_PAGE):
+                tree.remove(begin, REGION_PAGE)
                 self._reuse_pages(begin, REGION_PAGE)
         return merged > 0
 
@@ -555,7 +555,7 @@ class FreeSpace:
         layer = self.layers[-1]
         if layer.owns_part(address, size):
             return self.fresh_blocks(address, address + size) == [(address, size)]
-        return layer.blocks.covers_block(address, size)
+        return layer.blocks.covers(address, size)
 
     def fresh_blocks(self, start: int = 0, stop: int = MAX_ADDRESS) -> list[tuple[int, int]]:
         """Return what the innermost layer allocated, as maximal blocks cut to ``[start, stop)``.
@@ -570,7 +570,7 @@ class FreeSpace:
             free: list[tuple[int, int]] = []
             for tree in self._trees:
                 if tree.count:
-                    free += tree.list_blocks(low, high, MAX_ADDRESS)
+                    free += tree.blocks(low, high)
             free.sort()
             parts += without(low, high, free)
         for address, size in layer.blocks.blocks(start, stop):
@@ -638,7 +638,7 @@ class FreeSpace:
             self.young.clear()
         else:
             for address, size in self.fresh_blocks():
-                self.young.insert_block(address, size)
+                self.young.insert(address, size)
         for address, size in layer.pages.blocks():
             self._set_owner(0, address, size)
         layer.pages.clear()
@@ -660,9 +660,9 @@ class FreeSpace:
             return
         blocks = FreeTree()
         for address, size in parts:
-            self.young.discard_range(address, address + size)
-            freed.discard_range(address, address + size)
-            blocks.insert_block(address, size)
+            self.young.discard(address, address + size)
+            freed.discard(address, address + size)
+            blocks.insert(address, size)
         self.limbo.append(Limbo(transaction, blocks, since))
 
     def settled(self) -> None:

@@ -52,7 +52,7 @@ class Layer:
 
     def owns_part(self, address: int, size: int) -> bool:
         """Tell whether any byte of a range is in a page of the layer's own."""
-        return self.pages.count > 0 and self.pages.overlaps_block(address, size)
+        return self.pages.count > 0 and self.pages.overlaps(address, size)
 
     def add(self, address: int, size: int) -> None:
         """Note that a range was allocated."""
@@ -60,14 +60,14 @@ class Layer:
             for begin, part in without(address, address + size, self.pages.blocks(address, address + size)):
                 self.blocks.insert(begin, part)
         else:
-            self.blocks.insert_block(address, size)
+            self.blocks.insert(address, size)
 
     def remove(self, address: int, size: int) -> None:
         """Note that a range, all of it fresh, is no longer allocated."""
         if self.owns_part(address, size):
-            self.blocks.discard_range(address, address + size)
+            self.blocks.discard(address, address + size)
         else:
-            self.blocks.remove_block(address, size)
+            self.blocks.remove(address, size)
 
 
 class Limbo:

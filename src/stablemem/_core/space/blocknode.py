@@ -1,14 +1,10 @@
 # cython: annotation_typing=False, boundscheck=False, wraparound=False, auto_pickle=False
-"""The node of the trees in memory: ``CAP`` pairs of keys and values in arrays, and the nodes below.
+"""The node of the trees in memory: at most ``CAP`` pairs of keys and values in arrays, and the nodes below.
 
-FreeTree has addresses for keys and sizes for values, SizeTree sizes and addresses. What they share is what
-costs the time: looking a key up, making room, and moving entries to a neighbour.
+FreeTree has addresses for keys and sizes for values, SizeTree has sizes and addresses. Both search a node,
+make room in it and move entries to its neighbour; these are the operations that cost time.
 
-Invariants:
-
-* ``keys[:count]`` and ``values[:count]`` are the entries; a branch has as many nodes below.
-* ``below`` is the number of the entries of all leaves below, of a leaf its own. ``move_tail`` and
-  ``move_head`` keep it; ``put`` and ``cut`` leave it to the tree, which counts along the whole path at once.
+Invariant: ``keys[:count]`` and ``values[:count]`` are the entries; a branch has as many nodes below.
 """
 
 from bisect import bisect_left, bisect_right
@@ -28,7 +24,7 @@ else:
     DEPTH = 24
 
 
-class FreeNode:
+class BlockNode:
     """A leaf or a branch.
 
     Compiled, keys and values are C arrays of fixed length, and ``kids`` is one of counted references that a
@@ -39,11 +35,10 @@ class FreeNode:
         branch: whether there are nodes below.
     """
 
-    __slots__ = ("below", "count", "keys", "kids", "leaf", "values")
+    __slots__ = ("count", "keys", "kids", "leaf", "values")
 
     def __init__(self, branch: bool) -> None:
         self.count = 0
-        self.below = 0
         self.leaf = not branch
         if cython.compiled:
             if branch:
@@ -51,7 +46,7 @@ class FreeNode:
                 if self.kids == cython.NULL:
                     raise MemoryError
         else:
-            self.kids: list[FreeNode] = []
+            self.kids: list[BlockNode] = []
             self.keys: list[int] = []
             self.values: list[int] = []
 
@@ -134,7 +129,7 @@ class FreeNode:
         else:
             return max(self.values, default=0)
 
-    def put(self, spot: int, key: int, value: int, kid: "FreeNode | None") -> int:
+    def put(self, spot: int, key: int, value: int, kid: "BlockNode | None") -> int:
         """Insert an entry at index ``spot``; the node has room."""
         if cython.compiled:
             rest = self.count - spot
@@ -173,20 +168,9 @@ class FreeNode:
                 del self.kids[spot]
         return 0
 
-    def weight(self, start: int, stop: int) -> int:
-        """Count the entries of all leaves below the entries from ``start`` to ``stop``."""
-        if self.leaf:
-            return stop - start
-        total = 0
-        for spot in range(start, stop):
-            kid = kid_of(self, spot)
-            total += kid.below
-        return total
-
-    def move_tail(self, start: int, right: "FreeNode") -> int:
+    def move_tail(self, start: int, right: "BlockNode") -> int:
         """Move the entries from ``start`` on to the front of the next node."""
         moved = self.count - start
-        weight = self.weight(start, self.count)
         if cython.compiled:
             memmove(cython.address(right.keys[moved]), cython.address(right.keys[0]), right.count * 8)
             memmove(cython.address(right.values[moved]), cython.address(right.values[0]), right.count * 8)
@@ -202,13 +186,10 @@ class FreeNode:
             del self.keys[start:], self.values[start:], self.kids[start:]
         self.count = start
         right.count += moved
-        self.below -= weight
-        right.below += weight
         return 0
 
-    def move_head(self, moved: int, left: "FreeNode") -> int:
+    def move_head(self, moved: int, left: "BlockNode") -> int:
         """Move the first ``moved`` entries to the end of the previous node."""
-        weight = self.weight(0, moved)
         if cython.compiled:
             rest = self.count - moved
             memcpy(cython.address(left.keys[left.count]), cython.address(self.keys[0]), moved * 8)
@@ -225,18 +206,7 @@ class FreeNode:
             del self.keys[:moved], self.values[:moved], self.kids[:moved]
         left.count += moved
         self.count -= moved
-        left.below += weight
-        self.below -= weight
         return 0
-
-    def copied(self) -> "FreeNode":
-        """Copy of the node and of all below it."""
-        twin = FreeNode(not self.leaf)
-        for spot in range(self.count):
-            kid = None if self.leaf else kid_of(self, spot).copied()
-            twin.put(spot, self.keys[spot], self.values[spot], kid)
-        twin.below = self.below
-        return twin
 
     def faults(self, level: int, least: int) -> list[str]:
         """Say what is wrong with the shape of a node on a level (0 for leaves); reads none below it."""
@@ -258,6 +228,9 @@ class FreeNode:
 
 if not cython.compiled:
 
-    def kid_of(node: FreeNode, spot: int) -> FreeNode:
+    def kid_of(node: BlockNode, spot: int) -> BlockNode:
         """Node below the entry at an index."""
         return node.kids[spot]
+
+    def fetch(node: BlockNode) -> None:
+        """Have the entries of a node brought from memory all at once (compiled only)."""

@@ -1,5 +1,7 @@
 cimport cython
 
+from stablemem._core.format.words cimport prefetch
+
 
 cdef enum:
     CAP = 64
@@ -10,9 +12,8 @@ ctypedef void **kids_t
 
 
 @cython.final
-cdef class FreeNode:
+cdef class BlockNode:
     cdef Py_ssize_t count
-    cdef Py_ssize_t below
     cdef bint leaf
     cdef void **kids
     cdef unsigned long long keys[CAP]
@@ -38,26 +39,26 @@ cdef class FreeNode:
 
     @cython.locals(rest=Py_ssize_t)
     cdef int put(
-        self, Py_ssize_t spot, unsigned long long key, unsigned long long value, FreeNode kid
+        self, Py_ssize_t spot, unsigned long long key, unsigned long long value, BlockNode kid
     ) except -1
 
-    @cython.locals(rest=Py_ssize_t, kid=FreeNode)
+    @cython.locals(rest=Py_ssize_t, kid=BlockNode)
     cdef int cut(self, Py_ssize_t spot) except -1
 
-    @cython.locals(spot=Py_ssize_t, total=Py_ssize_t, kid=FreeNode)
-    cdef Py_ssize_t weight(self, Py_ssize_t start, Py_ssize_t stop) except -1
+    @cython.locals(moved=Py_ssize_t)
+    cdef int move_tail(self, Py_ssize_t start, BlockNode right) except -1
 
-    @cython.locals(moved=Py_ssize_t, weight=Py_ssize_t)
-    cdef int move_tail(self, Py_ssize_t start, FreeNode right) except -1
-
-    @cython.locals(rest=Py_ssize_t, weight=Py_ssize_t)
-    cdef int move_head(self, Py_ssize_t moved, FreeNode left) except -1
-
-    @cython.locals(twin=FreeNode, kid=FreeNode, spot=Py_ssize_t)
-    cdef FreeNode copied(self)
+    @cython.locals(rest=Py_ssize_t)
+    cdef int move_head(self, Py_ssize_t moved, BlockNode left) except -1
 
     cdef list faults(self, Py_ssize_t level, Py_ssize_t least)
 
 
-cdef inline FreeNode kid_of(FreeNode node, Py_ssize_t spot):
-    return <FreeNode>node.kids[spot]
+cdef inline BlockNode kid_of(BlockNode node, Py_ssize_t spot):
+    return <BlockNode>node.kids[spot]
+
+
+cdef inline void fetch(BlockNode node) noexcept:
+    prefetch(&node.count, CAP * 16 + 24)
+    if not node.leaf:
+        prefetch(node.kids, CAP * 8)
