@@ -336,6 +336,8 @@ class Pager:
         O(k) for k nodes changed since, and as many numbers as were given since the last write-out. It may be
         called again where an interrupt has ended it.
         """
+        if mark not in self._marks:
+            return
         nodes, pending = self._nodes, self._pending
         at = self._marks.index(mark)
         for each in reversed(self._marks[at:]):

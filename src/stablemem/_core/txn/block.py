@@ -6,39 +6,17 @@
         with region.transaction():  Block 1    a savepoint: an exception that leaves it undoes it alone
             a.append(2)
 
-Each block knows what there was when it began (``Mark``), and which transaction that was of. An error that
+Each block within other changes has a savepoint, which knows of which transaction it is. An error that
 rolls this transaction back breaks the blocks: there is nothing left to undo, and they take no changes.
 """
 
 from contextlib import suppress
-from typing import NamedTuple
 
 from ...errors import StableMemoryError
-from ..format.catalog import Entry, Root
-from ..format.slots import Tree
 from .handle import Handle
-from .patches import Pending
-from .transaction import Transaction, place_nodes
+from .savepoint import Savepoint
 
 __all__ = ["Block"]
-
-
-class Mark(NamedTuple):
-    """What a savepoint returns to.
-
-    Attributes:
-        tx: the transaction that it is of.
-        layers: how many layers of allocations there are with it.
-    """
-
-    tx: Transaction
-    layers: int
-    changes: int
-    trees: dict[str, Tree]
-    entries: dict[str, Entry]
-    dropped: set[str]
-    roots: dict[str, Root]
-    patches: Pending
 
 
 class Block:
@@ -55,14 +33,14 @@ class Block:
         broken: whether an error has undone it while it was open.
     """
 
-    __slots__ = ("_begun", "_handle", "_mark", "_owned", "_sync", "broken")
+    __slots__ = ("_begun", "_handle", "_owned", "_savepoint", "_sync", "broken")
 
     def __init__(self, handle: Handle, sync: bool) -> None:
         self._handle = handle
         self._sync = sync
         self._owned = handle.exclusive()
         self._begun = False
-        self._mark: Mark | None = None
+        self._savepoint: Savepoint | None = None
         self.broken = False
 
     def __enter__(self) -> None:
@@ -97,17 +75,19 @@ class Block:
         handle = self._handle
         handle.require_open()
         handle.require_writable()
-        layers = _count_layers(handle)
+        savepoint = Savepoint(handle) if handle.blocks or handle.changes else None
         try:
-            if handle.blocks or handle.changes:
-                self._mark = _savepoint(handle)
+            if savepoint is not None:
+                savepoint.begin()
+            self._savepoint = savepoint
             self._begun = True
             handle.blocks.append(self)
         except BaseException:
-            if _count_layers(handle) > layers and self not in handle.blocks:
-                # The savepoint was there, but nobody has heard of it; nothing was changed since.
+            if savepoint is not None and self not in handle.blocks:
+                # The savepoint may be there, but nobody has heard of it.
                 self._begun = False
-                _pop_layer(handle)
+                with handle.latch.held():
+                    savepoint.undo()
             raise
 
     def _end(self) -> None:
@@ -124,8 +104,8 @@ class Block:
             handle.require_writable()
         try:
             self._take_off()
-            if self._mark is not None and self._mark.tx is handle.tx and handle.writer is not None:
-                handle.writer.space.pop()
+            if self._savepoint is not None:
+                self._savepoint.end()
         except BaseException as error:
             # What was the block's own may be half the outer one's.
             with handle.latch.held():
@@ -148,12 +128,12 @@ class Block:
         try:
             if self in handle.blocks:
                 self._take_off()
-                if self._mark is None:
+                if self._savepoint is None:
                     handle.rollback()
                 else:
                     # Within the latch: another thread's read would meet a list without its values.
                     with handle.latch.held():
-                        _undo_to(handle, self._mark)
+                        self._savepoint.undo()
             elif not handle.blocks and handle.changes:
                 handle.rollback()
         except BaseException as error:
@@ -163,58 +143,3 @@ class Block:
                 # Refused only where the interrupt left the latch taken: the next call undoes it then.
                 handle.failed(error)
             raise
-
-
-def _count_layers(handle: Handle) -> int:
-    """Return how many layers of allocations there are."""
-    return len(handle.writer.space.layers) if handle.writer is not None else 1
-
-
-def _pop_layer(handle: Handle) -> None:
-    """Undo the innermost layer of allocations."""
-    if handle.writer is not None:
-        handle.writer.space.undo()
-        handle.writer.space.layers.pop()
-
-
-def _savepoint(handle: Handle) -> Mark:
-    """Begin a savepoint: everything so far is written out, so that a root says all of it."""
-    handle.latch.enter()
-    try:
-        space = handle.begin().space
-        tx = handle.tx
-        tx.wrote_early = True
-        tx.pager.write_blobs()
-        place_nodes(tx, 0)
-        tx.pager.end_nodes()
-        trees = {name: index.state() for name, index in tx.indexes.items()}
-        mark = Mark(
-            tx, len(space.layers) + 1, tx.changes, trees,
-            dict(tx.entries), set(tx.dropped), dict(tx.roots), handle.patches.mark(),
-        )  # fmt: skip
-        space.push()
-    except BaseException as error:
-        handle.failed(error)
-        raise
-    finally:
-        handle.latch.leave()
-    return mark
-
-
-def _undo_to(handle: Handle, mark: Mark) -> None:
-    """Return to a savepoint, unless an error has undone the whole transaction already."""
-    tx = handle.tx
-    if mark.tx is not tx or handle.writer is None:
-        return
-    space = handle.writer.space
-    tx.pager.discard()
-    while len(space.layers) >= mark.layers:
-        space.undo()
-        space.layers.pop()
-    tx.changes = mark.changes
-    tx.revert(mark.entries, mark.roots, mark.dropped)
-    handle.patches.undo_to(mark.patches)
-    for name, tree in mark.trees.items():
-        handle.index(name).restore(tree)
-    for name in handle.indexes.keys() - mark.trees.keys():
-        handle.indexes[name].restore(tx.entries[name].tree)

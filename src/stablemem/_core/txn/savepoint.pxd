@@ -1,0 +1,1 @@
+# Compiled as it stands: its time goes to the interpreter, not into arithmetic.
