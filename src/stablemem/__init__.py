@@ -15,7 +15,6 @@ from ._core import is_missing_extensions
 from ._core.audit.stats import Stats
 from ._core.audit.verify import Report
 from ._core.format.checksum import COMPILED
-from .beyond_list import Sizes
 from .errors import (
     BlobifyError,
     BlockError,
@@ -31,7 +30,7 @@ from .errors import (
     VersionError,
 )
 from .inspection import Census, Inspection, ListEntry
-from .memory_buffer import MemoryBuffer
+from .memory_buffer import MemoryBuffer, Sizes
 from .memory_region import MemoryRegion
 
 __all__ = [

@@ -1,25 +1,37 @@
 """MemoryBuffer: a list whose values live in a region."""
 
-import os
-from collections.abc import Callable, Iterable
+import sys
+from collections.abc import Callable, Iterable, Iterator, MutableSequence
 from contextlib import AbstractContextManager
-from datetime import timedelta
+from dataclasses import dataclass
+from itertools import islice
 from operator import index as as_index
 from reprlib import recursive_repr
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, Self, SupportsIndex, TypeVar, Unpack, overload
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    ClassVar,
+    Literal,
+    Protocol,
+    Self,
+    SupportsIndex,
+    TypeVar,
+    Unpack,
+    overload,
+)
 
-from ._core.audit.verify import Report
 from ._core.calls import sorting
-from ._core.calls.list_core import ListCore
+from ._core.calls.editing import edited
+from ._core.calls.list_core import BufferIterator, ListCore
+from ._core.calls.searching import clamped, first_difference, positions_of
 from ._core.format.catalog import MAIN
-from ._core.txn.opening import open_again
-from .beyond_list import BeyondList, as_limit
-from .blobify import Blobify, describe, resolve
-from .errors import BlobifyError, StableMemoryError
-from .layout import is_name
-from .memory_region import MemoryRegion, RegionOptions, Stats
-from .shown import MOST_OF_A_PATH, shown, shown_names, shown_path
+from ._core.txn.handle import Handle
+from .blobify import Blobify
+from .layout import LEAF_CAPACITY, NODE_SIZE
+from .memory_region import MemoryRegion
+from .options import BUFFER_DEFAULTS, BufferOptions, require_known, spelled_out
+from .shown import MOST_OF_A_PATH, shown, shown_path
+from .structure import Source, Structure
 
 if TYPE_CHECKING:
     from _typeshed import SupportsRichComparison, SupportsRichComparisonT
@@ -29,29 +41,60 @@ if TYPE_CHECKING:
 else:
     T = TypeVar("T")
 
-__all__ = ["MemoryBuffer"]
+__all__ = ["MemoryBuffer", "Random", "Sizes"]
 
 V = TypeVar("V")
+D = TypeVar("D")
 
-_DEFAULTS = {
-    "mode": "a", "autocommit": False, "commit_every": None, "sync": True, "checksums": True, "timeout": 0.0,
-}  # fmt: skip
 _SHOWN = 6
 
 
-class BufferOptions(RegionOptions, total=False):
-    """The options of a list beside its Blobify; MemoryBuffer says what each means."""
+class Random(Protocol):
+    """Where ``shuffle`` takes its numbers from, such as ``random.Random``."""
 
-    name: str
-    autocommit: bool
-    commit_every: float | timedelta | None
-    sync: bool
-    checksums: bool
-    timeout: float
-    maxlen: int | None
+    def randrange(self, stop: int, /) -> int:
+        """Return a number from 0 up to, not including, ``stop``."""
+        ...
 
 
-class MemoryBuffer(BeyondList[T]):
+@dataclass(frozen=True)
+class Sizes:
+    """How many bytes one list takes.
+
+    Attributes:
+        values: number of values.
+        blob_bytes: bytes of the values themselves, also of small values that are kept inside their pointers.
+        node_bytes: bytes of the index: pointers, checksums, counts, and room for more values.
+        capacity: number of values that the index has room for now. The list may grow beyond it.
+    """
+
+    values: int
+    blob_bytes: int
+    node_bytes: int
+    capacity: int
+
+
+def as_limit(maxlen: Any) -> int:
+    """Return how many values a list keeps, -1 for any number.
+
+    Raises:
+        TypeError, ValueError, OverflowError: a limit is 0 or more, or None.
+    """
+    if maxlen is None:
+        return -1
+    if isinstance(maxlen, bool) or not hasattr(maxlen, "__index__"):
+        raise TypeError(
+            f"maxlen is an int or None, not {type(maxlen).__name__}: None keeps any number of values"
+        )
+    most = as_index(maxlen)
+    if most < 0:
+        raise ValueError(f"maxlen is 0 or more, not {shown(most)}: None keeps any number of values")
+    if most >> 63:
+        raise OverflowError(f"maxlen is below 2**63, not {shown(most)}: None keeps any number of values")
+    return most
+
+
+class MemoryBuffer(ListCore, Structure[T], MutableSequence[T], kind="list"):
     """A list that lives in a file. It may be larger than memory, opens at once, and is safe from crashes.
 
     Changes reach the file only when you call ``commit()`` or ``close()``, or when the ``with`` block ends
@@ -63,15 +106,14 @@ class MemoryBuffer(BeyondList[T]):
         name: which list of the region.
         blobify: how values become bytes: an instance, a class, or a name such as "text". None takes the one
             that the file records, and Msgpack for a new list.
-        autocommit, commit_every, sync, checksums, timeout: as for MemoryRegion. A region that is open already
-            has its own settings, and they may not be given with it.
         maxlen: how many values to keep: the newest, as ``collections.deque`` does. ``append``, ``extend`` and
             slice assignment drop values at the start, ``appendleft`` and ``extendleft`` drop values at the
             end, and ``insert`` into a full list raises IndexError. It belongs to this handle and is not
             stored. If the list already has more values, they stay until a value is added. The attribute
             ``maxlen`` changes it.
-        region_options: ``max_size``, ``on_low_space``, ``low_space``, ``fit``, as for MemoryRegion; not with
-            a region that is open already.
+        autocommit, commit_every, sync, checksums, timeout, max_size, on_low_space, low_space, fit: as for
+            MemoryRegion. A region that is open already has its own settings, and they may not be given
+            with it.
 
     Raises:
         FileNotFoundError, FileExistsError, IsADirectoryError, PermissionError: as ``open`` does.
@@ -93,11 +135,56 @@ class MemoryBuffer(BeyondList[T]):
     >>> events.close()
     """
 
+    if TYPE_CHECKING:
+        # ListCore does these; what follows is their types.
+        _store: Handle
+
+        @overload
+        def __getitem__(self, item: SupportsIndex) -> T: ...
+        @overload
+        def __getitem__(self, item: slice) -> list[T]: ...
+        def __getitem__(self, item: Any) -> Any: ...
+        @overload
+        def __setitem__(self, item: SupportsIndex, value: T) -> None: ...
+        @overload
+        def __setitem__(self, item: slice, value: Iterable[T]) -> None: ...
+        def __setitem__(self, item: Any, value: Any) -> None: ...
+        def __delitem__(self, item: SupportsIndex | slice) -> None: ...
+        def __len__(self) -> int: ...
+        def __iter__(self) -> Iterator[T]: ...
+        def __reversed__(self) -> Iterator[T]: ...
+        def __iadd__(self, values: Iterable[T]) -> Self: ...
+        def __imul__(self, times: SupportsIndex) -> Self: ...
+        def append(self, value: T) -> None: ...  # noqa: D102
+        def insert(self, index: SupportsIndex, value: T) -> None: ...  # noqa: D102
+        def extend(self, values: Iterable[T]) -> None: ...  # noqa: D102
+        def pop(self, index: SupportsIndex = -1) -> T: ...  # noqa: D102
+        def clear(self) -> None: ...  # noqa: D102
+        def reverse(self) -> None: ...  # noqa: D102
+        @overload  # type: ignore[override]
+        def get(self, index: SupportsIndex) -> T | None: ...
+        @overload
+        def get(self, index: SupportsIndex, default: D) -> T | D: ...
+        def get(self, index: Any, default: Any = None) -> Any: ...  # noqa: D102
+        def get_many(self, indices: Iterable[SupportsIndex]) -> list[T]: ...  # noqa: D102
+        def __getitems__(self, indices: Iterable[SupportsIndex]) -> list[T]: ...
+        def swap(self, i: SupportsIndex, j: SupportsIndex) -> None: ...  # noqa: D102
+        def swap_remove(self, index: SupportsIndex) -> T: ...  # noqa: D102
+        def shuffle(self, rng: Random | None = None) -> None: ...  # noqa: D102
+        def appendleft(self, value: T) -> None: ...  # noqa: D102
+        def extendleft(self, values: Iterable[T]) -> None: ...  # noqa: D102
+        def popleft(self) -> T: ...  # noqa: D102
+        def rotate(self, n: SupportsIndex = 1) -> None: ...  # noqa: D102
+        def pointers(  # noqa: D102
+            self, start: SupportsIndex = 0, stop: SupportsIndex | None = None, *, reverse: bool = False
+        ) -> Iterator[tuple[int, int]]: ...
+        def blob_view(self, index: SupportsIndex) -> memoryview: ...  # noqa: D102
+
     # A class before an object: pyright takes one for the other where the object comes first.
     @overload
     def __init__(
         self,
-        source: str | os.PathLike[str] | MemoryRegion | None = None,
+        source: Source = None,
         mode: str = "a",
         *,
         blobify: type[Blobify[T]],
@@ -107,7 +194,7 @@ class MemoryBuffer(BeyondList[T]):
     @overload
     def __init__(
         self,
-        source: str | os.PathLike[str] | MemoryRegion | None = None,
+        source: Source = None,
         mode: str = "a",
         *,
         blobify: Blobify[T],
@@ -117,7 +204,7 @@ class MemoryBuffer(BeyondList[T]):
     @overload
     def __init__(
         self,
-        source: str | os.PathLike[str] | MemoryRegion | None = None,
+        source: Source = None,
         mode: str = "a",
         *,
         blobify: Literal["msgpack"] | None = None,
@@ -127,7 +214,7 @@ class MemoryBuffer(BeyondList[T]):
     @overload
     def __init__(
         self: "MemoryBuffer[str]",
-        source: str | os.PathLike[str] | MemoryRegion | None = None,
+        source: Source = None,
         mode: str = "a",
         *,
         blobify: Literal["text"],
@@ -137,7 +224,7 @@ class MemoryBuffer(BeyondList[T]):
     @overload
     def __init__(
         self: "MemoryBuffer[bytes]",
-        source: str | os.PathLike[str] | MemoryRegion | None = None,
+        source: Source = None,
         mode: str = "a",
         *,
         blobify: Literal["bytes"],
@@ -147,7 +234,7 @@ class MemoryBuffer(BeyondList[T]):
     @overload
     def __init__(
         self: "MemoryBuffer[int]",
-        source: str | os.PathLike[str] | MemoryRegion | None = None,
+        source: Source = None,
         mode: str = "a",
         *,
         blobify: Literal["nat", "int"],
@@ -157,114 +244,35 @@ class MemoryBuffer(BeyondList[T]):
     @overload
     def __init__(
         self,
-        source: str | os.PathLike[str] | MemoryRegion | None = None,
+        source: Source = None,
         mode: str = "a",
         *,
         blobify: str | None,
         **options: Unpack[BufferOptions],
     ) -> None: ...
 
+    @spelled_out(BufferOptions, BUFFER_DEFAULTS)
     def __init__(
-        self,
-        source: str | os.PathLike[str] | MemoryRegion | None = None,
-        mode: str = "a",
-        *,
-        name: str = MAIN,
-        blobify: Any = None,
-        autocommit: bool = False,
-        commit_every: float | timedelta | None = None,
-        sync: bool = True,
-        checksums: bool = True,
-        timeout: float = 0.0,
-        maxlen: int | None = None,
-        **region_options: Unpack[RegionOptions],
+        self, source: Source = None, mode: str = "a", *, blobify: Any = None, **options: Unpack[BufferOptions]
     ) -> None:
-        if not is_name(name):
-            raise ValueError(
-                f"the name of a list is a str of 1 to 65535 bytes in UTF-8, not {shown(name)}: "
-                f"name it, or leave name= out"
-            )
-        most = as_limit(maxlen)
-        for option in region_options.keys() - RegionOptions.__annotations__.keys():
-            raise TypeError(f"MemoryBuffer() got an unexpected keyword argument {shown(option)}")
-        self._owner = not isinstance(source, MemoryRegion)
-        self._detached = False
-        if isinstance(source, MemoryRegion):
-            given = {"mode": mode, "autocommit": autocommit, "commit_every": commit_every, "sync": sync}
-            given |= {"checksums": checksums, "timeout": timeout}
-            foreign = [option for option, value in given.items() if value != _DEFAULTS[option]]
-            foreign += region_options
-            if foreign:
-                raise TypeError(
-                    f"{foreign[0]} is an option of the region, which is open already: give it to MemoryRegion"
-                )
-            self._region = source
-        elif source is None or isinstance(source, str | os.PathLike):
-            if mode in ("w", "x"):
-                # Before a file is replaced, or made: what is wrong here is wrong with any file.
-                blobify = resolve(blobify, None)
-            self._region = MemoryRegion(
-                source,
-                mode,
-                autocommit=autocommit,
-                commit_every=commit_every,
-                sync=sync,
-                checksums=checksums,
-                timeout=timeout,
-                **region_options,
-            )
-        else:
-            raise TypeError(
-                f"source is a path, a MemoryRegion or None, not {type(source).__name__}: "
-                f"to fill a list with values, use MemoryBuffer.from_iterable(values)"
-            )
-        try:
-            # A commit in the background must not come between the catalog and what is made of it.
-            with self._region._store.exclusive():
-                self._attach(name, blobify, most)
-        except BaseException:
-            if self._owner:
-                self._region._store.close(commit=False)
-            raise
+        require_known("MemoryBuffer()", options, BufferOptions)
+        most = as_limit(options.pop("maxlen", None))
+        name = options.pop("name", MAIN)
+        self._connect(source, mode, name, blobify, options)
+        self._most = most
 
-    def _attach(self, name: str, blobify: Any, most: int, absent: bool = False) -> None:
-        """Find the list in the region's catalog, or add it."""
-        store = self._region._store
-        store.require_open()
-        entry = store.entries.get(name)
-        recorded = None if entry is None or name in store.absent else (entry.blobify, entry.options)
-        chosen = resolve(blobify, recorded)
-        if entry is None and store.writable:
-            store.add(name, *describe(chosen))
-        elif entry is None and (absent or (name == MAIN and not store.entries)):
-            store.add_absent(name, *describe(chosen))
-        elif entry is None:
-            raise KeyError(
-                f"{shown_path(store.path)} has no list {shown(name)}; it has "
-                f"{shown_names(store.entries)}: open one of these, "
-                f"or make it with mode='a'"
-            )
-        ListCore.__init__(self, store, name, chosen, most)
-        self._choice = blobify
-        self._region._attached(self)
+    def _bind(self, store: Handle, name: str, blobify: Any) -> None:
+        ListCore.__init__(self, store, name, blobify)
 
-    def _renew(self) -> None:
-        """Look up the Blobify again after a refresh: the list may have been absent before."""
-        entry = self._store.entries[self.name]
-        if (entry.blobify, entry.options) != describe(self.blobify):
-            try:
-                chosen = resolve(self._choice, (entry.blobify, entry.options))
-            except BlobifyError:
-                self._detached = True
-                self.detach()
-                raise
-            self.recode(chosen)
+    def _take_after(self, other: Self) -> None:
+        super()._take_after(other)
+        self._most = other._most
 
     @classmethod
     def from_iterable(
         cls,
         values: Iterable[V],
-        source: str | os.PathLike[str] | MemoryRegion | None = None,
+        source: Source = None,
         mode: str = "a",
         **options: Any,
     ) -> "MemoryBuffer[V]":
@@ -274,7 +282,7 @@ class MemoryBuffer(BeyondList[T]):
         MemoryBuffer(['a', 'b', 'c'])
         """
         buffer: Any = cls(source, mode, **options)
-        made: MemoryBuffer[V] = buffer._made(lambda: buffer.extend(values))
+        made: MemoryBuffer[V] = buffer._filled(lambda: buffer.extend(values))
         return made
 
     @classmethod
@@ -282,7 +290,7 @@ class MemoryBuffer(BeyondList[T]):
         cls,
         n: SupportsIndex,
         function: Callable[[int], V],
-        source: str | os.PathLike[str] | MemoryRegion | None = None,
+        source: Source = None,
         mode: str = "a",
         **options: Any,
     ) -> "MemoryBuffer[V]":
@@ -298,7 +306,7 @@ class MemoryBuffer(BeyondList[T]):
         cls,
         n: SupportsIndex,
         value: V,
-        source: str | os.PathLike[str] | MemoryRegion | None = None,
+        source: Source = None,
         mode: str = "a",
         **options: Any,
     ) -> "MemoryBuffer[V]":
@@ -309,21 +317,10 @@ class MemoryBuffer(BeyondList[T]):
         """
         number = as_index(n)
         buffer: Any = cls(source, mode, **options)
-        made: MemoryBuffer[V] = buffer._made(lambda: buffer._append_copies(value, number))
+        made: MemoryBuffer[V] = buffer._filled(lambda: buffer._append_copies(value, number))
         return made
 
-    def _made(self, fill: Callable[[], object]) -> Self:
-        """Fill a list that was just opened, and commit; a failure closes it as it was."""
-        try:
-            fill()
-            self.commit()
-        except BaseException:
-            if self._owner:
-                self._store.close(commit=False)
-            raise
-        return self
-
-    def copy(self) -> "MemoryBuffer[T]":
+    def copy(self) -> Self:
         """Return a list in memory with the same values, Blobify and ``maxlen``. O(n), without decoding.
 
         The copy has all values, even if they are more than ``maxlen``. They stay until the next addition.
@@ -335,16 +332,250 @@ class MemoryBuffer(BeyondList[T]):
         (None, None)
         """
         with self._store.exclusive():
-            other: MemoryBuffer[T] = MemoryBuffer(blobify=self.blobify)
-            other._made(lambda: other.extend(self))
-            other._most = self._most
+            other = type(self)._on(MemoryRegion(), MAIN, self.blobify, False)
+            other._filled(lambda: ListCore.extend(other, self))
+            other._take_after(self)
             return other
 
     __copy__ = copy
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> "MemoryBuffer[T]":
-        """Return a copy; its values come from blobs, so that they share nothing either way."""
-        return self.copy()
+    # -- what it is ----------------------------------------------------------------------------------
+
+    @recursive_repr("MemoryBuffer([...])")
+    def __repr__(self) -> str:
+        """Return the class, the first values, how many there are, and the file."""
+        if self.closed:
+            return f"<MemoryBuffer {shown_path(self.path, 'in memory')}: closed>"
+        length = len(self)
+        values = [shown(value, 80) for value in self[:_SHOWN]]
+        if length > _SHOWN:
+            values.append(f"... {length} values")
+        where = f", {shown(self.path, MOST_OF_A_PATH)}" if self.path else ""
+        name = f", name={shown(self.name)}" if self.name != MAIN else ""
+        return f"MemoryBuffer([{', '.join(values)}]{where}{name})"
+
+    @property
+    def maxlen(self) -> int | None:
+        """How many values it keeps, the newest; None for any number. Of this handle, not stored.
+
+        Setting it drops the first values where there are more, as a deque of that ``maxlen`` would keep the
+        last ones: all of that or nothing, with the next commit. None lifts the limit. O(k + log n) for k
+        values dropped.
+
+        Raises:
+            TypeError, ValueError, OverflowError: a limit is 0 or more, or None.
+            ReadOnlyError: the list only reads.
+
+        >>> recent = MemoryBuffer.from_iterable("abcd")
+        >>> recent.maxlen = 3; recent.append("e"); recent
+        MemoryBuffer(['c', 'd', 'e'])
+        >>> recent.maxlen = None; recent.append("f"); len(recent)
+        4
+        >>> recent.close()
+        """
+        most: int = self._most
+        return None if most < 0 else most
+
+    @maxlen.setter
+    def maxlen(self, maxlen: int | None) -> None:
+        self._limit(as_limit(maxlen))
+
+    def sizes(self) -> Sizes:
+        """Return how many bytes the values and the index of the list take.
+
+        It reads the whole index, 16 bytes for each value, but no values. Changes wait meanwhile.
+
+        >>> MemoryBuffer.from_iterable(["one", "two", "three"], blobify="text").sizes()
+        Sizes(values=3, blob_bytes=11, node_bytes=4096, capacity=255)
+        """
+        values, size, nodes, leaves = self._measure()
+        return Sizes(values, size, NODE_SIZE * nodes, LEAF_CAPACITY * leaves)
+
+    # -- reading and editing -------------------------------------------------------------------------
+
+    def to_list(self) -> list[T]:
+        """Return a ``list`` of all values as of one moment. O(n).
+
+        >>> MemoryBuffer.from_iterable("ab").to_list()
+        ['a', 'b']
+        """
+        return self[:]
+
+    def items(
+        self, start: SupportsIndex = 0, stop: SupportsIndex | None = None, *, reverse: bool = False
+    ) -> Iterator[tuple[int, T]]:
+        """Iterate over (index, value) in a range of positions. O(1) a step.
+
+        The bounds are those of a slice, and are fixed by this call. If the list changes meanwhile, the
+        iterator goes on by index.
+
+        >>> letters = MemoryBuffer.from_iterable("abcd")
+        >>> list(letters.items(1, 3)), list(letters.items(-2, reverse=True))
+        ([(1, 'b'), (2, 'c')], [(3, 'd'), (2, 'c')])
+        """
+        first, last = self._range(start, stop)
+        positions = range(last - 1, first - 1, -1) if reverse else range(first, last)
+        values: Iterator[T] = BufferIterator(self, positions.start, positions.step)
+        return zip(positions, values, strict=False)
+
+    def blobs(
+        self, start: SupportsIndex = 0, stop: SupportsIndex | None = None, *, reverse: bool = False
+    ) -> Iterator[bytes]:
+        """Iterate over the bytes of the values in a range of positions, without decoding. O(1) a step.
+
+        The bounds are those of a slice, and are fixed by this call. If the list changes meanwhile, the
+        iterator goes on by index.
+
+        >>> list(MemoryBuffer.from_iterable("ab", blobify="text").blobs())
+        [b'a', b'b']
+        """
+        first, last = self._range(start, stop)
+        step = -1 if reverse else 1
+        blobs: Iterator[bytes] = BufferIterator(self, last - 1 if reverse else first, step, raw=True)
+        return islice(blobs, last - first)
+
+    def edit(self, index: SupportsIndex) -> AbstractContextManager[T]:
+        """Return a context that gives a mutable value, and assigns it back at its end.
+
+        If an exception leaves the context, the value is not assigned. O(log n + size).
+
+        Raises:
+            IndexError: the index is out of range.
+            TypeError: the value cannot be changed, such as a number or a text: assign another instead.
+            StableMemoryError: another value is at the index by the end of the context, and stays.
+
+        >>> users = MemoryBuffer.from_iterable([{"name": "Ada"}])
+        >>> with users.edit(0) as user:
+        ...     user["age"] = 36
+        >>> users[0]["age"]
+        36
+        >>> users.close()
+        """
+        return edited(self, index)
+
+    # -- comparing -----------------------------------------------------------------------------------
+
+    __hash__: ClassVar[None]  # type: ignore[assignment]
+
+    def __eq__(self, other: object) -> bool:
+        """Return whether a list or a MemoryBuffer has equal values in the same order. O(n)."""
+        if not isinstance(other, list | MemoryBuffer):
+            return NotImplemented
+        return len(self) == len(other) and first_difference(self, other) is None
+
+    def __lt__(self, other: "list[T] | MemoryBuffer[T]") -> bool:
+        if not isinstance(other, list | MemoryBuffer):
+            return NotImplemented
+        differ = first_difference(self, other)
+        return len(self) < len(other) if differ is None else bool(differ[0] < differ[1])
+
+    def __le__(self, other: "list[T] | MemoryBuffer[T]") -> bool:
+        if not isinstance(other, list | MemoryBuffer):
+            return NotImplemented
+        differ = first_difference(self, other)
+        return len(self) <= len(other) if differ is None else bool(differ[0] <= differ[1])
+
+    def __gt__(self, other: "list[T] | MemoryBuffer[T]") -> bool:
+        if not isinstance(other, list | MemoryBuffer):
+            return NotImplemented
+        differ = first_difference(self, other)
+        return len(self) > len(other) if differ is None else bool(differ[0] > differ[1])
+
+    def __ge__(self, other: "list[T] | MemoryBuffer[T]") -> bool:
+        if not isinstance(other, list | MemoryBuffer):
+            return NotImplemented
+        differ = first_difference(self, other)
+        return len(self) >= len(other) if differ is None else bool(differ[0] >= differ[1])
+
+    # -- searching -----------------------------------------------------------------------------------
+
+    def __contains__(self, value: object) -> bool:
+        """Return whether a value is in the list. O(n).
+
+        >>> numbers = MemoryBuffer.from_iterable([1, 2])
+        >>> 2 in numbers, 2.0 in numbers, print in numbers
+        (True, True, False)
+        """
+        return next(positions_of(self, value, 0, sys.maxsize), -1) >= 0
+
+    def index(self, value: T, start: SupportsIndex = 0, stop: SupportsIndex = sys.maxsize) -> int:
+        """Return the first position of a value, from ``start`` on, before ``stop``. O(n).
+
+        Raises:
+            ValueError: the value is not in the list.
+
+        >>> letters = MemoryBuffer.from_iterable("abcb")
+        >>> letters.index("b"), letters.index("b", 2), letters.rindex("b")
+        (1, 3, 3)
+        """
+        found = next(positions_of(self, value, *clamped(self, start, stop)), -1)
+        if found < 0:
+            raise ValueError(f"{shown(value)} is not in list")
+        return found
+
+    def rindex(self, value: T, start: SupportsIndex = 0, stop: SupportsIndex = sys.maxsize) -> int:
+        """Return the last position of a value, from ``start`` on, before ``stop``. O(n), from the end.
+
+        Raises:
+            ValueError: the value is not in the list.
+        """
+        low, high = clamped(self, start, stop)
+        found = next(positions_of(self, value, min(high, len(self)) - 1, low - 1, -1), -1)
+        if found < 0:
+            raise ValueError(f"{shown(value)} is not in list")
+        return found
+
+    def count(self, value: T) -> int:
+        """Return how many values are equal to one. O(n).
+
+        >>> MemoryBuffer.from_iterable("banana").count("a")
+        3
+        """
+        return sum(1 for _ in positions_of(self, value, 0, sys.maxsize))
+
+    def remove(self, value: T) -> None:
+        """Delete the first value equal to one. O(n).
+
+        Raises:
+            ValueError: the value is not in the list.
+
+        >>> letters = MemoryBuffer.from_iterable("aba")
+        >>> letters.remove("a"); letters
+        MemoryBuffer(['b', 'a'])
+        >>> letters.close()
+        """
+        with self._store.exclusive():
+            self._require_writable()
+            found = next(positions_of(self, value, 0, sys.maxsize), -1)
+            if found < 0:
+                raise ValueError("list.remove(x): x not in list")
+            del self[found : found + 1]
+        self._settle()
+
+    # -- arithmetic ----------------------------------------------------------------------------------
+
+    def __add__(self, other: "list[T] | MemoryBuffer[T]") -> list[T]:
+        """Return a list of both's values. O(n).
+
+        >>> letters = MemoryBuffer.from_iterable("ab")
+        >>> letters + ["c"], ["c"] + letters, letters * 2
+        (['a', 'b', 'c'], ['c', 'a', 'b'], ['a', 'b', 'a', 'b'])
+        """
+        if not isinstance(other, list | MemoryBuffer):
+            return NotImplemented
+        return self[:] + other[:]
+
+    def __radd__(self, other: list[T]) -> list[T]:
+        if not isinstance(other, list):
+            return NotImplemented
+        return other[:] + self[:]
+
+    def __mul__(self, times: SupportsIndex) -> list[T]:
+        """Return a list with the values repeated ``times`` times. O(n)."""
+        return self[:] * times
+
+    def __rmul__(self, times: SupportsIndex) -> list[T]:
+        return self[:] * times
 
     # -- order ---------------------------------------------------------------------------------------
 
@@ -392,186 +623,3 @@ class MemoryBuffer(BeyondList[T]):
         >>> words.close()
         """
         sorting.sort(self, key, reverse, by_blob)
-
-    # -- what it is ----------------------------------------------------------------------------------
-
-    @property
-    def region(self) -> MemoryRegion:
-        """The region that the list is in."""
-        return self._region
-
-    @property
-    def name(self) -> str:
-        """The name of the list in its region."""
-        name: str = self._name
-        return name
-
-    @property
-    def blobify(self) -> Blobify[T]:
-        """The object that turns values into bytes and back."""
-        chosen: Blobify[T] = self._blobify
-        return chosen
-
-    @property
-    def path(self) -> str:
-        """The path of the file; empty for a list in memory."""
-        return self._region.path
-
-    @property
-    def mode(self) -> str:
-        """The mode that the list was opened with; "r" for snapshots and in forked children."""
-        return self._region.mode
-
-    @property
-    def closed(self) -> bool:
-        """Whether the list or its region was closed."""
-        return self._detached or self._region.closed
-
-    @recursive_repr("MemoryBuffer([...])")
-    def __repr__(self) -> str:
-        """Return the class, the first values, how many there are, and the file."""
-        if self.closed:
-            return f"<MemoryBuffer {shown_path(self.path, 'in memory')}: closed>"
-        length = len(self)
-        values = [shown(value, 80) for value in self[:_SHOWN]]
-        if length > _SHOWN:
-            values.append(f"... {length} values")
-        where = f", {shown(self.path, MOST_OF_A_PATH)}" if self.path else ""
-        name = f", name={shown(self.name)}" if self.name != MAIN else ""
-        return f"MemoryBuffer([{', '.join(values)}]{where}{name})"
-
-    # -- state, of the whole region ------------------------------------------------------------------
-
-    def _live_region(self) -> MemoryRegion:
-        """Return the region, in which this list has no say once it is closed."""
-        if not self._region.closed:
-            len(self)  # raises if only this list is closed; the region says itself that it is
-        return self._region
-
-    def commit(self, sync: bool | None = None) -> None:
-        """Make all changes since the last commit part of the file: one atomic step for all lists of a region.
-
-        Args:
-            sync: True waits until the commit is safe from power cuts. False does not wait. None takes the
-                setting that the list was opened with.
-
-        Raises:
-            OSError: the disk failed or is full; the changes were rolled back.
-        """
-        self._live_region().commit(sync)
-
-    def rollback(self) -> None:
-        """Undo all changes since the last commit."""
-        self._live_region().rollback()
-
-    def transaction(self) -> AbstractContextManager[None]:
-        """Return a context that commits at its end. If an exception leaves it, its changes are undone.
-
-        Do not ``await`` or ``yield`` inside the context, and leave it before you close the list.
-
-        >>> numbers = MemoryBuffer.from_iterable([1, 2, 3])
-        >>> with numbers.transaction():
-        ...     numbers[0] = 10
-        ...     numbers.append(4)
-        >>> numbers
-        MemoryBuffer([10, 2, 3, 4])
-        """
-        return self._live_region().transaction()
-
-    def snapshot(self) -> "MemoryBuffer[T]":
-        """Return a read-only list that stays at the last commit while others write."""
-        return MemoryBuffer._on(self._live_region().snapshot(), self.name, self.blobify, self._most, True)
-
-    @staticmethod
-    def _on(
-        region: MemoryRegion, name: str, blobify: Blobify[V], most: int, absent: bool
-    ) -> "MemoryBuffer[V]":
-        """Return a list on a region of its own, which reads; ``absent`` allows one that is not there yet."""
-        try:
-            buffer: MemoryBuffer[V] = MemoryBuffer.__new__(MemoryBuffer)
-            buffer._owner, buffer._detached, buffer._region = True, False, region
-            buffer._attach(name, blobify, most, absent)
-        except BaseException:
-            region.close()
-            raise
-        return buffer
-
-    def refresh(self) -> bool:
-        """Move a read-only list to the newest commit. Return whether there was a newer one.
-
-        Raises:
-            RegionReplacedError: there is none, and the path leads to another file by now, or to none.
-        """
-        return self._live_region().refresh()
-
-    def compact(
-        self, *, max_bytes: int | None = None, progress: Callable[[int, int], object] | None = None
-    ) -> int:
-        """Make the whole region's file as short as it can be; see MemoryRegion.compact."""
-        return self._live_region().compact(max_bytes=max_bytes, progress=progress)
-
-    def verify(self) -> Report:
-        """Check everything in the last commit of the whole region; see MemoryRegion.verify."""
-        return self._live_region().verify()
-
-    def stats(self) -> Stats:
-        """Return how the bytes of the region are used; see MemoryRegion.stats."""
-        return self._live_region().stats()
-
-    def close(self) -> None:
-        """Commit, wait for the disk, and release the file.
-
-        If the list was opened with a region, only the list is closed, and nothing is committed.
-        """
-        if self._owner:
-            self._region.close()
-        self._detached = True
-        self.detach()
-
-    def __enter__(self) -> Self:
-        self._live_region().__enter__()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Close; an exception rolls uncommitted changes back first."""
-        if self._owner:
-            self._region.__exit__(kind, error, trace)
-        elif kind is None:
-            self._region.commit()
-        else:
-            self._region.rollback()
-        self._detached = True
-        self.detach()
-
-    # -- pickling ------------------------------------------------------------------------------------
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        """Pickle as the path and the commit; it comes back reading.
-
-        A reader comes back at its own commit, if that is the newest, or as long as a reader is open on it. A
-        writer comes back at the newest commit.
-
-        Raises:
-            TypeError: the list is in memory.
-            StableMemoryError: it has uncommitted changes.
-        """
-        if not self.path:
-            raise TypeError("a list in memory cannot be pickled: give it a path")
-        store = self._store
-        pickled = store.pickled()
-        if self.name not in {MAIN, *store.state.lists, *store.absent}:
-            raise StableMemoryError(
-                f"the list {shown(self.name)} is not committed, so another process would not find it: "
-                f"call commit() before you pickle"
-            )
-        return _reopen, (self.name, self.blobify, *pickled)
-
-
-def _reopen(
-    name: str, blobify: Blobify[T], path: str, checksums: bool, state: tuple[Any, ...], exactly: bool
-) -> MemoryBuffer[T]:
-    """Return what a pickle says."""
-    region = MemoryRegion._of(open_again(path, checksums, state, exactly), "r")
-    return MemoryBuffer._on(region, name, blobify, -1, exactly)

@@ -4,9 +4,8 @@ import os
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from datetime import timedelta
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, Self, TypedDict, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, Unpack, overload
 
 from ._core.audit.stats import Stats, stats
 from ._core.audit.verify import Report, verify, verify_writer
@@ -21,13 +20,15 @@ from .blobify import Blobify
 from .errors import CorruptRegionError
 from .inspection import Inspection
 from .layout import MAX_ADDRESS
+from .options import DEFAULTS, RegionOptions, require_known, spelled_out
 from .raw_blocks import RawBlocks
 from .shown import shown, shown_names, shown_path
 
 if TYPE_CHECKING:
     from .memory_buffer import MemoryBuffer
+    from .structure import Structure
 
-__all__ = ["MemoryRegion", "Stats"]
+__all__ = ["KINDS", "MemoryRegion"]
 
 V = TypeVar("V")
 
@@ -35,13 +36,8 @@ LEAST_SIZE = 1 << 18
 """Bytes of the smallest ``max_size``."""
 
 
-class RegionOptions(TypedDict, total=False):
-    """The options of a region about its space; see MemoryRegion."""
-
-    fit: Literal["first", "best"]
-    max_size: int | None
-    on_low_space: "Callable[[Stats], object] | None"
-    low_space: float
+KINDS: dict[str, Callable[..., Any]] = {}
+"""What makes a structure of a kind, given region, name and Blobify; a subclass of Structure enters itself."""
 
 
 class MemoryRegion(RawBlocks):
@@ -92,22 +88,19 @@ class MemoryRegion(RawBlocks):
     >>> region.close()
     """
 
+    @spelled_out(RegionOptions, DEFAULTS)
     def __init__(
         self,
         source: str | os.PathLike[str] | None = None,
         mode: str = "a",
-        *,
-        fit: Literal["first", "best"] = "first",
-        autocommit: bool = False,
-        commit_every: float | timedelta | None = None,
-        sync: bool = True,
-        checksums: bool = True,
-        timeout: float = 0.0,
-        max_size: int | None = None,
-        on_low_space: "Callable[[Stats], object] | None" = None,
-        low_space: float = 0.9,
+        **options: Unpack[RegionOptions],
     ) -> None:
-        policy = Policy.of(sync, autocommit, commit_every)
+        require_known("MemoryRegion()", options, RegionOptions)
+        chosen: RegionOptions = {**DEFAULTS, **options}
+        max_size, low_space, on_low_space, fit = (
+            chosen["max_size"], chosen["low_space"], chosen["on_low_space"], chosen["fit"],
+        )  # fmt: skip
+        policy = Policy.of(chosen["sync"], chosen["autocommit"], chosen["commit_every"])
         _check_room(max_size, low_space)
         if on_low_space is not None and not callable(on_low_space):
             raise TypeError(
@@ -127,8 +120,9 @@ class MemoryRegion(RawBlocks):
         if not isinstance(path, str | None):
             raise TypeError("source is a path of text, not of bytes: decode it with os.fsdecode()")
         self._mode = mode
-        self._buffers: list[weakref.ref[MemoryBuffer[Any]]] = []
-        Heap.__init__(self, open_store(path, mode, timeout=timeout, checksums=checksums))
+        self._structures: list[weakref.ref[Structure[Any]]] = []
+        store = open_store(path, mode, timeout=chosen["timeout"], checksums=chosen["checksums"])
+        Heap.__init__(self, store)
         self._store.obey(policy)
         self._store.fit(fit)
         self._store.confine(max_size, low_space, self._on_low_space(on_low_space))
@@ -138,7 +132,7 @@ class MemoryRegion(RawBlocks):
         """Return a region on a store that is open already."""
         region = cls.__new__(cls)
         Heap.__init__(region, store)
-        region._mode, region._buffers = mode, []
+        region._mode, region._structures = mode, []
         return region
 
     def _on_low_space(self, call: "Callable[[Stats], object] | None") -> Callable[[], None] | None:
@@ -208,9 +202,8 @@ class MemoryRegion(RawBlocks):
             KeyError: there is no list with this name, and the region is open for reading only.
             BlobifyError: the list was written with another Blobify.
         """
-        from .memory_buffer import MemoryBuffer
-
-        return MemoryBuffer(self, name=name, blobify=blobify)
+        made: MemoryBuffer[Any] = KINDS["list"](self, name=name, blobify=blobify)
+        return made
 
     def drop(self, name: str) -> None:
         """Delete a list and all its values, with the next commit. O(n).
@@ -230,11 +223,9 @@ class MemoryRegion(RawBlocks):
             )
         with self._store.exclusive():
             edit(self, self._store.drop_list, (name,))
-            for reference in self._buffers:
-                buffer = reference()
-                if buffer is not None and buffer.name == name:
-                    buffer._detached = True
-                    buffer.detach()
+            for structure in self._open_structures():
+                if structure.name == name:
+                    structure._end()
         self._store.relieve()
 
     # -- state ---------------------------------------------------------------------------------------
@@ -266,7 +257,9 @@ class MemoryRegion(RawBlocks):
 
     def snapshot(self) -> Self:
         """Return a read-only region that stays at the last commit while others write."""
-        return type(self)._of(self._store.snapshot(), "r")
+        made = type(self)._of(self._store.snapshot(), "r")
+        vars(made).update(self._attributes())
+        return made
 
     def refresh(self) -> bool:
         """Move a read-only region to the newest commit. Return whether there was a newer one.
@@ -276,16 +269,19 @@ class MemoryRegion(RawBlocks):
         """
         changed = self._store.refresh()
         if changed:
-            for reference in self._buffers:
-                buffer = reference()
-                if buffer is not None and not buffer.closed:
-                    buffer._renew()
+            for structure in self._open_structures():
+                structure._renew()
         return changed
 
-    def _attached(self, buffer: "MemoryBuffer[Any]") -> None:
-        """Note a list that is open on this region."""
-        self._buffers = [each for each in self._buffers if each() is not None]
-        self._buffers.append(weakref.ref(buffer))
+    def _attached(self, structure: "Structure[Any]") -> None:
+        """Note a structure that is open on this region."""
+        self._structures = [each for each in self._structures if each() is not None]
+        self._structures.append(weakref.ref(structure))
+
+    def _open_structures(self) -> "list[Structure[Any]]":
+        """Return the structures that are open on this region."""
+        found = [reference() for reference in self._structures]
+        return [each for each in found if each is not None and not each.closed]
 
     def compact(
         self, *, max_bytes: int | None = None, progress: Callable[[int, int], object] | None = None
@@ -395,7 +391,11 @@ class MemoryRegion(RawBlocks):
                 "a region that is open for writing cannot be pickled: pickle its path, or pickle a list "
                 "in it or a snapshot() of it, which open again for reading"
             )
-        return _reopen, (type(self), *self._store.pickled())
+        return _reopen, (type(self), *self._store.pickled()), self._attributes() or None
+
+    def _attributes(self) -> dict[str, Any]:
+        """Return the attributes that are a subclass's, or a user's."""
+        return {name: value for name, value in vars(self).items() if name not in _OURS}
 
     def __copy__(self) -> Self:
         raise TypeError("a region cannot be copied: use snapshot(), or copy a list in it")
@@ -416,6 +416,10 @@ class MemoryRegion(RawBlocks):
     ) -> None:
         """Close; an exception rolls uncommitted changes back first."""
         self._store.close(commit=kind is None)
+
+
+_OURS = {"_mode", "_structures"}
+"""Attributes of a region itself."""
 
 
 def _reopen(kind: type[MemoryRegion], *pickled: Any) -> MemoryRegion:

@@ -13,7 +13,7 @@ import pytest
 
 import stablemem
 from stablemem import MemoryBuffer, MemoryRegion, blobify, errors
-from stablemem.memory_region import RegionOptions
+from stablemem.options import RegionOptions
 from stablemem.roots import Roots
 from support import TESTS
 

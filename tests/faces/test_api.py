@@ -3,7 +3,7 @@
 import inspect
 
 import stablemem
-from stablemem import MemoryBuffer, MemoryRegion, blobify
+from stablemem import MemoryBuffer, MemoryRegion, blobify, options
 
 NAMES = [
     "COMPILED",
@@ -141,15 +141,11 @@ def test_package():
 def test_memory_buffer():
     internal = {"detach", "version", "read_ahead", "recode"}
     assert [name for name in public(MemoryBuffer) if name not in internal] == BUFFER
-    assert (
-        str(inspect.signature(MemoryBuffer).replace(return_annotation=inspect.Signature.empty)).count("=")
-        >= 7
-    )
     parameters = inspect.signature(MemoryBuffer).parameters
-    common = ["autocommit", "commit_every", "sync", "checksums", "timeout"]
-    assert list(parameters) == ["source", "mode", "name", "blobify", *common, "maxlen", "region_options"]
+    region = list(inspect.signature(MemoryRegion).parameters)[2:]
+    assert list(parameters) == ["source", "mode", "blobify", "name", "maxlen", *region]
     keywords = [each.name for each in parameters.values() if each.kind is each.KEYWORD_ONLY]
-    assert keywords == list(parameters)[2:-1]
+    assert keywords == list(parameters)[2:]
     assert [parameters[name].default for name in ("mode", "name", "sync", "timeout")] == [
         "a",
         "main",
@@ -173,6 +169,14 @@ def test_memory_region():
         "on_low_space",
         "low_space",
     ]
+
+
+def test_options_are_declared_with_their_defaults():
+    assert set(options.DEFAULTS) == set(options.RegionOptions.__annotations__)
+    assert set(options.BUFFER_DEFAULTS) == set(options.BufferOptions.__annotations__)
+    for kind in (MemoryBuffer, MemoryRegion):
+        for name in inspect.signature(kind).parameters:
+            assert f"{name}" in inspect.getdoc(kind), f"{kind.__name__} does not say what {name} means"
 
 
 def test_blobify():

@@ -7,9 +7,8 @@ from collections import Counter
 
 import pytest
 
-from stablemem import BlobifyError, CorruptRegionError, MemoryBuffer, MemoryRegion, StableMemoryError
+from stablemem import BlobifyError, CorruptRegionError, MemoryBuffer, MemoryRegion, Sizes, StableMemoryError
 from stablemem._core.calls import order
-from stablemem.beyond_list import Sizes
 from stablemem.blobify import Text
 from stablemem.layout import LEAF_CAPACITY
 from support import scaled

@@ -348,7 +348,9 @@ ARGUMENTS = {
     "values that are none": (lambda: MemoryBuffer.from_iterable(5), TypeError,
         "'int' object is", "not", "iterable"),
     "an option that is none": (lambda: MemoryBuffer(nmae="x"), TypeError,
-        "got an unexpected", "keyword argument", "'nmae'"),
+        "got an unexpected keyword argument 'nmae'", "its options are autocommit", "maxlen, name"),
+    "an option of a region that is none": (lambda: MemoryRegion(nmae="x"), TypeError,
+        "got an unexpected keyword argument 'nmae'", "its options are autocommit", "max_size, on"),
 }  # fmt: skip
 
 BLOBIFYS = {

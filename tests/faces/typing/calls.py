@@ -6,7 +6,7 @@ import random
 from collections.abc import Iterator
 from typing import Any, assert_type
 
-from stablemem import CorruptRegionError, MemoryBuffer, MemoryRegion, RegionLockedError, Sizes, Stats
+from stablemem import CorruptRegionError, MemoryBuffer, MemoryRegion, RegionLockedError, Report, Sizes, Stats
 from stablemem.blobify import Blobify, Bytes, Int, Msgpack, Nat, Text
 from stablemem.numbers import Kind
 from stablemem.roots import Roots
@@ -36,6 +36,18 @@ class Users:
 
     def from_blob(self, blob: bytes) -> User:
         return User()
+
+
+class Log(MemoryBuffer[str]):
+    """A list of one's own."""
+
+
+def lists_of_a_subclass() -> None:
+    with Log("x", maxlen=5) as log:
+        assert_type(log, Log)
+        assert_type(log.snapshot(), Log)
+        assert_type(log.copy(), Log)
+        assert_type(log[0], str)
 
 
 class Wide(Users):
@@ -121,6 +133,9 @@ def values(texts: MemoryBuffer[str]) -> None:
     texts[0] = b"x"  # type: ignore[call-overload]
     texts["a"]  # type: ignore[call-overload]
     MemoryBuffer([1, 2])  # type: ignore[call-overload]
+    MemoryBuffer("x", maxsize=5)  # type: ignore[call-overload]
+    MemoryRegion("x", maxsize=5)  # type: ignore[call-arg]
+    MemoryRegion("x", on_low_space=lambda stats: print(stats.used_bytes), timeout=1.5)
     MemoryRegion("x", fit="worst")  # type: ignore[arg-type]
 
 
@@ -212,7 +227,7 @@ def state(texts: MemoryBuffer[str]) -> None:
         assert_type(same, MemoryBuffer[str])
     with texts.transaction() as nothing:
         assert_type(nothing, None)  # type: ignore[func-returns-value, unused-ignore]
-    texts.verify()
+    assert_type(texts.verify(), Report)
 
 
 def regions() -> None:

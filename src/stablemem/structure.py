@@ -1,0 +1,363 @@
+"""Structure: one name in a region, and what everything that lives under a name has in common.
+
+    class MemoryBuffer(ListCore, Structure[T], kind="list")
+
+A structure is attached to a region when it is made, renewed when the region moves to another commit, and ends
+with its region, or alone. Its class adds the calls of its kind. The calls of the whole region are here, and
+go to the region.
+"""
+
+import os
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from copy import deepcopy
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar
+
+from ._core.audit.stats import Stats
+from ._core.audit.verify import Report
+from ._core.format.catalog import MAIN
+from ._core.txn.handle import Handle
+from ._core.txn.opening import open_again
+from .blobify import Blobify
+from .blobify.registry import describe, resolve
+from .errors import BlobifyError, StableMemoryError
+from .layout import is_name
+from .memory_region import KINDS, MemoryRegion
+from .options import DEFAULTS, RegionOptions
+from .shown import shown, shown_names, shown_path
+
+if TYPE_CHECKING:
+    from typing_extensions import TypeVar as DefaultTypeVar
+
+    T = DefaultTypeVar("T", default=Any)
+else:
+    T = TypeVar("T")
+
+__all__ = ["Source", "Structure"]
+
+Source = str | os.PathLike[str] | MemoryRegion | None
+"""Where a structure is: the path of its file, a region that is open, or None for memory."""
+
+
+class Structure(Generic[T]):
+    """One name in a region; a base of what users make.
+
+    A subclass says how the compiled part of it begins, ends and takes another Blobify: ``_bind``, ``detach``
+    and ``recode``. That part has the handle of the region, as ``_store``, and the name.
+    """
+
+    _kind: ClassVar[str]
+    """What messages and the catalog call it."""
+
+    _region: MemoryRegion
+    _is_owner: bool
+    _choice: Any
+    _ended = True
+
+    if TYPE_CHECKING:
+        # The compiled part of a subclass has these.
+        _store: Handle
+        _name: str
+        _blobify: Blobify[T]
+
+        def detach(self) -> None: ...  # noqa: D102
+        def recode(self, blobify: Blobify[T]) -> None: ...  # noqa: D102
+        def __len__(self) -> int: ...
+
+    def __init_subclass__(cls, *, kind: str | None = None, **options: Any) -> None:
+        """Let regions make structures of this kind with this class, where a kind is given."""
+        super().__init_subclass__(**options)
+        if kind is not None:
+            cls._kind = kind
+            KINDS[kind] = cls
+
+    def _bind(self, store: Handle, name: str, blobify: Any) -> None:
+        """Begin the compiled part."""
+        raise NotImplementedError
+
+    # -- beginning -----------------------------------------------------------------------------------
+
+    def _connect(self, source: Source, mode: str, name: str, blobify: Any, options: RegionOptions) -> None:
+        """Open a region, unless it is one already, and attach to a name in it."""
+        if not is_name(name):
+            raise ValueError(
+                f"the name of a {self._kind} is a str of 1 to 65535 bytes in UTF-8, not {shown(name)}: "
+                f"name it, or leave name= out"
+            )
+        if isinstance(source, MemoryRegion):
+            given: dict[str, object] = {"mode": mode, **options}
+            plain: dict[str, object] = {"mode": "a", **DEFAULTS}
+            for option, value in given.items():
+                if value != plain[option]:
+                    raise TypeError(
+                        f"{option} is an option of the region, which is open already: give it to MemoryRegion"
+                    )
+            self._attach(source, False, name, blobify)
+        elif source is None or isinstance(source, str | os.PathLike):
+            if mode in ("w", "x"):
+                # Before a file is replaced, or made: what is wrong here is wrong with any file.
+                blobify = resolve(blobify, None)
+            self._attach(MemoryRegion(source, mode, **options), True, name, blobify)
+        else:
+            raise TypeError(
+                f"source is a path, a MemoryRegion or None, not {type(source).__name__}: "
+                f"to fill a {self._kind} with values, use {type(self).__name__}.from_iterable(values)"
+            )
+
+    def _attach(
+        self, region: MemoryRegion, is_owner: bool, name: str, blobify: Any, absent: bool = False
+    ) -> None:
+        """Attach to a name in a region; a failure closes the region if it is this structure's own."""
+        try:
+            # A commit in the background must not come between the catalog and what is made of it.
+            with region._store.exclusive():
+                self._find(region, name, blobify, absent)
+        except BaseException:
+            if is_owner:
+                region._store.close(commit=False)
+            raise
+        self._is_owner, self._ended = is_owner, False
+        region._attached(self)
+
+    def _find(self, region: MemoryRegion, name: str, blobify: Any, absent: bool) -> None:
+        """Find the name in the region's catalog, or add it; ``absent``: it may be missing from a snapshot."""
+        store = region._store
+        store.require_open()
+        entry = store.entries.get(name)
+        recorded = None if entry is None or name in store.absent else (entry.blobify, entry.options)
+        chosen = resolve(blobify, recorded)
+        if entry is None and store.writable:
+            store.add(name, *describe(chosen))
+        elif entry is None and (absent or (name == MAIN and not store.entries)):
+            store.add_absent(name, *describe(chosen))
+        elif entry is None:
+            raise KeyError(
+                f"{shown_path(store.path)} has no {self._kind} {shown(name)}; it has "
+                f"{shown_names(store.entries)}: open one of these, "
+                f"or make it with mode='a'"
+            )
+        self._bind(store, name, chosen)
+        self._region, self._choice = region, blobify
+
+    @classmethod
+    def _on(cls, region: MemoryRegion, name: str, blobify: Any, absent: bool) -> Self:
+        """Return a structure on a region of its own; ``absent`` allows one that is not there yet."""
+        made = cls.__new__(cls)
+        made._attach(region, True, name, blobify, absent)
+        return made
+
+    def _filled(self, fill: Callable[[], object]) -> Self:
+        """Fill a structure that was just opened, and commit; a failure closes it as it was."""
+        try:
+            fill()
+            self.commit()
+        except BaseException:
+            if self._is_owner:
+                self._store.close(commit=False)
+            raise
+        return self
+
+    def _renew(self) -> None:
+        """Look up the Blobify again after a refresh: the name may have been absent before."""
+        entry = self._store.entries[self.name]
+        if (entry.blobify, entry.options) != describe(self.blobify):
+            try:
+                chosen = resolve(self._choice, (entry.blobify, entry.options))
+            except BlobifyError:
+                self._end()
+                raise
+            self.recode(chosen)
+
+    # -- ending --------------------------------------------------------------------------------------
+
+    def _end(self) -> None:
+        """Refuse every further call, though the region may stay open."""
+        self._ended = True
+        self.detach()
+
+    def close(self) -> None:
+        """Commit, wait for the disk, and release the file.
+
+        If it was opened with a region, only this object is closed, and nothing is committed.
+        """
+        if self._is_owner:
+            self._region.close()
+        self._end()
+
+    def __enter__(self) -> Self:
+        self._live_region().__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close; an exception rolls uncommitted changes back first."""
+        if self._is_owner:
+            self._region.__exit__(kind, error, trace)
+        elif kind is None:
+            self._region.commit()
+        else:
+            self._region.rollback()
+        self._end()
+
+    # -- what it is ----------------------------------------------------------------------------------
+
+    @property
+    def region(self) -> MemoryRegion:
+        """The region that it is in."""
+        return self._region
+
+    @property
+    def name(self) -> str:
+        """Its name in the region."""
+        name: str = self._name
+        return name
+
+    @property
+    def blobify(self) -> Blobify[T]:
+        """The object that turns values into bytes and back."""
+        chosen: Blobify[T] = self._blobify
+        return chosen
+
+    @property
+    def path(self) -> str:
+        """The path of the file; empty in memory."""
+        return self._region.path
+
+    @property
+    def mode(self) -> str:
+        """The mode that it was opened with; "r" for snapshots and in forked children."""
+        return self._region.mode
+
+    @property
+    def closed(self) -> bool:
+        """Whether it or its region was closed."""
+        return self._ended or self._region.closed
+
+    # -- state, of the whole region ------------------------------------------------------------------
+
+    def _live_region(self) -> MemoryRegion:
+        """Return the region, in which this structure has no say once it is closed."""
+        if not self._region.closed:
+            len(self)  # raises if only this is closed; the region says itself that it is
+        return self._region
+
+    def commit(self, sync: bool | None = None) -> None:
+        """Make all changes since the last commit part of the file: one atomic step for the whole region.
+
+        Args:
+            sync: True waits until the commit is safe from power cuts. False does not wait. None takes the
+                setting that it was opened with.
+
+        Raises:
+            OSError: the disk failed or is full; the changes were rolled back.
+        """
+        self._live_region().commit(sync)
+
+    def rollback(self) -> None:
+        """Undo all changes since the last commit."""
+        self._live_region().rollback()
+
+    def transaction(self) -> AbstractContextManager[None]:
+        """Return a context that commits at its end. If an exception leaves it, its changes are undone.
+
+        Do not ``await`` or ``yield`` inside the context, and leave it before you close the region.
+
+        >>> from stablemem import MemoryBuffer
+        >>> numbers = MemoryBuffer.from_iterable([1, 2, 3])
+        >>> with numbers.transaction():
+        ...     numbers[0] = 10
+        ...     numbers.append(4)
+        >>> numbers
+        MemoryBuffer([10, 2, 3, 4])
+        """
+        return self._live_region().transaction()
+
+    def snapshot(self) -> Self:
+        """Return a read-only one that stays at the last commit while others write."""
+        region = self._live_region().snapshot()
+        other = type(self)._on(region, self.name, self.blobify, True)
+        other._take_after(self)
+        return other
+
+    def refresh(self) -> bool:
+        """Move a read-only one to the newest commit. Return whether there was a newer one.
+
+        Raises:
+            RegionReplacedError: there is none, and the path leads to another file by now, or to none.
+        """
+        return self._live_region().refresh()
+
+    def compact(
+        self, *, max_bytes: int | None = None, progress: Callable[[int, int], object] | None = None
+    ) -> int:
+        """Make the whole region's file as short as it can be; see MemoryRegion.compact."""
+        return self._live_region().compact(max_bytes=max_bytes, progress=progress)
+
+    def verify(self) -> Report:
+        """Check everything in the last commit of the whole region; see MemoryRegion.verify."""
+        return self._live_region().verify()
+
+    def stats(self) -> Stats:
+        """Return how the bytes of the region are used; see MemoryRegion.stats."""
+        return self._live_region().stats()
+
+    # -- copies and pickles --------------------------------------------------------------------------
+
+    def _take_after(self, other: Self) -> None:
+        """Have what another one has beside its contents: the attributes that a subclass gave it."""
+        vars(self).update(other._attributes())
+
+    def _attributes(self) -> dict[str, Any]:
+        """Return the attributes that are a subclass's, or a user's."""
+        return {name: value for name, value in vars(self).items() if name not in _OURS}
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        """Return a copy; its values come from blobs, so that they share nothing either way."""
+        other: Self = self.__copy__()
+        memo[id(self)] = other
+        vars(other).update(deepcopy(self._attributes(), memo))
+        return other
+
+    def __copy__(self) -> Self:
+        raise NotImplementedError
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle as the path and the commit; it comes back reading.
+
+        A reader comes back at its own commit, if that is the newest, or as long as a reader is open on it. A
+        writer comes back at the newest commit.
+
+        Raises:
+            TypeError: it is in memory.
+            StableMemoryError: it has uncommitted changes.
+        """
+        if not self.path:
+            raise TypeError(f"a {self._kind} in memory cannot be pickled: give it a path")
+        store = self._store
+        pickled = store.pickled()
+        if self.name not in {MAIN, *store.state.lists, *store.absent}:
+            raise StableMemoryError(
+                f"the {self._kind} {shown(self.name)} is not committed, so another process would not find "
+                f"it: call commit() before you pickle"
+            )
+        return _reopen, (type(self), self.name, self.blobify, *pickled), self._attributes() or None
+
+
+_OURS = {"_region", "_is_owner", "_choice", "_ended"}
+"""Attributes of a structure itself."""
+
+
+def _reopen(
+    kind: type[Structure[T]],
+    name: str,
+    blobify: Blobify[T],
+    path: str,
+    checksums: bool,
+    state: tuple[Any, ...],
+    exactly: bool,
+) -> Structure[T]:
+    """Return what a pickle says."""
+    region = MemoryRegion._of(open_again(path, checksums, state, exactly), "r")
+    return kind._on(region, name, blobify, exactly)
