@@ -1,5 +1,5 @@
 # ruff: noqa: PT012 - what is tested is what an exception does to the block around it
-"""What stores into committed blocks cost, in steps; what they do is in test_raw_blocks and its model."""
+"""What stores into committed blocks cost, in steps; what they do is in faces/raw_blocks and its model."""
 
 import random
 from pathlib import Path
