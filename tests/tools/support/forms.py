@@ -7,9 +7,10 @@ from . import TESTS
 __all__ = ["ONE_FORM", "is_of_one_form"]
 
 ONE_FORM = {
-    # The command line, pictures and documents.
-    "cli", "unit/test_plot.py", "unit/test_packaging.py", "docs/test_documents.py", "docs/test_readme.py",
-    "docs/test_recipes.py", "docs/test_names_in_messages.py", "faces/test_typing.py",
+    # The command line, pictures, benchmarks and documents.
+    "cli", "unit/test_plot.py", "unit/test_packaging.py", "unit/test_benchmarks.py",
+    "docs/test_documents.py", "docs/test_readme.py", "docs/test_recipes.py",
+    "docs/test_names_in_messages.py", "faces/test_typing.py",
     # Blobifys, and the end of a program.
     "unit/blobify", "unit/_core/txn/test_ending.py",
     # The independent judge and the power-cut enumerator: what they find does not depend on the form, because
