@@ -90,6 +90,18 @@ def test_files_that_a_page_names_are_there(name: str) -> None:
             assert any(f"/{each}".endswith(f"/{file}") for each in files), f"{name} names {file}"
 
 
+def test_the_index_of_decisions_has_each_once() -> None:
+    index = (DOCS / "decisions" / "README.md").read_text(encoding="utf-8")
+    listed = re.findall(r"^\| (\d+) \| \[(.*)\]\((.*)\) \|", index, re.MULTILINE)
+    there = []
+    for page in (DOCS / "decisions").glob("[0-9]*.md"):
+        number, title = page.read_text(encoding="utf-8").split("\n", 1)[0].removeprefix("# ").split(". ", 1)
+        assert page.name.startswith(f"{int(number):03d}-")
+        there.append((number, title, page.name))
+    assert sorted(listed) == sorted(there)
+    assert sorted(int(number) for number, _, _ in listed) == list(range(1, len(listed) + 1))
+
+
 def anchors(page: Path) -> list[str]:
     """Return what the headings of a page are called in links, as GitHub makes these names."""
     headings = re.findall(r"^#+ (.*)$", page.read_text(encoding="utf-8"), re.MULTILINE)
