@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from ._core.audit.census import IN_USE, USES, Census, cell_size, census
 from ._core.audit.verify import Report
-from ._core.format.catalog import MAIN
+from ._core.format.catalog import KIND_WORDS, MAIN
 from ._core.txn.handle import Handle
 from .shown import shown_names
 
@@ -19,17 +19,19 @@ __all__ = ["IN_USE", "MAIN", "USES", "Census", "Inspection", "ListEntry", "cell_
 
 @dataclass(frozen=True)
 class ListEntry:
-    """What the catalog of a region says of one list.
+    """What the catalog of a region says of one list, or of another structure, which a later version made.
 
     Attributes:
         values: number of values.
         blobify: name of the Blobify that wrote them.
         options: the options of that Blobify, as bytes that only it understands.
+        kind: "list", or "map", "set", "queue", "unknown" for what this version cannot use.
     """
 
     values: int
     blobify: str
     options: bytes
+    kind: str = "list"
 
 
 class Inspection:
@@ -59,7 +61,9 @@ class Inspection:
         self.file_bytes = max(store.region.device.size(), self.length)
         committed = store.state
         self.lists = {
-            name: ListEntry(entry.tree[3], entry.blobify, entry.options)
+            name: ListEntry(
+                entry.tree[3], entry.blobify, entry.options, KIND_WORDS.get(entry.kind, "unknown")
+            )
             for name, entry in sorted(committed.lists.items())
         }
         self.roots = dict(sorted(committed.roots.items()))

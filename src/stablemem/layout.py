@@ -36,6 +36,9 @@ HEADER_SIZE: Final = SLOT_COUNT * NODE_SIZE
 WAKE_AT: Final = HEADER_SIZE - 4
 """Address of the word that those who wait for the writer lock sleep on: the end of the header."""
 
+LET_GO_AT: Final = HEADER_SIZE - 16
+"""Address of the u64 in which a writer says at its end that all it did is on the disk."""
+
 MAX_ADDRESS: Final = 1 << 56
 """No region is larger; the bits above are free for marks."""
 

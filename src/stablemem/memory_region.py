@@ -221,6 +221,7 @@ class MemoryRegion(RawBlocks):
                 f"{shown_names(self._store.entries)}: "
                 f"drop one of these"
             )
+        self._store.require_list(name)
         with self._store.exclusive():
             edit(self, self._store.drop_list, (name,))
             for structure in self._open_structures():

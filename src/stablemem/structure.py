@@ -125,6 +125,8 @@ class Structure(Generic[T]):
         store = region._store
         store.require_open()
         entry = store.entries.get(name)
+        if entry is not None:
+            store.require_list(name)
         recorded = None if entry is None or name in store.absent else (entry.blobify, entry.options)
         chosen = resolve(blobify, recorded)
         if entry is None and store.writable:

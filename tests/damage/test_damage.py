@@ -128,6 +128,8 @@ ODD = {
     "sound", "two_levels", "slot_digest_of_nothing", "slot_length_odd", "slot_transaction_most",
     "slot_transaction_almost", "sparse_and_large", "pointer_inline_padding", "blob_is_a_node",
     "catalog_empty_name", "catalog_twice", "catalog_blobify", "catalog_options", "catalog_msgpack",
+    "slot_dropped_top", "slot_sealed", "slot_features_to_write", "catalog_patches_none", "catalog_kind_none",
+    "catalog_kind_of_main", "catalog_later_fields", "catalog_later_record", "catalog_later_many",
 }  # fmt: skip
 """What is merely odd, which verify() lets pass."""
 
@@ -154,7 +156,9 @@ SAID = {
     "slot_root_dirty": "CorruptRegionError", "slot_length_top": "CorruptRegionError",
     "slot_transaction_big": "CorruptRegionError", "slot_values_top": "CorruptRegionError",
     "slot_digest_wrong": "CorruptRegionError", "digest_sixteen": "CorruptRegionError",
-    "catalog_utf8": "CorruptRegionError", "catalog_number_top": "CorruptRegionError",
+    "catalog_utf8": "CorruptRegionError", "catalog_record_long": "CorruptRegionError",
+    "catalog_keys_of_list": "CorruptRegionError", "slot_features_to_read": "VersionError",
+    "slot_catalog_height": "CorruptRegionError",
 }  # fmt: skip
 """What opening a hostile file raises."""
 

@@ -267,14 +267,17 @@ def test_wreckage_is_survived(victim):
 @pytest.mark.parametrize(
     ("at", "size", "by"),
     [
-        (12, 4, 4),  # an unknown flag
+        (12, 4, 8),  # an unknown flag
         (32, 8, 1),  # transaction
         (40, 8, 1),  # length
         (80, 8, 1),  # values
-        (88, 4, 1),  # height
-        (92, 4, -1),  # size of the catalog
-        (136, 8, 1),  # oldest log page
-        (136, 8, -1),
+        (96, 4, 1),  # height
+        (100, 4, 1),  # height of the catalog
+        (120, 8, -1),  # size of the catalog
+        (152, 8, 1),  # oldest log page
+        (152, 8, -1),
+        (160, 8, 1),  # features
+        (390, 1, 1),  # padding
         (600, 1, 1),  # padding
     ],
 )

@@ -1,6 +1,6 @@
 """Regions altered and signed again: what a page means is wrong, and judge and engine both find it.
 
-What docs/design.md says a checker reports and a reader takes, the engine must read as if it were not there.
+What docs/format.md says a checker reports and a reader takes, the engine must read as if it were not there.
 """
 
 import contextlib
@@ -425,17 +425,26 @@ def blob_in_a_node(f):
 # -- the catalog -----------------------------------------------------------------------------------------
 
 
-@case("2.5 catalog: too short")
-def catalog_of_eight_bytes(f):
-    f.catalog(lambda block: None, 8)
+@case("a record of 0 bytes")
+def catalog_of_zeros(f):
+    f.catalog(lambda block: block.__setitem__(slice(0, 8), bytes(8)), 8)
 
 
-@case("there is nothing in it")
-def catalog_of_nothing(f):
-    def change(block):
-        block[:12] = bytes(12)
+@case("a record of 7 bytes")
+def record_shorter_than_its_head(f):
+    f.catalog(put(0, 4, 7))
 
-    f.catalog(change, 12)
+
+@case("a record of 4294967295 bytes")
+def record_longer_than_the_catalog(f):
+    f.catalog(put(0, 4, 0xFFFFFFFF))
+
+
+@case("a record is too short")
+def record_shorter_than_its_fields(f):
+    """A record of one byte less, and another byte more in front of the next one."""
+    at, _ = f.record("main")
+    f.catalog(put(at - f.slot.catalog, 4, 8 + 52 + 4 + 5 - 1))
 
 
 @case("there is none, but a tree of main")
@@ -448,23 +457,27 @@ def catalog_cut_in_the_head_of_a_record(f):
     f.catalog(lambda block: None, f.record("text")[0] - f.slot.catalog + 3)
 
 
-@case("it ends within a record")
+@case("a record of [0-9]+ bytes")
 def catalog_cut_in_a_record(f):
     f.catalog(lambda block: None, f.record("text")[0] - f.slot.catalog + 20)
 
 
+NAME_AT = 60
+"""Where the name of a structure is in its record."""
+
+
 def renamed(f, old, new):
     """Give a list another name of the same length."""
-    at = f.record(old)[0] + 8 - f.slot.catalog
+    at = f.record(old)[0] + NAME_AT - f.slot.catalog
     f.catalog(lambda block: block.__setitem__(slice(at, at + len(new)), new))
 
 
-@case("names are out of order", "takes")
+@case("records are out of order", "takes")
 def lists_out_of_order(f):
     renamed(f, "odd", b"zzz")
 
 
-@case("names are out of order")
+@case("records are out of order")
 def name_of_two_lists(f):
     renamed(f, "text", b"main")
 
@@ -476,20 +489,42 @@ def name_that_is_no_text(f):
 
 @case("a name is not UTF-8")
 def codec_that_is_no_text(f):
-    at = f.record("odd")[0] - f.slot.catalog + 8 + 3
+    at = f.record("odd")[0] - f.slot.catalog + NAME_AT + 3
     f.catalog(lambda block: block.__setitem__(at, 0xFF))
 
 
 @case("options of a built-in codec", "refuses")
 def options_of_a_built_in_codec(f):
+    """The last byte of its name is its options."""
     at = f.record("odd")[0] - f.slot.catalog
-    f.catalog(lambda block: block.__setitem__(slice(at + 2, at + 8), struct.pack("<HI", 5, 1)))
+    f.catalog(put(at + 56, 2, 5))
+    f.catalog(put(at + 48, 4, 1))
+
+
+@case("a list with a codec of keys")
+def list_with_a_codec_of_keys(f):
+    at = f.record("odd")[0] - f.slot.catalog
+    f.catalog(put(at + 48, 4, 1))
+    f.catalog(put(at + 58, 2, 1))
+
+
+@case("a list with a codec of keys")
+def list_with_options_of_keys(f):
+    at = f.record("odd")[0] - f.slot.catalog
+    f.catalog(put(at + 48, 4, 1))
+    f.catalog(put(at + 52, 4, 1))
 
 
 @case("main has a tree of its own", "takes")
 def tree_of_main_in_the_catalog(f):
     place = f.record("main")[1] - f.slot.catalog
-    f.catalog(lambda block: struct.pack_into("<QQQI", block, place, *f.tree("odd")))
+    root, check, values, height = f.tree("odd")
+    f.catalog(lambda block: struct.pack_into("<IQQQ", block, place, height, root, check, values))
+
+
+@case("main has a tree of its own", "takes")
+def values_dropped_from_main_in_the_catalog(f):
+    f.catalog(put(f.record("main")[0] - f.slot.catalog + 40, 8, 5))
 
 
 @case("no record of main, but the slot a tree")
@@ -529,45 +564,55 @@ def checksum_without_a_root(f):
 def root_record(f, name):
     """Return where in the catalog the record of a root is."""
     slot = f.slot
-    return f.content[slot.catalog : slot.catalog + slot.catalog_size].index(name) - 4
+    return f.content[slot.catalog : slot.catalog + slot.catalog_size].index(name) - 12
 
 
-@case("it ends within a root")
+@case("it ends within a record")
 def catalog_cut_in_the_head_of_a_root(f):
     f.catalog(lambda block: None, root_record(f, b"two") + 2)
 
 
-@case("it ends within a root")
-def catalog_cut_in_a_root(f):
-    f.catalog(lambda block: None, root_record(f, b"two") + 10)
+@case("a root is too short")
+def root_of_too_many_integers(f):
+    f.catalog(put(root_record(f, b"two") + 8, 4, 0xFFFFFFFF))
 
 
-@case("the name of a root is not UTF-8")
+@case("a name is not UTF-8")
 def root_name_that_is_no_text(f):
-    at = root_record(f, b"two") + 4
+    at = root_record(f, b"two") + 12
     f.catalog(lambda block: block.__setitem__(at, 0xFF))
 
 
-@case("roots are out of order", "takes")
+@case("records are out of order", "takes")
 def roots_out_of_order(f):
-    at = root_record(f, b"two") + 4
+    at = root_record(f, b"two") + 12
     f.catalog(lambda block: block.__setitem__(slice(at, at + 3), b"aaa"))
 
 
-@case("roots are out of order")
+@case("records are out of order")
 def name_of_two_roots(f):
-    at = root_record(f, b"two") + 4
+    at = root_record(f, b"two") + 12
     f.catalog(lambda block: block.__setitem__(slice(at, at + 3), b"one"))
 
 
-@case("bytes behind its last record")
-def catalog_with_bytes_behind(f):
-    f.catalog(put(8, 4, 1))
+def patches_record(f):
+    """Return where in the catalog the record of the two patches is."""
+    return f.slot.catalog_size - 2 * 36 - 12
 
 
-@case("it ends within a patch")
-def catalog_cut_in_a_patch(f):
-    f.catalog(lambda block: None, f.slot.catalog_size - 5)
+@case("there are not so many patches")
+def more_patches_than_there_are(f):
+    f.catalog(put(patches_record(f) + 8, 4, 3))
+
+
+@case("patches with a name", "takes")
+def patches_with_a_name(f):
+    f.catalog(put(patches_record(f) + 6, 2, 3))
+
+
+@case("a record of no patches", "takes")
+def record_of_no_patches(f):
+    f.catalog(put(patches_record(f) + 8, 4, 0))
 
 
 def patch(f, at, size, value):
@@ -945,7 +990,7 @@ def node_that_its_commit_did_not_allocate(f):
 def digest_that_leaves_something_out(f):
     extents = [
         (at, size)
-        for at, size in struct.iter_unpack("<QI", bytes(f.content[PAGE * f.slots[0] + 160 :][:192]))
+        for at, size in struct.iter_unpack("<QI", bytes(f.content[PAGE * f.slots[0] + 192 :][:192]))
         if size
     ]
     f.set_extents(extents[:-1])

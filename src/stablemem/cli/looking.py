@@ -104,7 +104,8 @@ def info(path: str, as_json: bool) -> None:
     echo(f"  format   {FORMAT} (unstable), read by stablemem {__version__} {ENGINE}")
     echo(f"  commit   {found.transaction}")
     for name, entry in seen.lists.items():
-        echo(f"  list     {name}: {counted(entry.values, 'value')}, blobify {entry.blobify}")
+        values = counted(entry.values, "value")
+        echo(f"  {entry.kind:<7}  {name}: {values}, blobify {entry.blobify}")
     if not seen.lists:
         echo("  list     none yet")
     for name, numbers in seen.roots.items():
@@ -272,6 +273,8 @@ def verify(path: str) -> int:
     echo(f"{path}: {state} as of commit {report.transaction}, in {seconds:.2f} s")
     for name, length in report.lists.items():
         echo(f"  list     {name}: {counted(length, 'value')}")
+    for name in report.unknown:
+        echo(f"  unknown  {name}: not checked, since a later version of stablemem made it")
     echo(
         f"  checked  {counted(report.nodes, 'node')} and {counted(report.blobs, 'blob')} "
         f"(values of more than {INLINE_SIZE} bytes)"
@@ -287,6 +290,8 @@ def verify(path: str) -> int:
         ("free", report.free_bytes, ""),
         ("limbo", report.limbo_bytes, ""),
     ]
+    if report.unknown_bytes:
+        parts.append(("unknown", report.unknown_bytes, "not checked"))
     parts.append(("ahead", file_bytes - sum(size for _, size, _ in parts), AHEAD))
     _table([*parts, ("file", file_bytes, "")])
     for number, why in seen.unused_slots.items():

@@ -1,4 +1,4 @@
-"""An independent reader and checker of the file format, written from docs/design.md alone.
+"""An independent reader and checker of the file format, written from docs/format.md alone.
 
 It shares nothing with the engine: that two implementations agree is the point. "2.3" and the like in
 comments and faults are sections of that document.

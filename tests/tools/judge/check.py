@@ -21,7 +21,7 @@ from judge.log import SpaceMap, read_log
 from judge.slots import Found, Slot, kept, read_header
 from judge.tree import Reached, Walk, read_catalog
 
-CLASSES = ("header", "log", "node", "blob", "catalog", "patch", "raw", "free", "limbo")
+CLASSES = ("header", "log", "node", "blob", "catalog", "patch", "unknown", "raw", "free", "limbo")
 
 
 @dataclass
@@ -34,6 +34,7 @@ class Verdict:
         lists: the blobs of every list, in order.
         blobify: codec and options of every list.
         roots: the integers of every root.
+        unknown: what a later version has put into the catalog, which is no fault.
         bytes: how many bytes are of each class.
         faults: what is wrong; empty if nothing.
         slots: what became of each slot.
@@ -49,6 +50,7 @@ class Verdict:
     lists: dict[str, list[bytes]] = field(default_factory=dict)
     blobify: dict[str, tuple[str, bytes]] = field(default_factory=dict)
     roots: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    unknown: list[str] = field(default_factory=list)
     patches: list[tuple[int, int, bytes]] = field(default_factory=list)
     bytes: dict[str, int] = field(default_factory=lambda: dict.fromkeys(CLASSES, 0))
     faults: Faults = field(default_factory=Faults)
@@ -73,11 +75,14 @@ class Verdict:
         return not self.faults
 
 
-def tile(slot: Slot, space: SpaceMap, ranges: dict[str, list[Range]], faults: Faults) -> None:
-    """Prove that every byte of [0, length) is one thing."""
+def tile(
+    slot: Slot, space: SpaceMap, ranges: dict[str, list[Range]], unknown: list[str], faults: Faults
+) -> None:
+    """Prove that every byte of [0, length) is one thing, if need be one that is not known."""
     every = sorted((start, end, name) for name, list_ in ranges.items() for start, end in list_)
     at, before = 0, ""
     raw: list[Range] = []
+    others: list[Range] = []
     for start, end, name in [*every, (slot.length, slot.length, "end")]:
         if start < at:
             faults.add(f"2.7: {start} to {min(at, end)} is {before} and {name}")
@@ -87,12 +92,15 @@ def tile(slot: Slot, space: SpaceMap, ranges: dict[str, list[Range]], faults: Fa
                 stop = min(start, k - k % REGION_PAGE + REGION_PAGE)
                 if space.kinds[k // REGION_PAGE] == KIND_RAW:
                     raw.append((k, stop))
+                elif unknown:
+                    others.append((k, stop))
                 else:
                     faults.add(f"2.7: {k} to {stop} is nothing")
                 k = stop
         if end > at:
             at, before = end, name
     ranges["raw"] = raw
+    ranges["unknown"] = union([*ranges["unknown"], *others])
 
 
 def check_places(space: SpaceMap, ranges: dict[str, list[Range]], faults: Faults) -> None:
@@ -148,7 +156,7 @@ def judge_state(content: memoryview, slots: list[Found], k: int, faults: Faults)
     space = verdict.space = read_log(content, slot, faults)
     reached = Reached()
     catalog = read_catalog(content, slot, faults)
-    verdict.roots, verdict.patches = catalog.roots, catalog.patches
+    verdict.roots, verdict.patches, verdict.unknown = catalog.roots, catalog.patches, catalog.unknown
     for tree in catalog.trees:
         verdict.lists[tree.name] = Walk(content, slot, tree, reached, faults).run()
         verdict.blobify[tree.name] = (tree.blobify, tree.options)
@@ -159,10 +167,11 @@ def judge_state(content: memoryview, slots: list[Found], k: int, faults: Faults)
     ranges["blob"] = reached.blobs
     ranges["catalog"] = [(slot.catalog, slot.catalog + slot.catalog_size)] if slot.catalog_size else []
     ranges["patch"] = [(held, held + len(data)) for _, held, data in catalog.patches]
+    ranges["unknown"] = catalog.pages
     ranges["free"] = space.free
     ranges["limbo"] = [(start, end) for start, end, _ in space.limbo]
     if space.whole:
-        tile(slot, space, ranges, faults)
+        tile(slot, space, ranges, catalog.unknown, faults)
         check_places(space, ranges, faults)
         over = [(address, address + len(data)) for address, _, data in catalog.patches]
         if left := minus(over, union(ranges["raw"])):
@@ -202,7 +211,7 @@ def judge_kept(content: bytes | memoryview, boot: bytes | None = None) -> list[V
         verdict = judge_state(view, slots, k, Faults())
         newest = judge_state(view, slots, order[0], Faults())
         if not newest.faults:
-            mine = union(piece for name in CLASSES[1:6] for piece in verdict.ranges.get(name, ()))
+            mine = union(piece for name in CLASSES[1:7] for piece in verdict.ranges.get(name, ()))
             free = [*newest.ranges["free"], (newest.length, 1 << 60)]
             lost = common(mine, union(free))
             if lost:

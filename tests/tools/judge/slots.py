@@ -10,6 +10,7 @@ from judge.common import (
     HEADER,
     LARGEST_ADDRESS,
     LARGEST_TRANSACTION,
+    LET_GO,
     MOST_LEVELS,
     PAGE,
     Faults,
@@ -17,15 +18,17 @@ from judge.common import (
     zero,
 )
 
-FIELDS = struct.Struct("<8s2I16s2Q16s3Q2I6Q2IQ")
+FIELDS = struct.Struct("<8s2I16s2Q16s4Q2I9Q2IQ")
 EXTENT = struct.Struct("<QI")
 CHECKED = struct.Struct("<Q")
 MAGIC = b"stablmem"
-SYNCED, DIGEST = 1, 2
+SYNCED, DIGEST, SEALED = 1, 2, 4
+KNOWN_TO_READ, KNOWN_TO_WRITE = 0, 0
+EXTENTS_AT, EXTENTS_END = 192, 384
 MOST_EXTENTS = 16
 MOST_DIGESTED = 1 << 20
 
-assert FIELDS.size == 160
+assert FIELDS.size == EXTENTS_AT
 
 
 class Slot(NamedTuple):
@@ -41,14 +44,18 @@ class Slot(NamedTuple):
     root: int
     root_sum: int
     values: int
+    dropped: int
     height: int
-    catalog_size: int
+    catalog_height: int
     catalog: int
     catalog_sum: int
+    catalog_size: int
     log: int
     log_sum: int
     newest: int
     oldest: int
+    to_read: int
+    to_write: int
     number: int
     extent_count: int
     digest: int
@@ -66,7 +73,7 @@ class Slot(NamedTuple):
     @property
     def state(self) -> tuple[int | bytes, ...]:
         """What must be the same in two slots of one number."""
-        return (self.file_id, *self[4:6], *self[7:18])
+        return (self.flags & SEALED, self.file_id, *self[4:6], *self[7:22])
 
 
 class Found(NamedTuple):
@@ -119,19 +126,22 @@ def read_slot(content: memoryview, k: int, boot: bytes | None) -> Found:
         return dropped(2, "transaction number")
     if not HEADER <= length <= LARGEST_ADDRESS:
         return dropped(2, "length")
-    fault = tree_fault(slot.root, slot.values, slot.height, length)
-    if fault:
-        return dropped(3, fault)
-    if slot.catalog_size and not HEADER <= slot.catalog <= length - slot.catalog_size:
-        return dropped(4, "catalog is not in the region")
-    if slot.newest:
-        if slot.log % PAGE or not HEADER <= slot.log <= length - PAGE:
-            return dropped(5, "log page is not in the region")
-        if not 0 < slot.oldest <= slot.newest or slot.newest - slot.oldest > length // PAGE:
-            return dropped(5, "sequence numbers of the log")
+    if not slot.to_read & ~KNOWN_TO_READ:
+        fault = tree_fault(slot.root, slot.values, slot.height, length)
+        if fault:
+            return dropped(3, fault)
+        if slot.catalog_size and not HEADER <= slot.catalog <= length - slot.catalog_size:
+            return dropped(4, "catalog is not in the region")
+        if slot.catalog_height:
+            return dropped(4, "catalog with levels")
+        if slot.newest:
+            if slot.log % PAGE or not HEADER <= slot.log <= length - PAGE:
+                return dropped(5, "log page is not in the region")
+            if not 0 < slot.oldest <= slot.newest or slot.newest - slot.oldest > length // PAGE:
+                return dropped(5, "sequence numbers of the log")
     if slot.extent_count > MOST_EXTENTS:
         return dropped(6, "too many extents")
-    every = list(EXTENT.iter_unpack(page[160:352]))
+    every = list(EXTENT.iter_unpack(page[EXTENTS_AT:EXTENTS_END]))
     extents = every[: slot.extent_count]
     if sum(size for _, size in extents) > MOST_DIGESTED:
         return dropped(6, "extents are too long")
@@ -160,16 +170,16 @@ def check_padding(content: memoryview, k: int, found: Found, faults: Faults) -> 
     def wrong(why: str) -> None:
         faults.add(f"2.2 slot {k}: {why}")
 
-    # The wake word, at the end of the last slot's page, may be anything.
-    end = PAGE - 4 if k == 2 else PAGE
-    if not zero(page, 528, end) or not zero(page, 352, 504):
+    # At the end of the last slot's page there are two words of no state; the wake word may be anything.
+    ends = [(528, LET_GO % PAGE), (LET_GO % PAGE + 8, PAGE - 4)] if k == 2 else [(528, PAGE)]
+    if not all(zero(page, *end) for end in ends) or not zero(page, EXTENTS_END, 504):
         wrong("padding is not zero")
     taken_back = int.from_bytes(page[520:528], "little")
     if not zero(page, 512, 528) and taken_back != xxh3_64_intdigest(page[512:520]):
         wrong("the number taken back has another checksum")
-    if not zero(page, 160 + 12 * slot.extent_count, 352):
+    if not zero(page, EXTENTS_AT + EXTENT.size * slot.extent_count, EXTENTS_END):
         wrong("unused extents are not zero")
-    if slot.flags & ~(SYNCED | DIGEST):
+    if slot.flags & ~(SYNCED | DIGEST | SEALED):
         wrong("unknown flags")
     if slot.synced and any(slot.boot):
         wrong("synced, with a boot id")
@@ -187,6 +197,16 @@ def check_padding(content: memoryview, k: int, found: Found, faults: Faults) -> 
         wrong("no log, but fields of it")
     if not slot.newest and slot.transaction != 1:
         wrong("a commit without a log page")
+    if not slot.height and slot.dropped and not slot.catalog_size:
+        wrong("no main, but values dropped from it")
+
+
+def check_let_go(content: memoryview, every: list[Found], order: list[int], faults: Faults) -> None:
+    """Check that who let go last, if it says so, let go of the state that counts, and that one is synced."""
+    word = int.from_bytes(content[LET_GO : LET_GO + 8], "little")
+    newest = every[order[0]].slot if order else None
+    if word and newest and (word != newest.transaction or not newest.synced):
+        faults.add(f"2.2: the let-go word names transaction {word}, and {newest.transaction} counts")
 
 
 def read_header(content: memoryview, boot: bytes | None, faults: Faults) -> tuple[list[Found], list[int]]:
@@ -210,6 +230,10 @@ def read_header(content: memoryview, boot: bytes | None, faults: Faults) -> tupl
         if found.fatal:
             faults.add(f"2.3 test 8: the file is shorter than slot {k} says")
     if any(found.fatal for found in every):
+        return every, []
+    check_let_go(content, every, order, faults)
+    if order and (lacking := every[order[0]].slot.to_read & ~KNOWN_TO_READ):  # type: ignore[union-attr]
+        faults.add(f"2.3: slot {order[0]} needs features {lacking:#x} to be read")
         return every, []
     if not order:
         known = any(found.magic for found in every)

@@ -1,6 +1,7 @@
 """The catalog and the counted B+trees (2.4, 2.5)."""
 
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from judge.common import (
@@ -21,11 +22,13 @@ from judge.values import BUILT_IN, value_fault
 NODE = struct.Struct("<BBHIQ")
 ENTRY = struct.Struct("<Q2I")
 CHILD = struct.Struct("<2Q")
-COUNTS = struct.Struct("<3I")
-RECORD = struct.Struct("<2HI")
-ROOT = struct.Struct("<2H")
+RECORD = struct.Struct("<I2H")
+STRUCTURE = struct.Struct("<2I4Q2I2H")
+TREE = struct.Struct("<I4Q")  # a part of it
+COUNT = struct.Struct("<I")
 PATCH = struct.Struct("<QI3Q")
-TREE = struct.Struct("<3QI")
+A_STRUCTURE, A_ROOT, PATCHES = 1, 2, 3
+LIST = 1
 INLINE_VALUE = struct.Struct("<Q")
 MARK = 0x4E
 MOST_IN_LEAF, MOST_CHILDREN = 255, 170
@@ -48,9 +51,14 @@ class Tree:
 
 @dataclass
 class Catalog:
-    """What the catalog names: lists, roots, and patches as (address, where its bytes are, the bytes)."""
+    """What the catalog names: lists, roots, and patches as (address, where its bytes are, the bytes).
+
+    What a later version has put there is ``unknown``, a phrase each, and the pages of its roots.
+    """
 
     trees: list[Tree] = field(default_factory=list)
+    unknown: list[str] = field(default_factory=list)
+    pages: list[Range] = field(default_factory=list)
     roots: dict[str, tuple[int, ...]] = field(default_factory=dict)
     patches: list[tuple[int, int, bytes]] = field(default_factory=list)
 
@@ -64,86 +72,155 @@ class Reached:
     blob_bytes: int = 0
 
 
+class UnreadableError(Exception):
+    """The catalog cannot be read on."""
+
+
 def read_catalog(content: memoryview, slot: Slot, faults: Faults) -> Catalog:
     """Return what the catalog names, with the tree of "main" from the slot."""
     catalog = Catalog()
-    trees = catalog.trees
 
-    def wrong(why: str) -> Catalog:
+    def wrong(why: str) -> None:
         faults.add(f"2.5 catalog: {why}")
-        return catalog
 
     main = Tree("main", "", b"", slot.root, slot.root_sum, slot.values, slot.height)
     if not slot.catalog_size:
         if slot.height:
             wrong("there is none, but a tree of main")
-            trees.append(main)
+            catalog.trees.append(main)
         return catalog
     block = bytes(content[slot.catalog : slot.catalog + slot.catalog_size])
     if xxh3(block) != slot.catalog_sum:
-        return wrong("checksum")
-    if len(block) < COUNTS.size:
-        return wrong("too short")
-    count, roots, patches = COUNTS.unpack_from(block)
-    if not count and not roots and not patches:
-        wrong("there is nothing in it")
-    at = COUNTS.size
-    before = b""
-    for number in range(count):
-        if at + RECORD.size > len(block):
-            return wrong("it ends within a record")
-        n, c, o = RECORD.unpack_from(block, at)
-        at += RECORD.size
-        if at + n + c + o + TREE.size > len(block):
-            return wrong("it ends within a record")
-        raw = block[at : at + n]
-        name, blobify = text(raw), text(block[at + n : at + n + c])
-        options = block[at + n + c : at + n + c + o]
-        root, root_sum, values, height = TREE.unpack_from(block, at + n + c + o)
-        at += n + c + o + TREE.size
-        if name is None or blobify is None:
-            return wrong("a name is not UTF-8")
-        if number and raw <= before:  # UTF-8 sorts as its code points do
-            return wrong("names are out of order")
-        before = raw
-        if blobify in BUILT_IN and options:
-            wrong(f"{name!a}: options of a built-in codec")
-        if name == "main":
-            if root or root_sum or values or height:
-                wrong("main has a tree of its own there")
-            main.blobify, main.options = blobify, options
-            trees.append(main)
-            continue
-        fault = tree_fault(root, values, height, slot.length)
-        if fault or (not height and root_sum):
-            wrong(f"{name!a}: {fault or 'no root, but its checksum'}")
-            height = root = values = 0
-        trees.append(Tree(name, blobify, options, root, root_sum, values, height))
-    before = b""
-    for number in range(roots):
-        if at + ROOT.size > len(block):
-            return wrong("it ends within a root")
-        n, k = ROOT.unpack_from(block, at)
-        end = at + ROOT.size + n + 16 * k
-        if end > len(block):
-            return wrong("it ends within a root")
-        raw = block[at + ROOT.size : at + ROOT.size + n]
-        name = text(raw)
-        if name is None:
-            return wrong("the name of a root is not UTF-8")
-        if number and raw <= before:
-            return wrong("roots are out of order")
-        before = raw
+        wrong("checksum")
+        return catalog
+    try:
+        at, before = 0, (0, b"")
+        while at < len(block):
+            at, before = read_record(content, slot, block, at, before, catalog, main, wrong)
+    except UnreadableError as fault:
+        wrong(str(fault))
+    # A main of another kind has its tree in the slot as well.
+    if slot.height and main not in catalog.trees and "main" not in catalog.unknown:
+        wrong("it has no record of main, but the slot a tree")
+    return catalog
+
+
+def read_record(
+    content: memoryview,
+    slot: Slot,
+    block: bytes,
+    at: int,
+    before: tuple[int, bytes],
+    catalog: Catalog,
+    main: Tree,
+    wrong: Callable[[str], None],
+) -> tuple[int, tuple[int, bytes]]:
+    """Read one record; return where the next one is, and the type and the name of this one."""
+    if at + RECORD.size > len(block):
+        raise UnreadableError("it ends within a record")
+    size, sort, n = RECORD.unpack_from(block, at)
+    if not RECORD.size <= size <= len(block) - at:
+        raise UnreadableError(f"a record of {size} bytes")
+    record = block[at : at + size]
+    fields = {A_STRUCTURE: STRUCTURE.size, A_ROOT: COUNT.size, PATCHES: COUNT.size}.get(sort)
+    if fields is None:
+        catalog.unknown.append(f"record of type {sort}")
+        if sort < before[0]:
+            wrong("records are out of order")
+        return at + size, (sort, b"")
+    name_at = RECORD.size + fields
+    raw = record[name_at : name_at + n]
+    if len(record) < name_at + n:
+        raise UnreadableError("a record is too short")
+    if (sort, raw) <= before:  # UTF-8 sorts as its code points do
+        wrong("records are out of order")
+    if sort == PATCHES:
+        if n:
+            wrong("patches with a name")
+        read_patches(content, slot, record, catalog, wrong)
+        return at + size, (sort, b"")
+    name = text(raw)
+    if name is None:
+        raise UnreadableError("a name is not UTF-8")
+    if sort == A_ROOT:
+        (k,) = COUNT.unpack_from(record, RECORD.size)
+        end = name_at + n + 16 * k
+        if end > len(record):
+            raise UnreadableError("a root is too short")
         catalog.roots[name] = tuple(
-            int.from_bytes(block[place : place + 16], "little", signed=True)
-            for place in range(end - 16 * k, end, 16)
+            int.from_bytes(record[place : place + 16], "little", signed=True)
+            for place in range(name_at + n, end, 16)
         )
-        at = end
+        if end < len(record):
+            catalog.unknown.append(f"fields of root {name!a}")
+    else:
+        read_structure(content, slot, record, name, name_at + n, catalog, main, wrong)
+    return at + size, (sort, raw)
+
+
+def read_structure(
+    content: memoryview,
+    slot: Slot,
+    record: bytes,
+    name: str,
+    at: int,
+    catalog: Catalog,
+    main: Tree,
+    wrong: Callable[[str], None],
+) -> None:
+    """Read the record of a structure; its name ends at a place."""
+    kind, height, root, root_sum, values, dropped, o, p, c, k = STRUCTURE.unpack_from(record, RECORD.size)
+    parts = []
+    for size in (c, o, k, p):
+        parts.append(record[at : at + size])
+        at += size
+    if at > len(record):
+        raise UnreadableError("a record is too short")
+    options, key_options = parts[1], parts[3]
+    blobify, keys = text(parts[0]), text(parts[2])
+    if blobify is None or keys is None:
+        raise UnreadableError("a name is not UTF-8")
+    if at < len(record):
+        catalog.unknown.append(f"fields of {name!a}")
+    for codec, its_options in ((blobify, options), (keys, key_options)):
+        if codec in BUILT_IN and its_options:
+            wrong(f"{name!a}: options of a built-in codec")
+    if name == "main":
+        if root or root_sum or values or height or dropped:
+            wrong("main has a tree of its own there")
+        root, root_sum, values, height = main.root, main.root_sum, main.values, main.height
+        main.blobify, main.options = blobify, options
+    fault = tree_fault(root, values, height, slot.length)
+    if fault or (not height and root_sum):
+        wrong(f"{name!a}: {fault or 'no root, but its checksum'}")
+        height = root = values = 0
+    if kind != LIST:
+        catalog.unknown.append(name)
+        if height:
+            catalog.pages.append((root, root + PAGE))
+            if xxh3(bytes(content[root : root + PAGE])) != root_sum:
+                wrong(f"{name!a}: checksum of its root")
+        return
+    if keys or key_options:
+        raise UnreadableError(f"{name!a}: a list with a codec of keys")
+    catalog.trees.append(
+        main if name == "main" else Tree(name, blobify, options, root, root_sum, values, height)
+    )
+
+
+def read_patches(
+    content: memoryview, slot: Slot, record: bytes, catalog: Catalog, wrong: Callable[[str], None]
+) -> None:
+    """Read the record of the patches."""
+    (count,) = COUNT.unpack_from(record, RECORD.size)
+    at = RECORD.size + COUNT.size
+    if at + count * PATCH.size > len(record):
+        raise UnreadableError("there are not so many patches")
+    if not count:
+        wrong("a record of no patches")
     over = HEADER
-    for _ in range(patches):
-        if at + PATCH.size > len(block):
-            return wrong("it ends within a patch")
-        address, size, transaction, data, check = PATCH.unpack_from(block, at)
+    for _ in range(count):
+        address, size, transaction, data, check = PATCH.unpack_from(record, at)
         at += PATCH.size
         if (
             not size
@@ -151,7 +228,7 @@ def read_catalog(content: memoryview, slot: Slot, faults: Faults) -> Catalog:
             or address + size > slot.length
             or not HEADER <= data <= slot.length - size
         ):
-            return wrong(f"a patch of {size} bytes at {address}, held at {data}")
+            raise UnreadableError(f"a patch of {size} bytes at {address}, held at {data}")
         over = address + size
         if not 0 < transaction <= slot.transaction:
             wrong(f"a patch of transaction {transaction}")
@@ -159,11 +236,8 @@ def read_catalog(content: memoryview, slot: Slot, faults: Faults) -> Catalog:
         if xxh3(held) != check:
             wrong(f"the checksum of the patch at {address}")
         catalog.patches.append((address, data, held))
-    if at != len(block):
-        wrong("bytes behind its last record")
-    if slot.height and main not in trees:
-        wrong("it has no record of main, but the slot a tree")
-    return catalog
+    if at < len(record):
+        catalog.unknown.append("fields of the patches")
 
 
 class Walk:

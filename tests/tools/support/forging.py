@@ -1,14 +1,14 @@
 """A region altered by hand and signed again: every checksum is right, from the altered page up to the slot.
 
-Knows the format from docs/design.md, by way of the judge's own structures, and nothing of the engine.
+Knows the format from docs/format.md, by way of the judge's own structures, and nothing of the engine.
 """
 
 import struct
 
 from judge.common import PAGE, Faults, xxh3
 from judge.log import HEAD
-from judge.slots import DIGEST, EXTENT, FIELDS, Slot, read_header
-from judge.tree import CHILD, CHILDREN_AT, COUNTS, NODE, RECORD, TREE
+from judge.slots import DIGEST, EXTENT, EXTENTS_AT, EXTENTS_END, FIELDS, Slot, read_header
+from judge.tree import A_STRUCTURE, CHILD, CHILDREN_AT, NODE, RECORD, STRUCTURE, TREE
 
 __all__ = ["Forger"]
 
@@ -45,7 +45,7 @@ class Forger:
         """Let the slots have other extents."""
         for k in self.slots:
             packed = b"".join(EXTENT.pack(*extent) for extent in extents)
-            self.content[PAGE * k + 160 : PAGE * k + 352] = packed.ljust(192, b"\0")
+            self.content[PAGE * k + EXTENTS_AT : PAGE * k + EXTENTS_END] = packed.ljust(192, b"\0")
         self.set_slot(extent_count=len(extents))
 
     def signed(self):
@@ -53,9 +53,8 @@ class Forger:
         for k in self.slots:
             slot = Slot(*FIELDS.unpack_from(self.content, PAGE * k))
             if slot.flags & DIGEST:
-                pieces = EXTENT.iter_unpack(
-                    self.content[PAGE * k + 160 : PAGE * k + 160 + 12 * slot.extent_count]
-                )
+                at = PAGE * k + EXTENTS_AT
+                pieces = EXTENT.iter_unpack(self.content[at : at + 12 * slot.extent_count])
                 digest = xxh3(b"".join(bytes(self.content[at : at + size]) for at, size in pieces))
                 FIELDS.pack_into(self.content, PAGE * k, *slot._replace(digest=digest))
             check = xxh3(bytes(self.content[PAGE * k : PAGE * k + 504]))
@@ -66,20 +65,21 @@ class Forger:
 
     def record(self, name):
         """Return where the record of a list is in the catalog, and where its tree."""
-        at = self.slot.catalog + COUNTS.size
+        at = self.slot.catalog
         while True:
-            n, c, o = RECORD.unpack_from(self.content, at)
-            tree = at + RECORD.size + n + c + o
-            if self.content[at + RECORD.size : at + RECORD.size + n] == name.encode():
-                return at, tree
-            at = tree + TREE.size
+            size, sort, n = RECORD.unpack_from(self.content, at)
+            place = at + RECORD.size + STRUCTURE.size
+            if sort == A_STRUCTURE and self.content[place : place + n] == name.encode():
+                return at, at + RECORD.size + 4
+            at += size
 
     def tree(self, name):
         """Return (root, checksum, values, height) of a list."""
         if name == "main":
             slot = self.slot
             return slot.root, slot.root_sum, slot.values, slot.height
-        return TREE.unpack_from(self.content, self.record(name)[1])
+        height, root, check, values, _ = TREE.unpack_from(self.content, self.record(name)[1])
+        return root, check, values, height
 
     def set_tree(self, name, root, check, values, height):
         """Change the tree of a list, in the slot or in the catalog."""
@@ -87,8 +87,11 @@ class Forger:
             self.set_slot(root=root, root_sum=check, values=values, height=height)
         else:
             place = self.record(name)[1]
+            dropped = TREE.unpack_from(self.content, place)[4]
             self.catalog(
-                lambda block: TREE.pack_into(block, place - self.slot.catalog, root, check, values, height)
+                lambda block: TREE.pack_into(
+                    block, place - self.slot.catalog, height, root, check, values, dropped
+                )
             )
 
     def way(self, name, path):

@@ -33,14 +33,18 @@ SLOT_FIELDS = (
     "root",
     "root_check",
     "values",
+    "dropped",
     "height",
-    "catalog_size",
+    "catalog_height",
     "catalog",
     "catalog_check",
+    "catalog_size",
     "log_page",
     "log_check",
     "log_newest",
     "log_oldest",
+    "needed_to_read",
+    "needed_to_write",
     "number",
     "extent_count",
     "digest",
@@ -93,21 +97,51 @@ def log(entries, sequence=1, before=(0, 0), cursor=0, sweep=1, needed=1, count=N
     return (head + body).ljust(PAGE, b"\0")
 
 
-def catalog(entries, number=None, roots=(), patches=(), numbers=None):
+def record(sort, name, *parts, size=None):
+    """Return a record of the catalog; ``name`` is how long its name is."""
+    body = b"".join(parts)
+    return struct.pack("<IHH", 8 + len(body) if size is None else size, sort, name) + body
+
+
+def structure(
+    name, blobify, options, root, check, values, height, kind=1, keys=b"", key_options=b"", more=b""
+):
+    """Return the record of a structure."""
+    fields = struct.pack(
+        "<IIQQQQIIHH",
+        kind,
+        height,
+        root,
+        check,
+        values,
+        0,
+        len(options),
+        len(key_options),
+        len(blobify),
+        len(keys),
+    )
+    return record(1, len(name), fields, name, blobify, options, keys, key_options, more)
+
+
+def catalog(entries, roots=(), patches=(), numbers=None):
     """Return a catalog's bytes.
 
     Entries are (name, blobify, options, root, check, values, height), roots (name, integers), patches
-    (address, size, transaction, address of the bytes, checksum).
+    (address, size, transaction, address of the bytes, checksum); ``numbers`` is how many are claimed.
     """
-    counts = (len(roots), len(patches)) if numbers is None else numbers
-    parts = [struct.pack("<III", len(entries) if number is None else number, *counts)]
-    for name, blobify, options, *tree in entries:
-        parts += [struct.pack("<HHI", len(name), len(blobify), len(options)), name, blobify, options]
-        parts.append(struct.pack("<QQQI", *tree))
+    parts = [structure(*entry) for entry in entries]
     for name, integers in roots:
-        parts += [struct.pack("<HH", len(name), len(integers)), name]
-        parts += [each.to_bytes(16, "little", signed=True) for each in integers]
-    parts += [struct.pack("<QIQQQ", *each) for each in patches]
+        said = len(integers) if numbers is None else numbers
+        parts.append(
+            record(
+                2, len(name), struct.pack("<I", said), name,
+                *(each.to_bytes(16, "little", signed=True) for each in integers),
+            )
+        )  # fmt: skip
+    if patches:
+        said = len(patches) if numbers is None else numbers
+        listed = (struct.pack("<QIQQQ", *each) for each in patches)
+        parts.append(record(3, 0, struct.pack("<I", said), *listed))
     return b"".join(parts)
 
 
@@ -135,14 +169,18 @@ class Builder:
             "root": 0,
             "root_check": 0,
             "values": 0,
+            "dropped": 0,
             "height": 0,
-            "catalog_size": 0,
+            "catalog_height": 0,
             "catalog": 0,
             "catalog_check": 0,
+            "catalog_size": 0,
             "log_page": 0,
             "log_check": 0,
             "log_newest": 0,
             "log_oldest": 1,
+            "needed_to_read": 0,
+            "needed_to_write": 0,
             "number": 0,
             "extent_count": 0,
             "digest": 0,
@@ -198,8 +236,8 @@ class Builder:
         """Return the slot's page."""
         fields = self.slot | other
         page = bytearray(PAGE)
-        struct.pack_into("<8sII16sQQ16sQQQIIQQQQQQIIQ", page, 0, *(fields[name] for name in SLOT_FIELDS))
-        page[160 : 160 + len(self.extents)] = self.extents
+        struct.pack_into("<8sII16sQQ16sQQQQIIQQQQQQQQQIIQ", page, 0, *(fields[name] for name in SLOT_FIELDS))
+        page[192 : 192 + len(self.extents)] = self.extents
         page[504:512] = digest(bytes(page[:504])).to_bytes(8, "little")
         return bytes(page)
 
@@ -466,6 +504,12 @@ variants(
     catalog_huge={"catalog_size": 0xFFFFFFFF},
     catalog_beyond={"catalog": 1 << 50},
     catalog_top={"catalog": (1 << 64) - 5},
+    catalog_longest={"catalog_size": (1 << 64) - 1},
+    catalog_height={"catalog_height": 1},
+    dropped_top={"dropped": (1 << 64) - 1},
+    sealed={"flags": 5},
+    features_to_read={"needed_to_read": 1 << 63 | 1},
+    features_to_write={"needed_to_write": 2},
     log_none={"log_newest": 0},
     log_zero={"log_page": 0},
     log_odd={"log_page": 15 * PAGE + 8},
@@ -515,9 +559,22 @@ variants(
     "catalog",
     catalog_bytes,
     short=b"\1",
-    number=catalog([MAIN], number=2),
-    number_top=catalog([MAIN], number=0xFFFFFFFF),
-    none=catalog([], number=0),
+    record_none=record(1, 0, size=0) + catalog([MAIN]),
+    record_short=record(1, 4, b"main"),
+    record_long=record(1, 4, bytes(60), size=0xFFFFFFFF),
+    record_cut=catalog([MAIN])[:-1],
+    none=record(1, 0),
+    tiny=record(1, 0, size=1) * 4096,
+    later_record=catalog([MAIN]) + record(4, 3, b"what this version does not know"),
+    later_many=catalog([MAIN]) + record(0xFFFF, 0xFFFF) * 4096,
+    later_fields=catalog([(*MAIN, 1, b"", b"", b"later")], roots=[(b"a", (1,))]),
+    kind_none=catalog([MAIN, (b"other", b"bytes", b"", 0, 0, 0, 0, 0)]),
+    kind_map=catalog([MAIN, (b"other", b"bytes", b"", ROOT + PAGE, 1, 5, 1, 2, b"text", b"")]),
+    kind_top=catalog([MAIN, (b"other", b"bytes", b"", ROOT + PAGE, 1, 5, 1, 0xFFFFFFFF)]),
+    kind_of_main=catalog([(*MAIN, 3, b"text")]),
+    keys_of_list=catalog([(*MAIN, 1, b"text")]),
+    key_options_of_list=catalog([(*MAIN, 1, b"", b"x")]),
+    keys_utf8=catalog([(*MAIN, 2, b"\xff")]),
     longer=catalog([MAIN]) + b"more",
     utf8=catalog([MAIN, (b"\xff\xfe", b"bytes", b"", 0, 0, 0, 0)]),
     blobify_utf8=catalog([(b"main", b"\xff", b"", 0, 0, 0, 0)]),
@@ -533,12 +590,14 @@ variants(
     values_top=catalog([MAIN, (b"other", b"bytes", b"", ROOT, 1, (1 << 64) - 1, 1)]),
     height_top=catalog([MAIN, (b"other", b"bytes", b"", ROOT, 1, 5, 0xFFFFFFFF)]),
     height_none=catalog([MAIN, (b"other", b"bytes", b"", ROOT, 1, 5, 0)]),
-    text_long=struct.pack("<IIIHHI", 1, 0, 0, 65535, 65535, 0xFFFFFFFF),
-    roots_top=catalog([MAIN], numbers=(0xFFFFFFFF, 0)),
+    text_long=record(1, 65535, struct.pack("<IIQQQQIIHH", 1, *[0] * 5, *[0xFFFFFFFF] * 2, *[0xFFFF] * 2)),
+    roots_top=catalog([MAIN], roots=[(b"a", (1,))], numbers=0xFFFFFFFF),
     roots_utf8=catalog([MAIN], roots=[(b"\xff", (1,))]),
     roots_twice=catalog([MAIN], roots=[(b"a", (1,)), (b"a", (2,))]),
-    roots_cut=catalog([MAIN], numbers=(1, 0)) + struct.pack("<HH", 1, 65535) + b"a",
-    patches_top=catalog([MAIN], numbers=(0, 0xFFFFFFFF)),
+    roots_cut=catalog([MAIN]) + record(2, 1, struct.pack("<I", 65535), b"a"),
+    patches_top=catalog([MAIN], patches=[(65536, 8, 1, 65600, 0)], numbers=0xFFFFFFFF),
+    patches_none=catalog([MAIN]) + record(3, 0, bytes(4)),
+    patches_twice=catalog([MAIN]) + catalog([], patches=[(65536, 8, 1, 65600, 0)]) * 2,
     patch_of_header=catalog([MAIN], patches=[(0, 8, 1, 65536, 0)]),
     patch_of_nodes=catalog([MAIN], patches=[(ROOT, 8, 1, 65536, 0)]),
     patch_beyond=catalog([MAIN], patches=[((1 << 64) - 4, 8, 1, 65536, 0)]),

@@ -13,14 +13,24 @@ Invariants:
 
 import os
 
-from ...errors import CorruptRegionError, NotARegionError, VersionError
-from ...layout import FORMAT, HEADER_SIZE, NODE_SIZE, SLOT_COUNT
+from ...errors import CorruptRegionError, NotARegionError, ReadOnlyError, VersionError
+from ...layout import FORMAT, HEADER_SIZE, LET_GO_AT, NODE_SIZE, SLOT_COUNT
 from ...shown import shown_error, shown_path, shown_text
 from ..format.checksum import page_checksum
-from ..format.slots import EMPTY, MAGIC, MAX_DIGESTED, Slot, burn, burned, decode
+from ..format.slots import (
+    EMPTY,
+    MAGIC,
+    MAX_DIGESTED,
+    READ_FEATURES,
+    WRITE_FEATURES,
+    Slot,
+    burn,
+    burned,
+    decode,
+)
 from .device import Device
 
-__all__ = ["Header", "boot_id", "newest_number", "write_empty"]
+__all__ = ["Header", "boot_id", "is_sealed", "newest_number", "write_empty"]
 
 UNSYNCED = "written but not synced before the machine stopped"
 
@@ -39,9 +49,19 @@ def boot_id() -> bytes:
 
 def newest_number(device: Device) -> int:
     """Return the highest transaction number that a slot names now, whether it counts or not."""
+    return max((slot.transaction for slot in _slots(device)), default=0)
+
+
+def is_sealed(device: Device) -> bool:
+    """Return whether a slot says that the file takes no more changes; damaged ones say nothing."""
+    return any(slot.sealed for slot in _slots(device))
+
+
+def _slots(device: Device) -> list[Slot]:
+    """Return the slots that can be read now, whether they count or not."""
     content = device.read(0, HEADER_SIZE)
     slots = [decode(content[n * NODE_SIZE : (n + 1) * NODE_SIZE], n) for n in range(SLOT_COUNT)]
-    return max((slot.transaction for slot in slots if isinstance(slot, Slot)), default=0)
+    return [slot for slot in slots if isinstance(slot, Slot)]
 
 
 class Header:
@@ -60,7 +80,8 @@ class Header:
 
     Raises:
         NotARegionError: no slot has the magic.
-        VersionError: the slots are of a format that this version does not read.
+        VersionError: the slots are of a format that this version does not read, or the one that counts needs
+            a feature that it lacks.
         CorruptRegionError: every slot is damaged.
     """
 
@@ -102,6 +123,11 @@ class Header:
             self.dropped[self.valid.pop(0).number] = "its digest does not match"
         if not self.valid:
             self._refuse(content, size)
+        if lacking := self.newest.needed_to_read & ~READ_FEATURES:
+            raise VersionError(
+                f"{shown_path(device.path)} needs features that this version of stablemem lacks "
+                f"({_bits(lacking)}): open it with the version that wrote it, or a later one"
+            )
 
     def _digest_holds(self, slot: Slot) -> bool:
         """Return whether a slot has no digest, or what it covers is there."""
@@ -133,6 +159,25 @@ class Header:
             )
         faults = "; ".join(f"slot {number}: {fault}" for number, fault in sorted(self.dropped.items()))
         raise CorruptRegionError(0, "a valid header slot", faults, path)
+
+    def require_writable(self) -> None:
+        """Raise if nobody may change the region, or this version may not.
+
+        Raises:
+            ReadOnlyError: the region is sealed.
+            VersionError: to change it needs a feature that this version lacks.
+        """
+        path = shown_path(self.device.path)
+        if self.newest.sealed:
+            raise ReadOnlyError(
+                f"{path} is sealed, which means that it takes no more changes: open it with mode='r'; to "
+                f"change what is in it, copy it into a new region"
+            )
+        if lacking := self.newest.needed_to_write & ~WRITE_FEATURES:
+            raise VersionError(
+                f"changing {path} needs features that this version of stablemem lacks ({_bits(lacking)}): "
+                f"open it with mode='r', or change it with the version that wrote it, or a later one"
+            )
 
     @property
     def newest(self) -> Slot:
@@ -167,7 +212,7 @@ class Header:
         self.device.write(number * NODE_SIZE, page)
 
     @property
-    def sealed(self) -> bool:
+    def doubled(self) -> bool:
         """Whether two slots name the newest state, so that damage to one does not lead to an older one."""
         newest = self.valid[0].transaction
         return sum(slot.transaction == newest and slot.synced for slot in self.valid) > 1
@@ -203,7 +248,7 @@ class Header:
 
         What the page cache shows may never have reached the disk: the writer before was killed between
         writing and syncing, or its sync failed and the kernel marked the pages clean. Only after this may
-        anything be allocated.
+        anything be allocated. The word of who let go last is taken back, before anything else can follow.
         """
         for address, size in [*self.newest.extents, *unsynced]:
             for begin in range(address, address + size, MAX_DIGESTED):
@@ -215,11 +260,33 @@ class Header:
         # The others are written as they are: one may have been put back by a handle whose syncs failed.
         for number in range(SLOT_COUNT):
             page = content[number * NODE_SIZE : (number + 1) * NODE_SIZE]
+            if number == LET_GO_AT // NODE_SIZE:
+                page = _without_word(page)
             if self.dropped.get(number, EMPTY) not in {EMPTY, UNSYNCED}:
                 page = burn(bytes(NODE_SIZE), self.highest)
             self._pages[number] = page
             self.device.write(number * NODE_SIZE, page)
         self.device.sync()
+
+    def write_let_go(self) -> None:
+        """Say that everything up to the newest state is on the disk, and that nothing was begun since.
+
+        For the next writer, who need not make sure of it; written after the last sync. If it does not reach
+        the disk, the next writer makes sure.
+        """
+        self.device.write(LET_GO_AT, self.newest.transaction.to_bytes(8, "little"))
+
+
+def _bits(word: int) -> str:
+    """Return which bits of a word of features are set, for a message."""
+    found = [str(bit) for bit in range(64) if word >> bit & 1]
+    return f"bit{'s' if len(found) > 1 else ''} {', '.join(found)}"
+
+
+def _without_word(page: bytes) -> bytes:
+    """Return the page of the last slot without the let-go word."""
+    at = LET_GO_AT % NODE_SIZE
+    return page[:at] + bytes(8) + page[at + 8 :]
 
 
 def write_empty(device: Device, file_id: bytes) -> None:

@@ -2,24 +2,38 @@
 
 A slot is a 4 KiB page; its 512 bytes in use fit one sector:
 
-    0    magic "stablmem"            8     120  checksum of that log page   u64
-    8    format                      u32   128  its sequence number         u64
-    12   flags: 1 synced, 2 digest   u32   136  oldest page needed          u64
-    16   file id                     16    144  slot number                 u32
-    32   transaction                 u64   148  digest extents              u32
-    40   length of the file in use   u64   152  digest (XXH3-64)            u64
-    48   boot id, zeros if synced    16    160  16 extents of address u64,  192
-    64   root of "main": address     u64        size u32
-    72        checksum               u64   352  zeros                       152
-    80        values                 u64   504  XXH3-64 of bytes 0 to 504   u64
-    88        height                 u32   512  zeros to the end of the page;
-    92   catalog: size               u32        in slot 2, 4092: wake word (turns.py)
-    96        address                u64
-    104       checksum               u64
-    112  newest log page             u64
+    0    magic "stablmem"            8     120  catalog: size in bytes      u64
+    8    format                      u32   128  newest log page: address    u64
+    12   flags: 1 synced, 2 digest,  u32   136        checksum              u64
+         4 sealed                          144        sequence number       u64
+    16   file id                     16    152  oldest page needed          u64
+    32   transaction                 u64   160  features needed to read     u64
+    40   length of the file in use   u64   168  features needed to write    u64
+    48   boot id, zeros if synced    16    176  slot number                 u32
+    64   "main": root address        u64   180  digest extents              u32
+    72        root checksum          u64   184  digest (XXH3-64)            u64
+    80        values                 u64   192  16 extents of address u64,  192
+    88        dropped from the front u64        size u32
+    96        height                 u32   384  zeros                       120
+    100  catalog: height, 0          u32   504  XXH3-64 of bytes 0 to 504   u64
+    104       address                u64   512  zeros to the end of the page;
+    112       checksum               u64        in slot 2 they end with two words
+
+    slot 2, at the end of the header:
+    12272  let-go word: the newest transaction, if its writer let go cleanly, else 0    u64
+    12280  zero                                                                         u32
+    12284  wake word (turns.py)                                                         u32
 
 In a page whose slot was taken back, bytes 512 to 520 hold the number of the transaction that was in it, and
 520 to 528 the XXH3-64 of those 8 bytes.
+
+Invariants:
+
+* A feature that is needed to read may change the meaning of "main", catalog and log, and of nothing else in a
+  slot. So a slot that has one which this version lacks is compared with the others as any slot is, and if it
+  counts, the file is refused: never is an older state shown instead.
+* A commit keeps the features that it found, and the number of values dropped from the front.
+* The let-go word is not 0 only while no handle has changed anything since: recovery clears it first.
 """
 
 from dataclasses import dataclass, field
@@ -35,6 +49,8 @@ __all__ = [
     "MAX_DIGESTED",
     "MAX_EXTENTS",
     "MAX_TRANSACTION",
+    "READ_FEATURES",
+    "WRITE_FEATURES",
     "Slot",
     "Tree",
     "burn",
@@ -47,11 +63,18 @@ MAX_EXTENTS = 16
 MAX_DIGESTED = 1 << 20
 MAX_TRANSACTION = 1 << 48
 
+READ_FEATURES = 0
+"""Bits of the features needed to read that this version has."""
+
+WRITE_FEATURES = 0
+"""Bits of the features needed to write that this version has."""
+
 _SYNCED = 1
 _DIGEST = 2
-_SLOT = Struct("<8sII16sQQ16sQQQIIQQQQQQIIQ")
+_SEALED = 4
+_SLOT = Struct("<8sII16sQQ16sQQQQIIQQQQQQQQQIIQ")
 _EXTENT = Struct("<QI")
-_EXTENTS_AT = 160
+_EXTENTS_AT = 192
 _CHECK_AT = 504
 _BURNED_AT = 512
 _NO_BOOT = bytes(16)
@@ -77,6 +100,12 @@ class Slot:
     log_check: int = 0
     log_newest: int = 0
     log_oldest: int = 1
+    front: int = 0
+    """Values ever dropped from the front of "main"; reserved."""
+    sealed: bool = False
+    """Whether the file takes no more changes."""
+    needed_to_read: int = 0
+    needed_to_write: int = 0
     extents: tuple[tuple[int, int], ...] = ()
     digest: int | None = None
     number: int = field(default=0, compare=False)
@@ -86,6 +115,7 @@ class Slot:
         return (
             self.file_id, self.transaction, self.length, self.synced, self.boot, self.main, self.catalog,
             self.log_page, self.log_check, self.log_newest, self.log_oldest,
+            self.front, self.sealed, self.needed_to_read, self.needed_to_write,
         )  # fmt: skip
 
     def encode(self) -> bytes:
@@ -93,11 +123,12 @@ class Slot:
         root, check, height, length = self.main
         page = bytearray(NODE_SIZE)
         flags = (_SYNCED if self.synced else 0) | (_DIGEST if self.digest is not None else 0)
+        flags |= _SEALED if self.sealed else 0
         _SLOT.pack_into(
             page, 0, MAGIC, FORMAT, flags, self.file_id, self.transaction, self.length, self.boot,
-            root, check, length, height, self.catalog[1], self.catalog[0], self.catalog[2],
+            root, check, length, self.front, height, 0, self.catalog[0], self.catalog[2], self.catalog[1],
             self.log_page, self.log_check, self.log_newest, self.log_oldest,
-            self.number, len(self.extents), self.digest or 0,
+            self.needed_to_read, self.needed_to_write, self.number, len(self.extents), self.digest or 0,
         )  # fmt: skip
         for number, extent in enumerate(self.extents):
             _EXTENT.pack_into(page, _EXTENTS_AT + number * _EXTENT.size, *extent)
@@ -114,9 +145,9 @@ def decode(page: bytes, number: int) -> Slot | str:
     if int.from_bytes(page[_CHECK_AT : _CHECK_AT + 8], "little") != page_checksum(page[:_CHECK_AT]):
         return "its checksum does not match"
     (
-        _, form, flags, file_id, transaction, length, boot, root, check, values, height,
-        catalog_size, catalog, catalog_check, log_page, log_check, log_newest, log_oldest,
-        own_number, extent_count, digest,
+        _, form, flags, file_id, transaction, length, boot, root, check, values, front, height,
+        catalog_height, catalog, catalog_check, catalog_size, log_page, log_check, log_newest, log_oldest,
+        needed_to_read, needed_to_write, own_number, extent_count, digest,
     ) = _SLOT.unpack_from(page)  # fmt: skip
     if form != FORMAT:
         return f"its format is {form}"
@@ -126,24 +157,13 @@ def decode(page: bytes, number: int) -> Slot | str:
         return f"its transaction number is {transaction}"
     if not HEADER_SIZE <= length <= MAX_ADDRESS:
         return f"its length is {length}"
-    if (
-        height > MAX_LEVELS
-        or values >= MAX_ADDRESS
-        or (height == 0) != (values == 0)
-        or (height == 0) != (root == 0)
-    ):
-        return f"its tree has {height} levels and {values} values"
-    if root % NODE_SIZE or (height and not HEADER_SIZE <= root <= length - NODE_SIZE):
-        return f"its root is at {root}"
-    if catalog_size and not HEADER_SIZE <= catalog <= length - catalog_size:
-        return f"its catalog is at {catalog}"
-    if log_newest and (
-        log_page % NODE_SIZE
-        or not HEADER_SIZE <= log_page <= length - NODE_SIZE
-        or not 0 < log_oldest <= log_newest
-        or log_newest - log_oldest > length // NODE_SIZE
-    ):
-        return f"its log runs from {log_oldest} to {log_newest} at {log_page}"
+    if not needed_to_read & ~READ_FEATURES:
+        fault = _state_fault(
+            length, root, values, height, catalog, catalog_size, catalog_height,
+            log_page, log_newest, log_oldest,
+        )  # fmt: skip
+        if fault:
+            return fault
     if extent_count > MAX_EXTENTS:
         return f"it has {extent_count} extents"
     extents = tuple(
@@ -165,10 +185,42 @@ def decode(page: bytes, number: int) -> Slot | str:
         log_check=log_check,
         log_newest=log_newest,
         log_oldest=log_oldest,
+        front=front,
+        sealed=bool(flags & _SEALED),
+        needed_to_read=needed_to_read,
+        needed_to_write=needed_to_write,
         extents=extents,
         digest=digest if flags & _DIGEST else None,
         number=number,
     )
+
+
+def _state_fault(
+    length: int, root: int, values: int, height: int, catalog: int, catalog_size: int, catalog_height: int,
+    log_page: int, log_newest: int, log_oldest: int,
+) -> str:  # fmt: skip
+    """Return what is wrong with the places that a slot names; empty if nothing."""
+    if (
+        height > MAX_LEVELS
+        or values >= MAX_ADDRESS
+        or (height == 0) != (values == 0)
+        or (height == 0) != (root == 0)
+    ):
+        return f"its tree has {height} levels and {values} values"
+    if root % NODE_SIZE or (height and not HEADER_SIZE <= root <= length - NODE_SIZE):
+        return f"its root is at {root}"
+    if catalog_size and not HEADER_SIZE <= catalog <= length - catalog_size:
+        return f"its catalog is at {catalog}"
+    if catalog_height:
+        return f"its catalog has {catalog_height} levels"
+    if log_newest and (
+        log_page % NODE_SIZE
+        or not HEADER_SIZE <= log_page <= length - NODE_SIZE
+        or not 0 < log_oldest <= log_newest
+        or log_newest - log_oldest > length // NODE_SIZE
+    ):
+        return f"its log runs from {log_oldest} to {log_newest} at {log_page}"
+    return ""
 
 
 def burn(page: bytes, transaction: int) -> bytes:

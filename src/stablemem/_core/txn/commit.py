@@ -28,7 +28,7 @@ from .state import State
 from .transaction import Transaction, place_nodes
 from .writer import TAIL_LEAST, Writer
 
-__all__ = ["commit", "promote", "seal"]
+__all__ = ["commit", "double", "promote", "say_done"]
 
 LOG_APART = 8
 """Log pages since the last synced commit from which on more of them lie apart from the nodes."""
@@ -94,7 +94,8 @@ def write_out(writer: Writer, tx: Transaction) -> Written:
         if tree != entries[name].tree:
             entries[name] = entries[name].at(tree)
             catalog_changed = catalog_changed or name != MAIN
-    content = Catalog(entries, dict(tx.roots), patches.listed)
+    roots, listed = dict(tx.roots), patches.listed
+    content = Catalog(entries, roots, listed, writer.state.later.beside(roots, listed))
     place = _write_catalog(writer, content) if catalog_changed else writer.state.slot.catalog
     plan = log.plan(tx.number, first_page)
     for address, page in plan.pages:
@@ -142,6 +143,9 @@ def slot_of(writer: Writer, tx: Transaction, written: Written, sync: bool) -> Sl
         log_check=plan.newest_check,
         log_newest=plan.newest,
         log_oldest=plan.oldest,
+        front=lists[MAIN].front if MAIN in lists else 0,
+        needed_to_read=before.needed_to_read,
+        needed_to_write=before.needed_to_write,
         extents=extents,
         digest=page_checksum(b"".join([region.load(*each) for each in extents])) if extents else None,
     )
@@ -258,9 +262,9 @@ def settle(writer: Writer) -> None:
     writer.patches.synced()
 
 
-def seal(writer: Writer) -> None:
+def double(writer: Writer) -> None:
     """Write the newest slot a second time, so that damage to one of the two cannot hide it."""
-    if writer.header.sealed or not writer.state.slot.synced:
+    if writer.header.doubled or not writer.state.slot.synced:
         return
     try:
         # Without a digest: what the first copy's covers is on the disk by now, and if it is damaged
@@ -270,3 +274,10 @@ def seal(writer: Writer) -> None:
         # The commit itself is durable; what is missing is only its second copy.
         with suppress(OSError):
             writer.header.take_back()
+
+
+def say_done(writer: Writer) -> None:
+    """Say in the file that all is on the disk, if it is: the last that is written to it (case 25)."""
+    if writer.header.doubled:
+        with suppress(OSError):
+            writer.header.write_let_go()

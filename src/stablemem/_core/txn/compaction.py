@@ -19,7 +19,7 @@ from ...layout import LEAF_CAPACITY, MAX_ADDRESS, NODE_SIZE, REGION_PAGE
 from ..disk.header import Header
 from ..disk.readers import is_read, oldest_reader
 from ..disk.region import Region
-from ..format.catalog import Entry
+from ..format.catalog import LIST, Entry
 from ..format.slots import Slot
 from ..space.freespace import FreeSpace
 from ..space.freetree import FreeTree
@@ -272,9 +272,14 @@ def _tidy_ends(handle: Handle, writer: Writer) -> tuple[int, int]:
     return MAX_ADDRESS, space.end_without(gone)
 
 
+def _lists(handle: Handle) -> list[str]:
+    """Return the names of the lists: what a later version has put beside them stays where it is."""
+    return sorted(name for name, entry in handle.entries.items() if entry.kind == LIST)
+
+
 def _move_high(handle: Handle, cut: int) -> None:
     """Move what lies above an address as low as there is room, in the transaction."""
-    for name in sorted(handle.entries):
+    for name in _lists(handle):
         position = 0
         while position < handle.index(name).length:
             position, _ = _move_leaf(handle, name, position, cut, False)
@@ -328,7 +333,7 @@ def _move_all(handle: Handle, max_bytes: int, progress: Progress | None) -> bool
         total = moved + above
         step = 0
         before = moved
-        for name in sorted(handle.entries):
+        for name in _lists(handle):
             position = 0
             # What is called between the steps may change the lists, and drop one.
             while name in handle.entries and position < handle.index(name).length:

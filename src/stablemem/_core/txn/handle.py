@@ -22,6 +22,7 @@ from ...errors import (
     StableMemoryError,
     UncommittedChangesWarning,
     UncommittedMemoryWarning,
+    VersionError,
 )
 from ...layout import MAX_ADDRESS
 from ...shown import shown, shown_error, shown_path, shown_text, uncommitted
@@ -29,7 +30,7 @@ from ..disk.device import Device
 from ..disk.header import Header, boot_id
 from ..disk.readers import acquire, acquire_newest
 from ..disk.region import Region
-from ..format.catalog import Entry, Root
+from ..format.catalog import KIND_WORDS, LIST, Entry, Root
 from ..format.slots import Slot
 from ..space.freespace import FreeSpace
 from ..space.spacemap import replay
@@ -37,7 +38,7 @@ from ..tree.index import Index
 from ..tree.pager import Pager
 from . import ending
 from .alarm import Alarm
-from .commit import commit, promote, seal
+from .commit import commit, double, promote, say_done
 from .compaction import tidy
 from .latch import Latch, Owned
 from .patches import Patches
@@ -90,7 +91,7 @@ class Handle:
         packed: the commit at which a compaction had nothing left to move.
 
     Raises:
-        NotARegionError, VersionError, CorruptRegionError: as the header says.
+        NotARegionError, VersionError, CorruptRegionError, ReadOnlyError: as the header says.
     """
 
     __slots__ = (
@@ -128,6 +129,7 @@ class Handle:
         try:
             if writable:
                 self.header = Header(device, self.boot)
+                self.header.require_writable()
             elif at is not None:
                 self.header = acquire(device, self.boot, at)
             else:
@@ -194,10 +196,25 @@ class Handle:
         return self.writer.space if self.writer is not None else replay(self.region, self.slot)[0]
 
     def index(self, name: str) -> Index:
-        """Return the list of a name that is in the catalog."""
+        """Return the list of a name that is in the catalog.
+
+        Raises:
+            VersionError: the name is that of another structure.
+        """
         if name not in self.indexes:
+            self.require_list(name)
             self.indexes[name] = Index(self.pager, *self.entries[name].tree)
         return self.indexes[name]
+
+    def require_list(self, name: str) -> None:
+        """Raise if what has a name in the catalog is of a kind that this version cannot use."""
+        kind = self.entries[name].kind
+        if kind != LIST:
+            what = f"a {KIND_WORDS[kind]}" if kind in KIND_WORDS else f"a structure of kind {kind}"
+            raise VersionError(
+                f"{shown(name)} in {shown_path(self.path)} is {what}, which this version of stablemem cannot "
+                f"use: use a later version for it; the lists of the file can be used with this one"
+            )
 
     def require_open(self) -> None:
         """Raise if the handle has ended."""
@@ -582,9 +599,10 @@ class Handle:
                 try:
                     # Within the latch: a reader of another thread may be mapping the file just now.
                     if self.writable and not self.failure and self.writer is not None:
-                        seal(self.writer)
+                        double(self.writer)
                         self.writer.cut_tail()
                         self.writer.punch()
+                        say_done(self.writer)
                 finally:
                     try:
                         self.end(

@@ -20,12 +20,12 @@ from contextlib import contextmanager, suppress
 from numbers import Real
 from typing import Any
 
-from ...errors import NotARegionError, RegionFullError, RegionLockedError
+from ...errors import NotARegionError, ReadOnlyError, RegionFullError, RegionLockedError
 from ...layout import HEADER_SIZE, NODE_SIZE
 from ...new_files import sync_folder, take_after
 from ...shown import shown, shown_path
 from ..disk.device import Device, FileDevice, MemoryDevice
-from ..disk.header import write_empty
+from ..disk.header import is_sealed, write_empty
 from ..disk.readers import lock_writer, require_as_new
 from ..format.slots import MAGIC, Slot
 from .handle import Handle
@@ -157,7 +157,7 @@ def _advice(path: str, mode: str) -> Iterator[None]:
     """Let the kernel's errors name the file that was asked for, and say what to do."""
     try:
         yield
-    except RegionLockedError:
+    except (ReadOnlyError, RegionLockedError):
         raise
     except RegionFullError as error:
         error.filename = path
@@ -320,6 +320,11 @@ def _replace(path: str, file_id: bytes, old: FileDevice) -> FileDevice:
             raise NotARegionError(
                 f"{shown_path(path)} is not a region, and mode='w' does not replace other files: "
                 f"remove it first, or name another file"
+            )
+        if is_sealed(old):
+            raise ReadOnlyError(
+                f"{shown_path(path)} is sealed, and mode='w' does not replace it: remove it first, or name "
+                f"another file"
             )
         device = _write_new(path, file_id, old)
         try:

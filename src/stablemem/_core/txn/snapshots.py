@@ -7,7 +7,7 @@ from ...shown import shown, shown_path
 from ..disk.device import Device
 from ..disk.header import Header, newest_number
 from ..disk.readers import acquire_newest, look
-from ..format.catalog import Entry
+from ..format.catalog import LIST, Entry
 from .state import State
 
 __all__ = ["newer", "still_absent"]
@@ -66,7 +66,7 @@ def still_absent(
     """
     for name in opened - absent:
         ours, theirs = before[name], state.lists.get(name)
-        if theirs is None:
+        if theirs is None or theirs.kind != LIST:
             raise BlobifyError(
                 f"the list {shown(name)} is no longer in {shown_path(path)}: open the file again"
             )

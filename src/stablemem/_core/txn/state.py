@@ -12,7 +12,7 @@ from typing import Protocol
 from ...errors import CorruptRegionError
 from ...shown import shown_names
 from ..format import catalog
-from ..format.catalog import MAIN, Catalog, Entry, Patch, Root
+from ..format.catalog import LIST, MAIN, NOTHING_LATER, Catalog, Entry, Later, Patch, Root
 from ..format.checksum import page_checksum
 from ..format.slots import Slot
 
@@ -39,17 +39,27 @@ class State:
         lists: its lists, with the tree of each.
         roots: its roots.
         patches: what is not in place of its raw bytes, by address.
+        later: what a later version has put into its catalog.
     """
 
     slot: Slot
     lists: Mapping[str, Entry] = field(default_factory=lambda: MappingProxyType({}))
     roots: Mapping[str, Root] = field(default_factory=lambda: MappingProxyType({}))
     patches: tuple[Patch, ...] = ()
+    later: Later = NOTHING_LATER
+
+    @property
+    def is_known(self) -> bool:
+        """Whether no bytes of the region can be in use by what a later version has put there."""
+        return self.later == NOTHING_LATER and all(
+            entry.kind == LIST and not entry.later for entry in self.lists.values()
+        )
 
     @classmethod
     def of(cls, slot: Slot, catalog: Catalog) -> "State":
         """Return the state of a slot and its catalog, which nobody changes any more."""
-        return cls(slot, MappingProxyType(catalog.lists), MappingProxyType(catalog.roots), catalog.patches)
+        lists, roots = MappingProxyType(catalog.lists), MappingProxyType(catalog.roots)
+        return cls(slot, lists, roots, catalog.patches, catalog.later)
 
     @classmethod
     def read(cls, source: Source, slot: Slot) -> "State":
@@ -74,7 +84,7 @@ def _read_catalog(source: Source, slot: Slot) -> Catalog:
             expected = f"a patch of a transaction up to {slot.transaction}"
             raise CorruptRegionError(address, expected, f"{patch.transaction}", source.path)
     if MAIN in read.lists:
-        read.lists[MAIN] = read.lists[MAIN].at(slot.main)
+        read.lists[MAIN] = read.lists[MAIN].at(slot.main)._replace(front=slot.front)
     elif slot.main[0]:
         raise CorruptRegionError(address, f"a catalog with {MAIN!r}", shown_names(read.lists), source.path)
     return read

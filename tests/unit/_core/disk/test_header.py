@@ -45,6 +45,7 @@ def test_encode_and_decode():
         replace(SLOT, synced=False, boot=BOOT),
         replace(SLOT, digest=5, extents=((HEADER_SIZE, 4096), (70_000, 1))),
         replace(SLOT, digest=0),
+        replace(SLOT, front=(1 << 64) - 1, sealed=True, needed_to_read=4, needed_to_write=1 << 63),
         Slot(file_id=FILE, transaction=1, length=HEADER_SIZE),
     ):
         page = slot.encode()
@@ -54,12 +55,14 @@ def test_encode_and_decode():
 
 
 def test_the_layout_is_the_documented_one():
-    page = replace(SLOT, number=2, digest=77, extents=((70_000, 9),)).encode()
+    more = {"front": 11, "sealed": True, "needed_to_read": 1 << 63, "needed_to_write": 2}
+    page = replace(SLOT, number=2, digest=77, extents=((70_000, 9),), **more).encode()
     assert page[:8] == b"stablmem"
-    fields = struct.unpack_from("<II16sQQ16sQQQI", page, 8)
-    assert fields == (0, 3, FILE, 7, 100_000, bytes(16), HEADER_SIZE, 1 << 63 | 5, 300, 2)
-    assert struct.unpack_from("<IQQQQQQ", page, 92) == (50, 65536, 99, 4 * NODE_SIZE, 98, 9, 3)
-    assert struct.unpack_from("<IIQQI", page, 144) == (2, 1, 77, 70_000, 9)
+    fields = struct.unpack_from("<II16sQQ16sQQQQI", page, 8)
+    assert fields == (0, 7, FILE, 7, 100_000, bytes(16), HEADER_SIZE, 1 << 63 | 5, 300, 11, 2)
+    assert struct.unpack_from("<IQQQQQQQ", page, 100) == (0, 65536, 99, 50, 4 * NODE_SIZE, 98, 9, 3)
+    assert struct.unpack_from("<QQIIQQI", page, 160) == (1 << 63, 2, 2, 1, 77, 70_000, 9)
+    assert not any(page[204:504])
     assert struct.unpack_from("<Q", page, 504)[0] == page_checksum(page[:504])
 
 

@@ -4,18 +4,21 @@ import random
 import pytest
 
 from stablemem import CorruptRegionError
-from stablemem._core.format.catalog import Catalog, Entry, Patch, decode, encode
+from stablemem._core.format.catalog import Catalog, Entry, Later, Patch, decode, encode
 from stablemem.layout import HEADER_SIZE
 
 LISTS = {
     "main": Entry("text", b""),
     "b": Entry("example.Blobify", bytes(range(9)), (HEADER_SIZE, 5, 2, 300)),
     "z\u00fcrich": Entry("msgpack", b"", (HEADER_SIZE + 4096, 1 << 63, 1, 1)),
-    "empty": Entry("bytes", b""),
+    "empty": Entry("bytes", b"", front=(1 << 64) - 1, later=b"more"),
+    "map": Entry("text", b"o", (HEADER_SIZE, 5, 2, 300), 2, 0, "nat", b"of keys", b"\0"),
 }
 ROOTS = {"greeting": (65536, 5), "none": (), "z\u00fcrich": (-(1 << 127), (1 << 127) - 1, 0)}
 PATCHES = (Patch(65536, 5, 7, 131072, 1 << 63), Patch(65541, 4096, 9, 200_000, 3))
-FULL = Catalog(LISTS, ROOTS, PATCHES)
+LATER = {(2, "greeting"): b"later", (3, ""): b"l"}
+UNKNOWN = (b"\x0a\0\0\0\x04\0\0\0xx", b"\x08\0\0\0\xff\xff\xff\xff")
+FULL = Catalog(LISTS, ROOTS, PATCHES, Later(LATER, UNKNOWN))
 
 
 @pytest.mark.parametrize("catalog", [FULL, Catalog(LISTS), Catalog({}, ROOTS), Catalog({}, {}, PATCHES)])
@@ -34,11 +37,20 @@ def test_main_has_its_root_in_the_slot():
 
 
 def test_the_same_bytes_whatever_the_order():
-    other = Catalog(dict(reversed(LISTS.items())), dict(reversed(ROOTS.items())), PATCHES)
+    other = Catalog(dict(reversed(LISTS.items())), dict(reversed(ROOTS.items())), PATCHES, FULL.later)
     assert encode(other) == encode(FULL)
 
 
-@pytest.mark.parametrize("size", range(1, len(encode(FULL)), 3))
+def records(content):
+    """Return where each record ends."""
+    ends = [0]
+    while ends[-1] < len(content):
+        ends.append(ends[-1] + int.from_bytes(content[ends[-1] : ends[-1] + 4], "little"))
+    return ends
+
+
+# Between two records the rest is a catalog too: its checksum and the size in the slot say that it is cut.
+@pytest.mark.parametrize("size", sorted({*range(len(encode(FULL)))} - {*records(encode(FULL))})[::3])
 def test_cut_short(size):
     with pytest.raises(CorruptRegionError) as caught:
         decode(encode(FULL)[:size], 65536, 1 << 20, "file.smem")
@@ -47,7 +59,7 @@ def test_cut_short(size):
 
 
 def test_too_long():
-    with pytest.raises(CorruptRegionError, match="1 bytes too many"):
+    with pytest.raises(CorruptRegionError, match="a catalog"):
         decode(encode(FULL) + b"\0", 0, 1 << 20, "")
 
 
