@@ -130,6 +130,11 @@ class RegionClosedError(StableMemoryError, ValueError):
     """The handle is closed: by you, because the process forked, or because a sync failed."""
 
 
+def never_opened(what: object) -> str:
+    """Return what to say of an object whose ``__init__`` has not run, or has failed."""
+    return f"this {type(what).__name__} was never opened: let its class call super().__init__() first"
+
+
 class ReadOnlyError(StableMemoryError, io.UnsupportedOperation):
     """The handle is for reading only: a snapshot, one opened with mode 'r', or one in a forked child."""
 

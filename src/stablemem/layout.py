@@ -69,6 +69,11 @@ KINDS: Final = (NODE_PAGE, BLOB_PAGE, RAW_PAGE)
 KIND_NAMES: Final = ("free", "nodes", "blobs", "raw")
 
 
+def exact(name: str) -> str:
+    """Return a str as one of no subclass, such as a member of a StrEnum: compiled code takes no other."""
+    return str.__str__(name)
+
+
 def is_name(name: object) -> bool:
     r"""Return whether the format has room for this as the name of a list or of a Blobify.
 

@@ -137,8 +137,6 @@ class MemoryBuffer(ListCore, Structure[T], MutableSequence[T], kind="list"):
 
     if TYPE_CHECKING:
         # ListCore does these; what follows is their types.
-        _store: Handle
-
         @overload
         def __getitem__(self, item: SupportsIndex) -> T: ...
         @overload
@@ -331,7 +329,7 @@ class MemoryBuffer(ListCore, Structure[T], MutableSequence[T], kind="list"):
         >>> letters.close(), other.close()
         (None, None)
         """
-        with self._store.exclusive():
+        with self.region._handle.exclusive():
             other = type(self)._on(MemoryRegion(), MAIN, self.blobify, False)
             other._filled(lambda: ListCore.extend(other, self))
             other._take_after(self)
@@ -344,15 +342,17 @@ class MemoryBuffer(ListCore, Structure[T], MutableSequence[T], kind="list"):
     @recursive_repr("MemoryBuffer([...])")
     def __repr__(self) -> str:
         """Return the class, the first values, how many there are, and the file."""
+        if not hasattr(self, "_region"):
+            return f"<{type(self).__name__}: never opened>"
         if self.closed:
-            return f"<MemoryBuffer {shown_path(self.path, 'in memory')}: closed>"
+            return f"<{type(self).__name__} {shown_path(self.path, 'in memory')}: closed>"
         length = len(self)
         values = [shown(value, 80) for value in self[:_SHOWN]]
         if length > _SHOWN:
             values.append(f"... {length} values")
         where = f", {shown(self.path, MOST_OF_A_PATH)}" if self.path else ""
         name = f", name={shown(self.name)}" if self.name != MAIN else ""
-        return f"MemoryBuffer([{', '.join(values)}]{where}{name})"
+        return f"{type(self).__name__}([{', '.join(values)}]{where}{name})"
 
     @property
     def maxlen(self) -> int | None:
@@ -373,11 +373,13 @@ class MemoryBuffer(ListCore, Structure[T], MutableSequence[T], kind="list"):
         4
         >>> recent.close()
         """
+        self._require_begun()
         most: int = self._most
         return None if most < 0 else most
 
     @maxlen.setter
     def maxlen(self, maxlen: int | None) -> None:
+        self._require_begun()
         self._limit(as_limit(maxlen))
 
     def sizes(self) -> Sizes:
@@ -544,7 +546,7 @@ class MemoryBuffer(ListCore, Structure[T], MutableSequence[T], kind="list"):
         MemoryBuffer(['b', 'a'])
         >>> letters.close()
         """
-        with self._store.exclusive():
+        with self.region._handle.exclusive():
             self._require_writable()
             found = next(positions_of(self, value, 0, sys.maxsize), -1)
             if found < 0:

@@ -19,7 +19,7 @@ from ._core.txn.policy import Policy
 from .blobify import Blobify
 from .errors import CorruptRegionError
 from .inspection import Inspection
-from .layout import MAX_ADDRESS
+from .layout import MAX_ADDRESS, exact
 from .options import DEFAULTS, RegionOptions, require_known, spelled_out
 from .raw_blocks import RawBlocks
 from .shown import shown, shown_names, shown_path
@@ -119,13 +119,14 @@ class MemoryRegion(RawBlocks):
         path = None if source is None else os.fspath(source)
         if not isinstance(path, str | None):
             raise TypeError("source is a path of text, not of bytes: decode it with os.fsdecode()")
-        self._mode = mode
+        path = None if path is None else exact(path)
+        handle = open_store(path, mode, timeout=chosen["timeout"], checksums=chosen["checksums"])
+        self._mode = exact(mode)
         self._structures: list[weakref.ref[Structure[Any]]] = []
-        store = open_store(path, mode, timeout=chosen["timeout"], checksums=chosen["checksums"])
-        Heap.__init__(self, store)
-        self._store.obey(policy)
-        self._store.fit(fit)
-        self._store.confine(max_size, low_space, self._on_low_space(on_low_space))
+        Heap.__init__(self, handle)
+        self._handle.obey(policy)
+        self._handle.fit(fit)
+        self._handle.confine(max_size, low_space, self._on_low_space(on_low_space))
 
     @classmethod
     def _of(cls, store: Handle, mode: str) -> Self:
@@ -153,34 +154,37 @@ class MemoryRegion(RawBlocks):
     @property
     def path(self) -> str:
         """The path of the file; empty for a region in memory."""
-        return self._store.path
+        return self._handle.path
 
     @property
     def mode(self) -> str:
         """The mode that the region was opened with; "r" for snapshots and in forked children."""
-        return self._mode if self._store.writable else "r"
+        return self._mode if self._handle.writable else "r"
 
     @property
     def closed(self) -> bool:
-        """Whether the region was closed."""
-        return self._store.closed
+        """Whether the region was closed, or never opened."""
+        handle: Handle | None = getattr(self, "_store", None)
+        return handle is None or handle.closed
 
     @property
     def transaction_number(self) -> int:
         """Number of the last commit; for a snapshot, of the commit that it shows."""
-        return self._store.slot.transaction
+        return self._handle.slot.transaction
 
     def __repr__(self) -> str:
-        lists = "" if self.closed else shown_names(self._store.entries)
+        if getattr(self, "_store", None) is None:
+            return f"<{type(self).__name__}: never opened>"
+        lists = "" if self.closed else shown_names(self._handle.entries)
         state = f"mode {self.mode!r}, lists {lists}" if lists else "closed"
-        return f"<MemoryRegion {shown_path(self.path, 'in memory')}: {state}>"
+        return f"<{type(self).__name__} {shown_path(self.path, 'in memory')}: {state}>"
 
     # -- lists ---------------------------------------------------------------------------------------
 
     def names(self) -> list[str]:
         """Return the names of the lists, sorted."""
-        self._store.require_open()
-        return sorted(self._store.entries)
+        self._handle.require_open()
+        return sorted(self._handle.entries)
 
     @overload
     def buffer(self, name: str, blobify: type[Blobify[V]]) -> "MemoryBuffer[V]": ...
@@ -213,21 +217,21 @@ class MemoryRegion(RawBlocks):
         Raises:
             KeyError: there is no list with this name.
         """
-        self._store.require_open()
-        self._store.require_writable()
-        if name not in self._store.entries:
+        self._handle.require_open()
+        self._handle.require_writable()
+        if name not in self._handle.entries:
             raise KeyError(
                 f"{shown_path(self.path)} has no list {shown(name)}; it has "
-                f"{shown_names(self._store.entries)}: "
+                f"{shown_names(self._handle.entries)}: "
                 f"drop one of these"
             )
-        self._store.require_list(name)
-        with self._store.exclusive():
-            edit(self, self._store.drop_list, (name,))
+        self._handle.require_list(name)
+        with self._handle.exclusive():
+            edit(self, self._handle.drop_list, (name,))
             for structure in self._open_structures():
                 if structure.name == name:
                     structure._end()
-        self._store.relieve()
+        self._handle.relieve()
 
     # -- state ---------------------------------------------------------------------------------------
 
@@ -241,11 +245,11 @@ class MemoryRegion(RawBlocks):
         Raises:
             OSError: the disk failed or is full; the changes were rolled back.
         """
-        self._store.commit(self._store.policy.sync if sync is None else sync)
+        self._handle.commit(self._handle.policy.sync if sync is None else sync)
 
     def rollback(self) -> None:
         """Undo all changes since the last commit."""
-        self._store.rollback()
+        self._handle.rollback()
 
     def transaction(self) -> AbstractContextManager[None]:
         """Return a context that commits at its end. If an exception leaves it, its changes are undone.
@@ -254,11 +258,11 @@ class MemoryRegion(RawBlocks):
         Changes of other threads wait for the end. Do not ``await`` or ``yield`` inside the context, and leave
         it before you close the region.
         """
-        return Block(self._store, self._store.policy.sync)
+        return Block(self._handle, self._handle.policy.sync)
 
     def snapshot(self) -> Self:
         """Return a read-only region that stays at the last commit while others write."""
-        made = type(self)._of(self._store.snapshot(), "r")
+        made = type(self)._of(self._handle.snapshot(), "r")
         vars(made).update(self._attributes())
         return made
 
@@ -268,7 +272,7 @@ class MemoryRegion(RawBlocks):
         Raises:
             RegionReplacedError: there is none, and the path leads to another file by now, or to none.
         """
-        changed = self._store.refresh()
+        changed = self._handle.refresh()
         if changed:
             for structure in self._open_structures():
                 structure._renew()
@@ -316,7 +320,7 @@ class MemoryRegion(RawBlocks):
         >>> region.close()
         """
         most = MAX_ADDRESS if max_bytes is None else _bytes("max_bytes", max_bytes, 0)
-        return compact(self._store, min(most, MAX_ADDRESS), progress)
+        return compact(self._handle, min(most, MAX_ADDRESS), progress)
 
     def verify(self) -> Report:
         """Check everything in the last commit: all checksums, and that each byte has exactly one use.
@@ -335,12 +339,12 @@ class MemoryRegion(RawBlocks):
         return report
 
     def _verify(self) -> Report:
-        newest = self._store.slot.transaction
+        newest = self._handle.slot.transaction
         with self._at_last_commit() as store:
             report = verify(store)
-        if self._store.writable and not report.faults:
-            with self._store.latch.held():
-                report.faults += verify_writer(self._store)
+        if self._handle.writable and not report.faults:
+            with self._handle.latch.held():
+                report.faults += verify_writer(self._handle)
                 if report.transaction < newest:
                     report.faults.append(
                         f"a reader that opens the file now sees commit {report.transaction}, not {newest}"
@@ -350,12 +354,12 @@ class MemoryRegion(RawBlocks):
     @contextmanager
     def _at_last_commit(self) -> Iterator[Handle]:
         """Give a store that nothing changes: this one if it is a snapshot, else a new one."""
-        if not self._store.writable:
-            with self._store.exclusive():
-                self._store.require_open()
-                yield self._store
+        if not self._handle.writable:
+            with self._handle.exclusive():
+                self._handle.require_open()
+                yield self._handle
             return
-        store = self._store.snapshot()
+        store = self._handle.snapshot()
         try:
             yield store
         finally:
@@ -363,7 +367,7 @@ class MemoryRegion(RawBlocks):
 
     def stats(self) -> Stats:
         """Return how the bytes of the region are used. O(free blocks + region pages of 64 KiB)."""
-        return stats(self._store)
+        return stats(self._handle)
 
     def inspect(self) -> Inspection:
         """Return a look at the last commit: its lists, roots and header slots, and how its bytes are used.
@@ -387,12 +391,12 @@ class MemoryRegion(RawBlocks):
         """
         if not self.path:
             raise TypeError("a region in memory cannot be pickled: give it a path")
-        if self._store.writable:
+        if self._handle.writable:
             raise TypeError(
                 "a region that is open for writing cannot be pickled: pickle its path, or pickle a list "
                 "in it or a snapshot() of it, which open again for reading"
             )
-        return _reopen, (type(self), *self._store.pickled()), self._attributes() or None
+        return _reopen, (type(self), *self._handle.pickled()), self._attributes() or None
 
     def _attributes(self) -> dict[str, Any]:
         """Return the attributes that are a subclass's, or a user's."""
@@ -406,17 +410,18 @@ class MemoryRegion(RawBlocks):
 
     def close(self) -> None:
         """Commit, wait for the disk, and release the file. Closing again does nothing."""
-        self._store.close()
+        if not self.closed:
+            self._handle.close()
 
     def __enter__(self) -> Self:
-        self._store.require_open()
+        self._handle.require_open()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Close; an exception rolls uncommitted changes back first."""
-        self._store.close(commit=kind is None)
+        self._handle.close(commit=kind is None)
 
 
 _OURS = {"_mode", "_structures"}

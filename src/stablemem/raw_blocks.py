@@ -5,9 +5,10 @@ from typing import Any, overload
 
 from ._core.calls.bracket import edit
 from ._core.calls.raw import Heap, bounds
-from .errors import BlockError
+from ._core.txn.handle import Handle
+from .errors import BlockError, RegionClosedError, never_opened
+from .fixed_width import FloatKind, Kind, WholeKind, pack, size_of, unpack
 from .layout import MAX_ADDRESS, RAW_PAGE, REGION_PAGE
-from .numbers import FloatKind, Kind, WholeKind, pack, size_of, unpack
 from .roots import Roots
 from .shown import shown
 
@@ -21,6 +22,18 @@ class RawBlocks(Heap):
     block may be freed or resized. A range that is not allocated as a whole raises BlockError, and nothing
     changes. A new block holds zeros, or bytes that an earlier block left there.
     """
+
+    @property
+    def _handle(self) -> Handle:
+        """The open region.
+
+        Raises:
+            RegionClosedError: it was never opened.
+        """
+        handle: Handle | None = getattr(self, "_store", None)
+        if handle is None:
+            raise RegionClosedError(never_opened(self))
+        return handle
 
     def deallocate_range(self, start: int, stop: int) -> None:
         """Free every raw byte in ``[start, stop)``; lists in the region are not touched."""
@@ -40,7 +53,7 @@ class RawBlocks(Heap):
     def load_as(self, kind: Kind, address: int) -> int | float: ...
 
     def load_as(self, kind: Kind, address: int) -> Any:
-        """Return the number at an address; see ``numbers.Kind``.
+        """Return the number at an address; see ``fixed_width.Kind``.
 
         Raises:
             BlockError: a part of it is outside the region.
@@ -97,14 +110,14 @@ class RawBlocks(Heap):
     @property
     def size(self) -> int:
         """Bytes up to the end of the last one in use. O(log n) in free blocks."""
-        with self._store.latch.held():
-            return self._store.space.used_end()
+        with self._handle.latch.held():
+            return self._handle.space.used_end()
 
     @property
     def capacity(self) -> int:
         """Bytes in the region's pages, in use or not."""
-        with self._store.latch.held():
-            return self._store.space.end
+        with self._handle.latch.held():
+            return self._handle.space.end
 
     @property
     def pages(self) -> int:
@@ -119,14 +132,14 @@ class RawBlocks(Heap):
     @property
     def free_bytes(self) -> int:
         """Bytes that may be allocated without growing."""
-        with self._store.latch.held():
-            return self._store.space.free_bytes
+        with self._handle.latch.held():
+            return self._handle.space.free_bytes
 
     def free_blocks(self, start: int = 0, stop: int = MAX_ADDRESS) -> list[tuple[int, int]]:
         """Return the free blocks, as (address, size) by address, cut to ``[start, stop)``."""
         start, stop = bounds(start, stop)
-        with self._store.latch.held():
-            found = self._store.space.free_blocks(start, stop)
+        with self._handle.latch.held():
+            found = self._handle.space.free_blocks(start, stop)
         cut = [(max(address, start), min(address + size, stop)) for address, size in found]
         return [(low, high - low) for low, high in cut if low < high]
 
@@ -136,8 +149,8 @@ class RawBlocks(Heap):
         Neighbouring blocks are one entry.
         """
         start, stop = bounds(start, stop)
-        with self._store.latch.held():
-            return self._store.space.allocated_blocks(RAW_PAGE, start, stop)
+        with self._handle.latch.held():
+            return self._handle.space.allocated_blocks(RAW_PAGE, start, stop)
 
     def is_allocated(self, address: int, size: int) -> bool:
         """Return whether every byte of a range is allocated as a raw block.
@@ -145,8 +158,8 @@ class RawBlocks(Heap):
         Raises:
             BlockError: a part of it is outside the region.
         """
-        with self._store.latch.held():
-            return not self._store.space.fault_of(RAW_PAGE, *self._within(address, size))
+        with self._handle.latch.held():
+            return not self._handle.space.fault_of(RAW_PAGE, *self._within(address, size))
 
     def is_free(self, address: int, size: int) -> bool:
         """Return whether no byte of a range is in use. Freed bytes that older snapshots read count as free.
@@ -154,12 +167,12 @@ class RawBlocks(Heap):
         Raises:
             BlockError: a part of it is outside the region.
         """
-        with self._store.latch.held():
-            return self._store.space.is_unused(*self._within(address, size))
+        with self._handle.latch.held():
+            return self._handle.space.is_unused(*self._within(address, size))
 
     def _within(self, address: int, size: int) -> tuple[int, int]:
         """Return a range that is inside the region."""
-        at, length, end = index(address), index(size), self._store.space.end
+        at, length, end = index(address), index(size), self._handle.space.end
         if length <= 0 or at < 0 or at + length > end:
             raise BlockError(f"block ({shown(at)}, {shown(length)}) is not in the region of {end} bytes")
         return at, length

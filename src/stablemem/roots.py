@@ -2,11 +2,14 @@
 
 from collections.abc import Iterable, Iterator, Mapping, MutableMapping, Set
 from operator import index
+from typing import TYPE_CHECKING
 
 from ._core.calls.bracket import edit
-from ._core.calls.raw import Heap
-from .layout import is_name
+from .layout import exact, is_name
 from .shown import MOST, shown, shown_names, shown_path
+
+if TYPE_CHECKING:
+    from .raw_blocks import RawBlocks
 
 __all__ = ["Roots"]
 
@@ -27,15 +30,15 @@ class Roots(MutableMapping[str, tuple[int, ...]]):
     b'hello'
     """
 
-    def __init__(self, heap: Heap) -> None:
+    def __init__(self, heap: "RawBlocks") -> None:
         self._heap = heap
 
     def __getitem__(self, name: str) -> tuple[int, ...]:
-        self._heap._store.require_open()
-        roots = self._heap._store.roots
+        self._heap._handle.require_open()
+        roots = self._heap._handle.roots
         if name not in roots:
             raise KeyError(
-                f"{shown_path(self._heap._store.path)} has no root {shown(name)}; it has "
+                f"{shown_path(self._heap._handle.path)} has no root {shown(name)}; it has "
                 f"{shown_names(roots)}: "
                 f"set it with roots[name] = (address, size), or ask with roots.get(name)"
             )
@@ -56,19 +59,19 @@ class Roots(MutableMapping[str, tuple[int, ...]]):
             raise OverflowError(
                 "an integer in a root is from -2**127 to 2**127 - 1: keep larger ones in a block"
             )
-        edit(self._heap, self._heap._store.set_root, (name, root))
+        edit(self._heap, self._heap._handle.set_root, (exact(name), root))
 
     def __delitem__(self, name: str) -> None:
         self[name]
-        edit(self._heap, self._heap._store.set_root, (name, None))
+        edit(self._heap, self._heap._handle.set_root, (name, None))
 
     def __iter__(self) -> Iterator[str]:
-        self._heap._store.require_open()
-        return iter(sorted(self._heap._store.roots))
+        self._heap._handle.require_open()
+        return iter(sorted(self._heap._handle.roots))
 
     def __len__(self) -> int:
-        self._heap._store.require_open()
-        return len(self._heap._store.roots)
+        self._heap._handle.require_open()
+        return len(self._heap._handle.roots)
 
     def __repr__(self) -> str:
         return f"Roots({shown(dict(self), 4 * MOST)})"

@@ -21,8 +21,8 @@ from ._core.txn.handle import Handle
 from ._core.txn.opening import open_again
 from .blobify import Blobify
 from .blobify.registry import describe, resolve
-from .errors import BlobifyError, StableMemoryError
-from .layout import is_name
+from .errors import BlobifyError, RegionClosedError, StableMemoryError, never_opened
+from .layout import exact, is_name
 from .memory_region import KINDS, MemoryRegion
 from .options import DEFAULTS, RegionOptions
 from .shown import shown, shown_names, shown_path
@@ -44,20 +44,19 @@ class Structure(Generic[T]):
     """One name in a region; a base of what users make.
 
     A subclass says how the compiled part of it begins, ends and takes another Blobify: ``_bind``, ``detach``
-    and ``recode``. That part has the handle of the region, as ``_store``, and the name.
+    and ``recode``. That part knows the name too.
     """
 
     _kind: ClassVar[str]
     """What messages and the catalog call it."""
 
     _region: MemoryRegion
-    _is_owner: bool
     _choice: Any
+    _is_owner = False
     _ended = True
 
     if TYPE_CHECKING:
         # The compiled part of a subclass has these.
-        _store: Handle
         _name: str
         _blobify: Blobify[T]
 
@@ -93,12 +92,12 @@ class Structure(Generic[T]):
                     raise TypeError(
                         f"{option} is an option of the region, which is open already: give it to MemoryRegion"
                     )
-            self._attach(source, False, name, blobify)
+            self._attach(source, False, exact(name), blobify)
         elif source is None or isinstance(source, str | os.PathLike):
             if mode in ("w", "x"):
                 # Before a file is replaced, or made: what is wrong here is wrong with any file.
                 blobify = resolve(blobify, None)
-            self._attach(MemoryRegion(source, mode, **options), True, name, blobify)
+            self._attach(MemoryRegion(source, mode, **options), True, exact(name), blobify)
         else:
             raise TypeError(
                 f"source is a path, a MemoryRegion or None, not {type(source).__name__}: "
@@ -111,18 +110,18 @@ class Structure(Generic[T]):
         """Attach to a name in a region; a failure closes the region if it is this structure's own."""
         try:
             # A commit in the background must not come between the catalog and what is made of it.
-            with region._store.exclusive():
+            with region._handle.exclusive():
                 self._find(region, name, blobify, absent)
         except BaseException:
             if is_owner:
-                region._store.close(commit=False)
+                region._handle.close(commit=False)
             raise
         self._is_owner, self._ended = is_owner, False
         region._attached(self)
 
     def _find(self, region: MemoryRegion, name: str, blobify: Any, absent: bool) -> None:
         """Find the name in the region's catalog, or add it; ``absent``: it may be missing from a snapshot."""
-        store = region._store
+        store = region._handle
         store.require_open()
         entry = store.entries.get(name)
         if entry is not None:
@@ -156,13 +155,13 @@ class Structure(Generic[T]):
             self.commit()
         except BaseException:
             if self._is_owner:
-                self._store.close(commit=False)
+                self.region._handle.close(commit=False)
             raise
         return self
 
     def _renew(self) -> None:
         """Look up the Blobify again after a refresh: the name may have been absent before."""
-        entry = self._store.entries[self.name]
+        entry = self.region._handle.entries[self.name]
         if (entry.blobify, entry.options) != describe(self.blobify):
             try:
                 chosen = resolve(self._choice, (entry.blobify, entry.options))
@@ -185,7 +184,8 @@ class Structure(Generic[T]):
         """
         if self._is_owner:
             self._region.close()
-        self._end()
+        if not self._ended:
+            self._end()
 
     def __enter__(self) -> Self:
         self._live_region().__enter__()
@@ -198,39 +198,51 @@ class Structure(Generic[T]):
         if self._is_owner:
             self._region.__exit__(kind, error, trace)
         elif kind is None:
-            self._region.commit()
+            self.region.commit()
         else:
-            self._region.rollback()
+            self.region.rollback()
         self._end()
+
+    def _require_begun(self) -> None:
+        """Raise for an object that was never opened: of a class that forgets ``super().__init__()``."""
+        if not hasattr(self, "_region"):
+            raise RegionClosedError(never_opened(self))
 
     # -- what it is ----------------------------------------------------------------------------------
 
     @property
     def region(self) -> MemoryRegion:
-        """The region that it is in."""
+        """The region that it is in.
+
+        Raises:
+            RegionClosedError: it was never opened.
+        """
+        self._require_begun()
         return self._region
 
     @property
     def name(self) -> str:
         """Its name in the region."""
+        self._require_begun()
         name: str = self._name
         return name
 
     @property
     def blobify(self) -> Blobify[T]:
         """The object that turns values into bytes and back."""
+        self._require_begun()
         chosen: Blobify[T] = self._blobify
         return chosen
 
     @property
     def path(self) -> str:
         """The path of the file; empty in memory."""
-        return self._region.path
+        return self.region.path
 
     @property
     def mode(self) -> str:
         """The mode that it was opened with; "r" for snapshots and in forked children."""
-        return self._region.mode
+        return self.region.mode
 
     @property
     def closed(self) -> bool:
@@ -241,7 +253,7 @@ class Structure(Generic[T]):
 
     def _live_region(self) -> MemoryRegion:
         """Return the region, in which this structure has no say once it is closed."""
-        if not self._region.closed:
+        if not self.region.closed:
             len(self)  # raises if only this is closed; the region says itself that it is
         return self._region
 
@@ -337,7 +349,7 @@ class Structure(Generic[T]):
         """
         if not self.path:
             raise TypeError(f"a {self._kind} in memory cannot be pickled: give it a path")
-        store = self._store
+        store = self.region._handle
         pickled = store.pickled()
         if self.name not in {MAIN, *store.state.lists, *store.absent}:
             raise StableMemoryError(

@@ -7,6 +7,7 @@ import pickle
 import pytest
 
 from stablemem import (
+    COMPILED,
     BlobifyError,
     MemoryBuffer,
     MemoryRegion,
@@ -141,6 +142,93 @@ def test_a_list_that_only_reads_refuses_every_change(path, name, call, content):
         with pytest.raises(ReadOnlyError):
             call(snapshot)
         assert snapshot == content
+
+
+HALF_MADE = RegionClosedError if COMPILED else (RegionClosedError, AttributeError)
+"""What calls of the core raise; interpreted, it is Python that says that an attribute is not there."""
+
+
+class HalfMade(MemoryBuffer):
+    """A list whose class forgets ``super().__init__()``; as is one of a mock, or one that failed to open."""
+
+    def __init__(self):
+        pass
+
+
+TELLING = [(name, lambda values, name=name: getattr(values, name)) for name in sorted(NO_CALLS - {"closed"})]
+LATE = {
+    "append", "appendleft", "extend", "insert", "reverse", "shuffle", "sort", "swap_remove", "__setitem__",
+    "__delitem__", "__iadd__",
+}  # fmt: skip
+"""Calls that may come upon something else that is missing."""
+
+
+@pytest.mark.parametrize(
+    ("name", "call"), READING + CHANGING + TELLING,
+    ids=[name for name, _ in READING + CHANGING + TELLING],
+)  # fmt: skip
+def test_a_half_made_list_refuses_every_call(name, call):
+    values = HalfMade()
+    with pytest.raises((RegionClosedError, AttributeError) if name in LATE else HALF_MADE) as caught:
+        call(values)
+    said = "HalfMade was never opened: let its class call super().__init__()"
+    assert said in str(caught.value) or caught.type is AttributeError
+
+
+def test_a_half_made_list_can_be_shown_and_closed():
+    values = HalfMade()
+    assert (repr(values), values.closed) == ("<HalfMade: never opened>", True)
+    values.close()
+    failed = HalfMade()
+    with pytest.raises(FileNotFoundError):
+        MemoryBuffer.__init__(failed, "none/none.smem", "r")
+    assert repr(failed) == "<HalfMade: never opened>"
+    failed.close()
+
+
+class HalfMadeRegion(MemoryRegion):
+    """A region whose class forgets ``super().__init__()``."""
+
+    def __init__(self):
+        pass
+
+
+OF_A_REGION = [
+    lambda region: region.load(0, 1), lambda region: region.view(0, 1), lambda region: region.allocate(1),
+    lambda region: region.deallocate(4096, 1), lambda region: region.store(4096, b"x"),
+    lambda region: region.resize(4096, 1, 2), lambda region: region.add_blob(b"x"),
+    lambda region: region.remove_blob(4096, 1), lambda region: region.replace_blob(4096, 1, b"x"),
+    lambda region: region.grow(1), MemoryRegion.clear, lambda region: region.deallocate_range(0, 1),
+    lambda region: region.load_as("u8", 4096), lambda region: region.add_as("u8", 1),
+    lambda region: region.store_as("u8", 4096, 1), lambda region: region.remove_as("u8", 4096),
+    lambda region: region.roots["x"], lambda region: region.roots.update(x=1),
+    lambda region: dict(region.roots),
+    lambda region: region.size, lambda region: region.capacity, lambda region: region.pages,
+    lambda region: region.allocated_bytes, lambda region: region.free_bytes,
+    MemoryRegion.free_blocks, MemoryRegion.allocated_blocks, lambda region: region.is_free(0, 1),
+    lambda region: region.is_allocated(0, 1), lambda region: region.path, lambda region: region.mode,
+    lambda region: region.transaction_number, MemoryRegion.names, lambda region: region.buffer("x"),
+    lambda region: region.drop("x"), MemoryRegion.commit, MemoryRegion.rollback,
+    lambda region: region.transaction().__enter__(), MemoryRegion.snapshot, MemoryRegion.refresh,
+    MemoryRegion.compact, MemoryRegion.verify, MemoryRegion.stats, MemoryRegion.inspect, pickle.dumps,
+    MemoryRegion.__enter__,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("call", OF_A_REGION)
+def test_a_half_made_region_refuses_every_call(call):
+    with pytest.raises(HALF_MADE) as caught:
+        call(HalfMadeRegion())
+    assert "HalfMadeRegion was never opened" in str(caught.value) or caught.type is AttributeError
+
+
+def test_a_half_made_region_can_be_shown_and_closed():
+    region = HalfMadeRegion()
+    assert (repr(region), region.closed) == ("<HalfMadeRegion: never opened>", True)
+    region.close()
+    with pytest.raises(FileNotFoundError):
+        MemoryRegion.__init__(region, "none/none.smem", "r")
+    assert repr(region) == "<HalfMadeRegion: never opened>"
 
 
 def test_every_call_is_among_these():

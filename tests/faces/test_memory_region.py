@@ -1,4 +1,5 @@
 # ruff: noqa: PT012 - what is tested is what an exception does to the block around it
+import enum
 import os
 from pathlib import Path
 
@@ -180,6 +181,41 @@ def test_the_policy_is_of_the_opening_and_lasts_as_long(path, fit):
     with MemoryRegion(path, "r+", fit=other) as region:
         assert allocated() == {"first": ninety, "best": forty}[other]
         region.verify()
+
+
+class Name(enum.StrEnum):
+    """Names and options as many programs keep them."""
+
+    LIST = "list"
+    ROOT = "root"
+    MODE = "a"
+    CODEC = "text"
+
+
+class Words:
+    """A Blobify whose name is a str of a subclass."""
+
+    name = Name.LIST
+    to_blob = staticmethod(str.encode)
+    from_blob = staticmethod(bytes.decode)
+
+
+def test_a_str_of_a_subclass_is_the_str(path):
+    path = type("Path", (str,), {})(path)
+    with MemoryRegion(path, Name.MODE) as region:
+        region.buffer(Name.LIST, Name.CODEC).append("a")
+        MemoryBuffer(region, name=Name.ROOT, blobify=Words).append("b")
+        region.roots[Name.ROOT] = 1
+        assert [type(name) for name in [*region.names(), *region.roots]] == [str, str, str]
+        assert (type(region.mode), type(region.path)) == (str, str)
+    with MemoryRegion(path) as region:
+        assert region.names() == ["list", "root"]
+        assert region.buffer(Name.LIST)[:] == ["a"]
+        assert region.buffer("root", Words)[:] == ["b"]
+        assert region.roots[Name.ROOT] == (1,)
+        del region.roots[Name.ROOT]
+        region.drop(Name.LIST)
+        assert (region.names(), dict(region.roots)) == (["root"], {})
 
 
 def test_a_look_at_a_region(path):

@@ -7,7 +7,7 @@ from stablemem.blobify.msgpack import Msgpack
 from stablemem.blobify.plain import Bytes, Text
 from stablemem.blobify.protocol import Blobify, BuiltIn
 from stablemem.errors import BlobifyError
-from stablemem.layout import is_name
+from stablemem.layout import exact, is_name
 from stablemem.shown import MOST, shown, shown_text
 
 __all__ = ["BUILT_INS", "describe", "resolve"]
@@ -48,7 +48,7 @@ def describe(blobify: Blobify[Any]) -> tuple[str, bytes]:
         raise TypeError(
             f"the name {name!r} belongs to a built-in Blobify: give {kind.__qualname__} a name of its own"
         )
-    return name, options
+    return exact(name), bytes(options)
 
 
 def resolve(

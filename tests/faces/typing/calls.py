@@ -8,7 +8,7 @@ from typing import Any, assert_type
 
 from stablemem import CorruptRegionError, MemoryBuffer, MemoryRegion, RegionLockedError, Report, Sizes, Stats
 from stablemem.blobify import Blobify, Bytes, Int, Msgpack, Nat, Text
-from stablemem.numbers import Kind
+from stablemem.fixed_width import Kind
 from stablemem.roots import Roots
 
 
