@@ -3,13 +3,10 @@
 import threading
 from contextlib import contextmanager
 from datetime import timedelta
-from types import SimpleNamespace
 
 import pytest
 
 from stablemem import MemoryBuffer, MemoryRegion, StableMemoryError, UncommittedChangesWarning
-from stablemem._core.txn import alarm as alarm_module
-from stablemem._core.txn.alarm import Alarm
 from stablemem._core.txn.policy import Policy
 from support.probe import handles
 from support.recorded import NEXT_BOOT, Recorder, contents, region_of, region_on
@@ -335,55 +332,6 @@ def test_what_makes_no_sense(path, arguments, error, message):
 def test_options_of_a_region_that_is_open_already(option):
     with MemoryRegion() as region, pytest.raises(TypeError, match="give it to MemoryRegion"):
         MemoryBuffer(region, **option)
-
-
-def test_an_alarm_goes_on_after_an_error(monkeypatch):
-    """What becomes due while the call fails is due as well."""
-    raised, rung = [], []
-    monkeypatch.setattr(threading, "excepthook", lambda args: raised.append(args.exc_value))
-
-    def ring():
-        rung.append(1)
-        if len(rung) == 1:
-            alarm.set(0.0)
-            raise RuntimeError("the first")
-
-    alarm = Alarm(ring)
-    alarm.set(0.0)
-    wait_for(lambda: len(rung) == 2 or alarm._thread is None)
-    assert (len(rung), [str(error) for error in raised]) == (2, ["the first"])
-    wait_for(lambda: alarm._thread is None)
-    alarm.set(0.0)
-    wait_for(lambda: len(rung) == 3)
-
-
-def test_an_alarm_that_was_called_off(monkeypatch):
-    """By a clock that the test puts forward: when it is due, nothing happens."""
-    now = 0.0
-    monkeypatch.setattr(alarm_module, "time", SimpleNamespace(monotonic=lambda: now))
-    rung = []
-    alarm = Alarm(lambda: rung.append(now))
-
-    def wake():
-        """Let the thread look at the clock."""
-        with alarm._changed:
-            alarm._changed.notify()
-
-    alarm.set(100.0)
-    thread = alarm._thread
-    alarm.cancel()
-    now = 200.0
-    wait_for(lambda: wake() or not thread.is_alive())
-    assert not rung
-    alarm.set(100.0)
-    thread = alarm._thread
-    now = 299.0
-    wake()
-    assert not rung
-    now = 301.0
-    wait_for(lambda: wake() or not thread.is_alive())
-    assert rung == [301.0]
-    alarm.stop()
 
 
 # -- what comes between ------------------------------------------------------------------------------

@@ -1,7 +1,7 @@
 """What an open list says of values, positions, states and damage: expected, found, and what to do.
 
 The tables read as those of test_errors.py do. Every refusal of the built-in Blobifys is in tests/blobify,
-every call on a closed list in _core/test_store.py: here is one of each kind.
+every call on a closed list in _core/txn/test_handle.py: here is one of each kind.
 """
 
 import array
