@@ -217,21 +217,21 @@ class MemoryRegion(RawBlocks):
         Raises:
             KeyError: there is no list with this name.
         """
-        self._handle.require_open()
-        self._handle.require_writable()
-        if name not in self._handle.entries:
-            raise KeyError(
-                f"{shown_path(self.path)} has no list {shown(name)}; it has "
-                f"{shown_names(self._handle.entries)}: "
-                f"drop one of these"
-            )
-        self._handle.require_list(name)
-        with self._handle.exclusive():
-            edit(self, self._handle.drop_list, (name,))
+        handle = self._handle
+        with handle.exclusive():
+            handle.require_open()
+            handle.require_writable()
+            if name not in handle.entries:
+                raise KeyError(
+                    f"{shown_path(self.path)} has no list {shown(name)}; it has "
+                    f"{shown_names(handle.entries)}: drop one of these"
+                )
+            handle.require_list(name)
+            edit(self, handle.drop_list, (name,))
             for structure in self._open_structures():
                 if structure.name == name:
                     structure._end()
-        self._handle.relieve()
+        handle.relieve()
 
     # -- state ---------------------------------------------------------------------------------------
 

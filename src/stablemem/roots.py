@@ -1,8 +1,8 @@
 """Roots: names for what the user of a region keeps in raw blocks."""
 
-from collections.abc import Iterable, Iterator, Mapping, MutableMapping, Set
+from collections.abc import ItemsView, Iterable, Iterator, Mapping, MutableMapping, Set, ValuesView
 from operator import index
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from ._core.calls.bracket import edit
 from .layout import exact, is_name
@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from .raw_blocks import RawBlocks
 
 __all__ = ["Roots"]
+
+D = TypeVar("D")
 
 _LIMIT = 1 << 127
 _MOST = 65535
@@ -35,14 +37,18 @@ class Roots(MutableMapping[str, tuple[int, ...]]):
 
     def __getitem__(self, name: str) -> tuple[int, ...]:
         self._heap._handle.require_open()
-        roots = self._heap._handle.roots
-        if name not in roots:
-            raise KeyError(
-                f"{shown_path(self._heap._handle.path)} has no root {shown(name)}; it has "
-                f"{shown_names(roots)}: "
-                f"set it with roots[name] = (address, size), or ask with roots.get(name)"
-            )
-        return roots[name]
+        found = self._heap._handle.roots.get(name)
+        if found is None:
+            raise self._missing(name)
+        return found
+
+    def _missing(self, name: object) -> KeyError:
+        """Return the error for a name that there is not."""
+        handle = self._heap._handle
+        return KeyError(
+            f"{shown_path(handle.path)} has no root {shown(name)}; it has {shown_names(handle.roots)}: "
+            f"set it with roots[name] = (address, size), or ask with roots.get(name)"
+        )
 
     def __setitem__(self, name: str, numbers: Iterable[int] | int) -> None:
         if not is_name(name):
@@ -62,8 +68,24 @@ class Roots(MutableMapping[str, tuple[int, ...]]):
         edit(self._heap, self._heap._handle.set_root, (exact(name), root))
 
     def __delitem__(self, name: str) -> None:
-        self[name]
-        edit(self._heap, self._heap._handle.set_root, (name, None))
+        def check(name: str, _: None) -> None:
+            if name not in self._heap._handle.roots:
+                raise self._missing(name)
+
+        edit(self._heap, self._heap._handle.set_root, (name, None), check)
+
+    @overload
+    def pop(self, name: str, /) -> tuple[int, ...]: ...
+    @overload
+    def pop(self, name: str, /, default: D) -> tuple[int, ...] | D: ...
+
+    def pop(self, name: str, /, *default: Any, **named: Any) -> Any:
+        """Delete a root and return its integers, or the default if there is no such root."""
+        handle = self._heap._handle
+        with handle.exclusive():
+            found = super().pop(name, *default, **named)
+        handle.relieve()
+        return found
 
     def __iter__(self) -> Iterator[str]:
         self._heap._handle.require_open()
@@ -73,8 +95,17 @@ class Roots(MutableMapping[str, tuple[int, ...]]):
         self._heap._handle.require_open()
         return len(self._heap._handle.roots)
 
+    def items(self) -> ItemsView[str, tuple[int, ...]]:
+        """Return the names and integers of all roots as of one moment, by name."""
+        self._heap._handle.require_open()
+        return dict(sorted(self._heap._handle.roots.items())).items()
+
+    def values(self) -> ValuesView[tuple[int, ...]]:
+        """Return the integers of all roots as of one moment, in the order of their names."""
+        return dict(self.items()).values()
+
     def __repr__(self) -> str:
-        return f"Roots({shown(dict(self), 4 * MOST)})"
+        return f"Roots({shown(dict(self.items()), 4 * MOST)})"
 
 
 def _integers(numbers: object) -> tuple[int, ...] | None:

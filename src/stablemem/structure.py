@@ -112,12 +112,12 @@ class Structure(Generic[T]):
             # A commit in the background must not come between the catalog and what is made of it.
             with region._handle.exclusive():
                 self._find(region, name, blobify, absent)
+                self._is_owner, self._ended = is_owner, False
+                region._attached(self)
         except BaseException:
             if is_owner:
                 region._handle.close(commit=False)
             raise
-        self._is_owner, self._ended = is_owner, False
-        region._attached(self)
 
     def _find(self, region: MemoryRegion, name: str, blobify: Any, absent: bool) -> None:
         """Find the name in the region's catalog, or add it; ``absent``: it may be missing from a snapshot."""

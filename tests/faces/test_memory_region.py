@@ -1,6 +1,8 @@
 # ruff: noqa: PT012 - what is tested is what an exception does to the block around it
 import enum
 import os
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -259,3 +261,60 @@ def test_the_report_of_a_look_has_the_faults(path):
         assert len(report.faults) == 1
         with pytest.raises(CorruptRegionError):
             region.verify()
+
+
+def beside(region, wait_with, meanwhile):
+    """Return what a call raises that had to wait while another thread changed something."""
+    raised = []
+
+    def run():
+        try:
+            wait_with(region)
+        except KeyError as error:
+            raised.append(error)
+
+    waiting = threading.Thread(target=run)
+    with region._store.exclusive():
+        waiting.start()
+        time.sleep(0.05)
+        meanwhile(region)
+        region.buffer("kept").append("by the other thread")
+    waiting.join()
+    return raised
+
+
+@pytest.mark.parametrize(
+    ("wait_with", "meanwhile", "expected"),
+    [
+        (lambda region: region.roots.pop("root"), lambda region: region.roots.pop("root"), [KeyError]),
+        (lambda region: region.roots.pop("root", None), lambda region: region.roots.pop("root"), []),
+        (
+            lambda region: region.roots.__delitem__("root"),
+            lambda region: region.roots.pop("root"),
+            [KeyError],
+        ),
+        (lambda region: region.drop("list"), lambda region: region.drop("list"), [KeyError]),
+    ],
+    ids=["pop", "pop with a default", "del", "drop"],
+)
+def test_what_is_gone_after_waiting_takes_nothing_with_it(path, wait_with, meanwhile, expected):
+    """A KeyError of one thread does not roll back what another has changed."""
+    with MemoryRegion(path) as region:
+        region.roots["root"] = 1
+        region.buffer("list").append(1)
+        region.buffer("kept")
+        region.commit()
+        raised = beside(region, wait_with, meanwhile)
+        assert [type(error) for error in raised] == expected
+        assert region.buffer("kept")[:] == ["by the other thread"]
+
+
+def test_all_roots_are_those_of_one_moment():
+    """What another thread does between two of them is not seen; a loop over the names sees it."""
+    with MemoryRegion() as region:
+        region.roots.update(b=2, a=1)
+        items, values = region.roots.items(), region.roots.values()
+        del region.roots["a"]
+        assert list(items) == [("a", (1,)), ("b", (2,))]
+        assert list(values) == [(1,), (2,)]
+        assert repr(region.roots) == "Roots({'b': (2,)})"

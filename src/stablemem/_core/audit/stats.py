@@ -65,9 +65,9 @@ class Stats:
 
 def stats(store: Handle) -> Stats:
     """Return how the bytes of a region are used. O(free blocks + region pages of 64 KiB)."""
-    lengths = {name: entry.tree[3] for name, entry in store.entries.items()}
-    lengths |= {name: index.length for name, index in store.indexes.items()}
     with store.latch.held():
+        lengths = {name: entry.tree[3] for name, entry in store.entries.items()}
+        lengths |= {name: index.length for name, index in store.indexes.items()}
         space = store.space
         length = max(space.used_end(), store.slot.length)
         blocks = [(a, min(n, length - a)) for a, n in space.free_blocks(0, length)]
