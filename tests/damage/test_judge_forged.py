@@ -174,7 +174,7 @@ def root_with_another_checksum(f):
     f.set_slot(root_sum=f.slot.root_sum ^ 1)
 
 
-@case("2.5 catalog: checksum")
+@case("catalog: checksum")
 def catalog_with_another_checksum(f):
     f.set_slot(catalog_sum=f.slot.catalog_sum ^ 1)
 
@@ -879,7 +879,7 @@ def sweep_that_is_said_to_be_finished(f):
     f.log_page(0, put(40, 8, 0))
 
 
-@case(f"3.7: transaction {LAST}, 9 own entries, restated 1$", "takes")
+@case(f"sweeps: transaction {LAST}, 9 own entries, restated 1$", "takes")
 def commit_that_restates_too_little(f):
     def change(entries):
         sweep = at_sweep(entries)
@@ -1037,5 +1037,5 @@ def test_what_the_state_before_reaches_is_not_free(images):
     content = forger.signed()
     assert not judge(content, BOOT).faults
     [before] = judge_kept(content, BOOT)
-    assert [fault for fault in before.faults if "4.4: " in fault and "is reached, but free" in fault]
+    assert [fault for fault in before.faults if "reuse: " in fault and "is reached, but free" in fault]
     assert not judge_kept(images["left"], BOOT)[0].faults

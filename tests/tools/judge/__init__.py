@@ -1,7 +1,7 @@
 """An independent reader and checker of the file format, written from docs/format.md alone.
 
-It shares nothing with the engine: that two implementations agree is the point. "2.3" and the like in
-comments and faults are sections of that document.
+It shares nothing with the engine: that two implementations agree is the point. A fault begins with the place
+that it is at, or with the section of that page whose rule is broken.
 """
 
 from judge.check import Verdict, judge, judge_kept

@@ -1,4 +1,4 @@
-"""The verdict: one state of a region, and all that is wrong with it (2.7)."""
+"""The verdict: one state of a region, and all that is wrong with it (every byte has one use)."""
 
 import builtins
 from bisect import bisect_right
@@ -61,7 +61,7 @@ class Verdict:
     space: SpaceMap = field(default_factory=SpaceMap)
 
     def raw(self, content: memoryview, address: int, size: int) -> "builtins.bytes":
-        """Return raw bytes of the state, with the patches over them (3.10)."""
+        """Return raw bytes of the state, with the patches over them (record of a patch)."""
         data = bytearray(content[address : address + size])
         for at, _, held in self.patches:
             low, high = max(at, address), min(at + len(held), address + size)
@@ -85,7 +85,7 @@ def tile(
     others: list[Range] = []
     for start, end, name in [*every, (slot.length, slot.length, "end")]:
         if start < at:
-            faults.add(f"2.7: {start} to {min(at, end)} is {before} and {name}")
+            faults.add(f"one use: {start} to {min(at, end)} is {before} and {name}")
         elif start > at:
             k = at
             while k < start:
@@ -95,7 +95,7 @@ def tile(
                 elif unknown:
                     others.append((k, stop))
                 else:
-                    faults.add(f"2.7: {k} to {stop} is nothing")
+                    faults.add(f"one use: {k} to {stop} is nothing")
                 k = stop
         if end > at:
             at, before = end, name
@@ -113,7 +113,7 @@ def check_places(space: SpaceMap, ranges: dict[str, list[Range]], faults: Faults
             if kinds[first] != kind or (
                 first != last and any(one != kind for one in kinds[first + 1 : last + 1])
             ):
-                faults.add(f"2.1: the {name} at {start} is in a region page that is not of kind {kind}")
+                faults.add(f"kinds: the {name} at {start} is in a region page that is not of kind {kind}")
 
 
 def check_written(
@@ -128,12 +128,12 @@ def check_written(
             if transaction < oldest:
                 continue
             if transaction not in commits:
-                faults.add(f"3.4: the {name} at {at} is of {transaction}, which is no commit")
+                faults.add(f"written: the {name} at {at} is of {transaction}, which is no commit")
                 continue
             allocated = commits[transaction]
             k = bisect_right(allocated, (at, 1 << 60)) - 1
             if k < 0 or allocated[k][1] < at + PAGE:
-                faults.add(f"3.4: the {name} at {at} was not allocated by its transaction {transaction}")
+                faults.add(f"written: the {name} at {at} was not allocated by its transaction {transaction}")
     if slot.has_digest:
         allocated = commits.get(slot.transaction, [])
         digested = union((address, address + size) for address, size in extents)
@@ -142,7 +142,7 @@ def check_written(
             if any(kind != KIND_RAW for kind in space.kinds[start // REGION_PAGE : -(-end // REGION_PAGE)])
         ]  # fmt: skip
         if minus(digested, allocated) or left:
-            faults.add(f"6 (4): the digest covers {digested}, but {allocated} was allocated")
+            faults.add(f"the digest covers {digested}, but {allocated} was allocated")
 
 
 def judge_state(content: memoryview, slots: list[Found], k: int, faults: Faults) -> Verdict:
@@ -175,7 +175,7 @@ def judge_state(content: memoryview, slots: list[Found], k: int, faults: Faults)
         check_places(space, ranges, faults)
         over = [(address, address + len(data)) for address, _, data in catalog.patches]
         if left := minus(over, union(ranges["raw"])):
-            faults.add(f"3.10: patches lie over {left}, which is not raw")
+            faults.add(f"patches lie over {left}, which is not raw")
         if space.commits:
             check_written(slot, found.extents, space, reached.nodes, faults)
     for name in CLASSES:
@@ -202,7 +202,7 @@ def judge_kept(content: bytes | memoryview, boot: bytes | None = None) -> list[V
     """Judge the older state that the next commit would leave alone too, if there is one.
 
     It must be whole; what it reaches, the newest one does not count as free, and no later commit has
-    allocated (4.4); and what commits wrote that were not synced, the log still says (3.7).
+    allocated; and the log still says what unsynced commits wrote (what holds from commit to commit).
     """
     view = memoryview(content)
     slots, order = read_header(view, boot, Faults())
@@ -215,13 +215,15 @@ def judge_kept(content: bytes | memoryview, boot: bytes | None = None) -> list[V
             free = [*newest.ranges["free"], (newest.length, 1 << 60)]
             lost = common(mine, union(free))
             if lost:
-                verdict.faults.add(f"4.4: {lost[0]} is reached, but free in the newest state or behind it")
+                verdict.faults.add(
+                    f"reuse: {lost[0]} is reached, but free in the newest state or after its end"
+                )
             number, newer = slots[k].slot.transaction, newest.space.commits  # type: ignore[union-attr]
             for commit in newer:
                 lost = common(mine, commit.allocated) if commit.transaction > number else []
                 if lost:
-                    verdict.faults.add(f"4.4: {lost[0]} is reached, but {commit.transaction} allocated it")
+                    verdict.faults.add(f"reuse: {lost[0]} is reached, but {commit.transaction} allocated it")
             if newer and not newest.synced and newer[0].first > slots[k].slot.newest + 1:  # type: ignore[union-attr]
-                verdict.faults.add("3.7: the log does not say what all commits that were not synced wrote")
+                verdict.faults.add("sweeps: the log does not say what all commits that were not synced wrote")
         verdicts.append(verdict)
     return verdicts

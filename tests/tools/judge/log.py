@@ -1,4 +1,4 @@
-"""The space map: the chain of log pages, what its entries must be, and their replay (2.6, 3.7)."""
+"""The log: the chain of its pages, what its entries must be, and their replay."""
 
 import struct
 from dataclasses import dataclass, field
@@ -80,7 +80,7 @@ def read_pages(content: memoryview, slot: Slot, faults: Faults) -> list[LogPage]
     for sequence in range(slot.newest, slot.oldest - 1, -1):
 
         def wrong(why: str, at: int = address, number: int = sequence) -> None:
-            faults.add(f"2.6 log page {number} at {at}: {why}")
+            faults.add(f"log page {number} at {at}: {why}")
 
         if address % PAGE or not HEADER <= address <= slot.length - PAGE:
             wrong("not in the region")
@@ -120,13 +120,13 @@ def split(pages: list[LogPage], faults: Faults) -> list[Commit]:
         for word, size in zip(words[::2], words[1::2], strict=True):
             what, kind, address = word >> 60, word >> 56 & 15, word & ADDRESS
             if not ALLOCATED <= what <= SWEEP:
-                faults.add(f"2.6 log page {page.sequence}: entry of kind {what}")
+                faults.add(f"log page {page.sequence}: entry of kind {what}")
             elif kind > KIND_RAW or (kind and what != KIND):
-                faults.add(f"2.6 log page {page.sequence}: kind {kind} in an entry {what}")
+                faults.add(f"log page {page.sequence}: kind {kind} in an entry {what}")
             elif what == FREED_BY and size:
-                faults.add(f"2.6 log page {page.sequence}: FREED_BY with a size")
+                faults.add(f"log page {page.sequence}: FREED_BY with a size")
             elif what != FREED_BY and (size == 0 or address + size > ADDRESS + 1):
-                faults.add(f"2.6 log page {page.sequence}: size {size} of an entry {what}")
+                faults.add(f"log page {page.sequence}: size {size} of an entry {what}")
             else:
                 commit.entries.append((what, kind, address, size))
     return commits
@@ -136,7 +136,7 @@ def check_order(commit: Commit, faults: Faults) -> None:
     """Check the order of a commit's entries: its own, one SWEEP, what restates that range."""
 
     def wrong(why: str) -> None:
-        faults.add(f"2.6 log of transaction {commit.transaction}: {why}")
+        faults.add(f"log of transaction {commit.transaction}: {why}")
 
     order = {FREE: 0, KIND: 1, ALLOCATED: 2, FREED_BY: 3, LIMBO: 3, SWEEP: 4}
     group = (0, 0)
@@ -187,7 +187,7 @@ def check_sweeps(slot: Slot, space: SpaceMap, faults: Faults) -> None:
     newest = space.commits[-1]
 
     def wrong(why: str) -> None:
-        faults.add(f"2.6 sweeps: {why}")
+        faults.add(f"sweeps: {why}")
 
     firsts = {commit.first for commit in space.commits}
     for name, sequence in (("running", newest.running), ("finished", newest.finished)):
@@ -195,7 +195,7 @@ def check_sweeps(slot: Slot, space: SpaceMap, faults: Faults) -> None:
             wrong(f"the {name} one does not begin with a commit")
     if not newest.finished < newest.running <= newest.last + 1:
         wrong(f"running since {newest.running}, finished since {newest.finished}, newest {newest.last}")
-    # The commit that finishes a sweep still needs the pages before; the next one frees them (3.7).
+    # The commit that finishes a sweep still needs the pages before; the next one frees them.
     needed = space.commits[-2].finished if len(space.commits) > 1 else newest.first
     if slot.oldest > max(needed, 1):
         wrong(f"the log begins at {slot.oldest}, but is needed from {needed}")
@@ -228,19 +228,19 @@ def check_sweeps(slot: Slot, space: SpaceMap, faults: Faults) -> None:
 
 
 def check_amount(pages: list[LogPage], commit: Commit, faults: Faults) -> None:
-    """Check that a commit restated enough, unless its sweep ended, and filled its pages (3.7)."""
+    """Check that a commit restated enough, unless its sweep ended, and filled its pages (sweeps)."""
     counts = [page.count for page in pages if page.transaction == commit.transaction]
     own = next((k for k, entry in enumerate(commit.entries) if entry[0] == SWEEP), 0)
     restated = sum(entry[0] != FREED_BY for entry in commit.entries[own + 1 :])
     # One fewer where two begin at the same address.
     if commit.cursor and restated < max(32, own) - 1:
-        faults.add(f"3.7: transaction {commit.transaction}, {own} own entries, restated {restated}")
+        faults.add(f"sweeps: transaction {commit.transaction}, {own} own entries, restated {restated}")
     # A compaction restates all there is, and so ends the sweep.
     too_many = commit.cursor and restated > max(32, own, MOST_ENTRIES)
     if counts[-1] == 0:
         del counts[-1]  # to give it back would have made entries more
     if too_many or any(count < MOST_ENTRIES for count in counts[:-1]):
-        faults.add(f"3.7: transaction {commit.transaction} restated {restated}, in pages of {counts}")
+        faults.add(f"sweeps: transaction {commit.transaction} restated {restated}, in pages of {counts}")
 
 
 def replay(slot: Slot, space: SpaceMap, faults: Faults) -> None:
@@ -266,7 +266,7 @@ def replay(slot: Slot, space: SpaceMap, faults: Faults) -> None:
     painted = paint(state)
     unsaid = minus([(HEADER, length)], union((start, end) for start, end, _ in painted))
     if unsaid and length > HEADER:
-        faults.add(f"3.7: the log says nothing of {unsaid[0]}")
+        faults.add(f"sweeps: the log says nothing of {unsaid[0]}")
     space.free = union((start, end) for start, end, value in painted if value == IS_FREE)
     space.limbo = [piece for piece in painted if piece[2] > 0]
     space.kinds = [0] * -(-length // REGION_PAGE)
@@ -274,7 +274,7 @@ def replay(slot: Slot, space: SpaceMap, faults: Faults) -> None:
         space.kinds[first:last] = [kind] * (last - first)
     for start, end, _ in [*((a, b, 0) for a, b in space.free[:1]), *space.limbo[:1]]:
         if start < HEADER:
-            faults.add(f"2.6: {start} to {end} is free or in limbo, in the header")
+            faults.add(f"replay: {start} to {end} is free or in limbo, in the header")
 
 
 def check_kinds(slot: Slot, space: SpaceMap, faults: Faults) -> None:
@@ -289,9 +289,9 @@ def check_kinds(slot: Slot, space: SpaceMap, faults: Faults) -> None:
             partly.add(end // REGION_PAGE)
         for page in sorted(partly):
             if page < len(space.kinds) and not space.kinds[page]:
-                faults.add(f"2.6: {start} to {end} is free, in region page {page} without a kind")
+                faults.add(f"replay: {start} to {end} is free, in region page {page} without a kind")
     if space.kinds[0] != KIND_NODE:
-        faults.add("2.1: region page 0 is not of kind 1")
+        faults.add("kinds: region page 0 is not of kind 1")
     wholly: list[Range] = [
         (-(-start // REGION_PAGE), len(space.kinds) if end == slot.length else end // REGION_PAGE)
         for start, end in space.free
@@ -300,7 +300,7 @@ def check_kinds(slot: Slot, space: SpaceMap, faults: Faults) -> None:
     for first, last in used:
         for page in range(first, last):
             if not space.kinds[page]:
-                faults.add(f"2.1: region page {page} is in use and has no kind")
+                faults.add(f"kinds: region page {page} is in use and has no kind")
 
 
 def read_log(content: memoryview, slot: Slot, faults: Faults) -> SpaceMap:
@@ -309,7 +309,7 @@ def read_log(content: memoryview, slot: Slot, faults: Faults) -> SpaceMap:
     if not slot.newest:
         space.kinds = [KIND_NODE] + [0] * (-(-slot.length // REGION_PAGE) - 1)
         if slot.length != HEADER:
-            faults.add("2.3: a region without a log is longer than its header")
+            faults.add("a region without a log is longer than its header")
         return space
     pages = read_pages(content, slot, faults)
     if pages is None:

@@ -1,4 +1,4 @@
-"""The header: three slots, which of them are valid, and which one counts (2.2, 2.3)."""
+"""The header: three slots, which of them are valid, and which one counts."""
 
 import struct
 from itertools import pairwise
@@ -103,7 +103,7 @@ def tree_fault(root: int, values: int, height: int, length: int) -> str:
 
 
 def read_slot(content: memoryview, k: int, boot: bytes | None) -> Found:
-    """Test one slot in the order of 2.3."""
+    """Test one slot in the order of "Which slot counts"."""
     page = bytes(content[k * PAGE : (k + 1) * PAGE])
     if len(page) < PAGE:
         return Found("dropped by test 1: the file ends before", magic=page[:8] == MAGIC)
@@ -162,13 +162,13 @@ def read_slot(content: memoryview, k: int, boot: bytes | None) -> Found:
 
 
 def check_padding(content: memoryview, k: int, found: Found, faults: Faults) -> None:
-    """Check of a valid slot what 2.2 says and no test of 2.3 asks for."""
+    """Check a valid slot for the rules that a writer keeps and no reader tests."""
     page = bytes(content[k * PAGE : (k + 1) * PAGE])
     slot = found.slot
     assert slot is not None
 
     def wrong(why: str) -> None:
-        faults.add(f"2.2 slot {k}: {why}")
+        faults.add(f"slot {k}: {why}")
 
     # At the end of the last slot's page there are two words of no state; the wake word may be anything.
     ends = [(528, LET_GO % PAGE), (LET_GO % PAGE + 8, PAGE - 4)] if k == 2 else [(528, PAGE)]
@@ -206,7 +206,7 @@ def check_let_go(content: memoryview, every: list[Found], order: list[int], faul
     word = int.from_bytes(content[LET_GO : LET_GO + 8], "little")
     newest = every[order[0]].slot if order else None
     if word and newest and (word != newest.transaction or not newest.synced):
-        faults.add(f"2.2: the let-go word names transaction {word}, and {newest.transaction} counts")
+        faults.add(f"the let-go word names transaction {word}, and {newest.transaction} counts")
 
 
 def read_header(content: memoryview, boot: bytes | None, faults: Faults) -> tuple[list[Found], list[int]]:
@@ -219,25 +219,25 @@ def read_header(content: memoryview, boot: bytes | None, faults: Faults) -> tupl
     for k in order:
         check_padding(content, k, every[k], faults)
     if len({found.file_id for found in every if found.file_id}) > 1:
-        faults.add("2.2: slots of different files")
+        faults.add("slots of different files")
     for first, second in pairwise(order):
         one, two = every[first].slot, every[second].slot
         assert one is not None
         assert two is not None
         if one.transaction == two.transaction and one.state != two.state:
-            faults.add(f"2.3: slots {first} and {second} give one number to two states")
+            faults.add(f"which slot counts: slots {first} and {second} give one number to two states")
     for k, found in enumerate(every):
         if found.fatal:
-            faults.add(f"2.3 test 8: the file is shorter than slot {k} says")
+            faults.add(f"which slot counts, test 8: the file is shorter than slot {k} says")
     if any(found.fatal for found in every):
         return every, []
     check_let_go(content, every, order, faults)
     if order and (lacking := every[order[0]].slot.to_read & ~KNOWN_TO_READ):  # type: ignore[union-attr]
-        faults.add(f"2.3: slot {order[0]} needs features {lacking:#x} to be read")
+        faults.add(f"which slot counts: slot {order[0]} needs features {lacking:#x} to be read")
         return every, []
     if not order:
         known = any(found.magic for found in every)
-        faults.add("2.3: no slot is valid" if known else "2.3: not a region")
+        faults.add("which slot counts: no slot is valid" if known else "which slot counts: not a region")
     return every, order
 
 

@@ -1,4 +1,4 @@
-"""The catalog and the counted B+trees (2.4, 2.5)."""
+"""The catalog and the counted B+trees."""
 
 import struct
 from collections.abc import Callable
@@ -81,7 +81,7 @@ def read_catalog(content: memoryview, slot: Slot, faults: Faults) -> Catalog:
     catalog = Catalog()
 
     def wrong(why: str) -> None:
-        faults.add(f"2.5 catalog: {why}")
+        faults.add(f"catalog: {why}")
 
     main = Tree("main", "", b"", slot.root, slot.root_sum, slot.values, slot.height)
     if not slot.catalog_size:
@@ -254,7 +254,7 @@ class Walk:
 
     def wrong(self, at: int, why: str) -> None:
         """Remember a fault of a node."""
-        self.faults.add(f"2.4 list {self.tree.name!a}, node {at}: {why}")
+        self.faults.add(f"list {self.tree.name!a}, node {at}: {why}")
 
     def run(self) -> list[bytes]:
         """Return the blobs in order."""

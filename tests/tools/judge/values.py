@@ -1,4 +1,4 @@
-"""What the built-in codecs write (2.5)."""
+"""What the built-in codecs write."""
 
 from judge.common import text
 
