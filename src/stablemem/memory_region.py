@@ -3,7 +3,7 @@
 import os
 import weakref
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, Unpack, overload
 
@@ -251,12 +251,13 @@ class MemoryRegion(RawBlocks):
         """Undo all changes since the last commit."""
         self._handle.rollback()
 
-    def transaction(self) -> AbstractContextManager[None]:
+    def transaction(self) -> Block:
         """Return a context that commits at its end. If an exception leaves it, its changes are undone.
 
         Contexts may be nested. An exception that leaves an inner one undoes only the changes of that one.
-        Changes of other threads wait for the end. Do not ``await`` or ``yield`` inside the context, and leave
-        it before you close the region.
+        Changes of other threads wait for the end. Changes of other tasks of asyncio are refused, unless they
+        too are made in ``async with region.transaction()``, which waits. Leave contexts in the reverse order,
+        in the thread that entered them, and before you close the region: otherwise they are undone.
         """
         return Block(self._handle, self._handle.policy.sync)
 

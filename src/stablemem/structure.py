@@ -9,7 +9,6 @@ go to the region.
 
 import os
 from collections.abc import Callable
-from contextlib import AbstractContextManager
 from copy import deepcopy
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar
 from ._core.audit.stats import Stats
 from ._core.audit.verify import Report
 from ._core.format.catalog import MAIN
+from ._core.txn.block import Block
 from ._core.txn.handle import Handle
 from ._core.txn.opening import open_again
 from .blobify import Blobify
@@ -273,10 +273,10 @@ class Structure(Generic[T]):
         """Undo all changes since the last commit."""
         self._live_region().rollback()
 
-    def transaction(self) -> AbstractContextManager[None]:
+    def transaction(self) -> Block:
         """Return a context that commits at its end. If an exception leaves it, its changes are undone.
 
-        Do not ``await`` or ``yield`` inside the context, and leave it before you close the region.
+        ``async with`` waits for the contexts of other tasks. Leave it before you close the region.
 
         >>> from stablemem import MemoryBuffer
         >>> numbers = MemoryBuffer.from_iterable([1, 2, 3])

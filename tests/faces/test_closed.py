@@ -308,17 +308,17 @@ def test_a_list_that_is_closed_has_no_say_in_its_region(call):
         region.rollback()
 
 
-def test_no_closing_within_a_block(path):
+def test_closing_within_a_block_undoes_it(path):
     values = MemoryBuffer(path)
-    with values.transaction():
-        values.append(1)
-        with pytest.raises(StableMemoryError, match="is still open: close after the block"):
-            values.close()
-        values.append(2)
-    assert values[:] == [1, 2]
+    values.append(0)
+    block = values.transaction()
+    block.__enter__()
+    values.append(1)
     values.close()
+    with pytest.raises(StableMemoryError, match="closed in a transaction block, which was undone"):
+        block.__exit__(None, None, None)
     with MemoryBuffer(path, "r") as kept:
-        assert kept[:] == [1, 2]
+        assert kept[:] == [0]
 
 
 @pytest.mark.parametrize("name", ["", "x" * 65536, "\ud800", 5, None, b"main"])

@@ -372,7 +372,7 @@ def _digest_after_unsynced(plant: Patch) -> None:
 
     def careless(writer, tx):
         state = writer.state
-        writer.state = replace(state, slot=replace(state.slot, synced=True))
+        writer.state = state._replace(slot=replace(state.slot, synced=True))
         try:
             return digested(writer, tx)
         finally:

@@ -58,13 +58,13 @@ class _Watched:
         self._release_save = self._lock._release_save  # type: ignore[attr-defined]
         self.release = self._lock.release
 
-    def acquire(self, blocking: bool = True) -> bool:
+    def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
         if self._lock.acquire(blocking=False):
             return True
         if not blocking:
             return False
         with _noted(self._waiting):
-            return self._lock.acquire()
+            return self._lock.acquire(True, timeout)
 
     def __enter__(self) -> bool:
         return self.acquire()

@@ -6,17 +6,35 @@
         with region.transaction():  Block 1    a savepoint: an exception that leaves it undoes it alone
             a.append(2)
 
-Each block within other changes has a savepoint, which knows of which transaction it is. An error that
-rolls this transaction back breaks the blocks: there is nothing left to undo, and they take no changes.
+A block belongs to the thread that entered it, and to the task of asyncio that ran then, if any: other threads
+wait, other tasks are refused. Within other changes it has a savepoint, which knows its transaction. Blocks
+end in the reverse order. One that is left while others that began within it are open, by another thread, or
+with its handle, takes those with it: all that they changed is undone, and each of them says so when it is
+left in its turn (``broken``).
 """
 
 from contextlib import suppress
+from threading import get_ident
+from typing import Any
 
 from ...errors import StableMemoryError
 from .handle import Handle
+from .latch import running_task
 from .savepoint import Savepoint
 
 __all__ = ["Block"]
+
+ASK = 0.002
+"""Seconds after which a task that waits for a block of others asks again."""
+
+MISNESTED = (
+    "a transaction block was left before one that was begun within it, and both were undone: leave blocks in "
+    "the reverse order, and keep none open over a yield or an await that others run in"
+)
+STRANGER = (
+    "a transaction block was left by another thread than the one that entered it, and was undone: enter and "
+    "leave it in one thread"
+)
 
 
 class Block:
@@ -30,45 +48,57 @@ class Block:
         sync: how the outermost block commits.
 
     Attributes:
-        broken: whether an error has undone it while it was open.
+        broken: why it takes no changes any more, though it was not left; empty while it does.
     """
 
-    __slots__ = ("_begun", "_handle", "_owned", "_savepoint", "_sync", "broken")
+    __slots__ = ("_entered", "_handle", "_owns", "_savepoint", "_sync", "_task", "_thread", "broken")
 
     def __init__(self, handle: Handle, sync: bool) -> None:
         self._handle = handle
         self._sync = sync
-        self._owned = handle.exclusive()
-        self._begun = False
         self._savepoint: Savepoint | None = None
-        self.broken = False
+        self._entered = self._owns = False
+        self._thread = 0
+        self._task: object = None
+        self.broken = ""
 
     def __enter__(self) -> None:
-        if self._begun:
+        if self._entered:
             raise RuntimeError("a transaction block can be entered only once: call transaction() again")
-        self._owned.__enter__()
+        self._thread, self._task = get_ident(), running_task()
+        latch = self._handle.latch
+        latch.require_task()
+        latch.own()
+        self._owns = True
         try:
             self._begin()
         except BaseException:
-            self._leave(True)
+            self.let_go()
             raise
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         try:
             if kind is None:
                 self._end()
+            else:
+                self._leave()
         except BaseException:
-            self._leave(True)
+            self._leave()
             raise
-        self._leave(kind is not None)
-
-    def _leave(self, undo: bool) -> None:
-        """Undo the block, if that is asked for, and let other threads in."""
-        try:
-            if undo and self._begun:
-                self._undo()
         finally:
-            self._owned.__exit__()
+            self.let_go()
+
+    async def __aenter__(self) -> None:
+        """Enter, once no other task and no other thread has a block open; the loop goes on meanwhile."""
+        # Not at the top: most programs do not need it, and it takes long to import.
+        import asyncio
+
+        while not self._handle.latch.is_free():
+            await asyncio.sleep(ASK)
+        self.__enter__()
+
+    async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self.__exit__(kind)
 
     def _begin(self) -> None:
         """Begin: within other changes, by a savepoint."""
@@ -80,30 +110,35 @@ class Block:
             if savepoint is not None:
                 savepoint.begin()
             self._savepoint = savepoint
-            self._begun = True
+            self._entered = True
+            handle.latch.task = self._task
             handle.blocks.append(self)
         except BaseException:
-            if savepoint is not None and self not in handle.blocks:
+            if self in handle.blocks:
+                self.cancel("an interrupt came while the block began")
+            elif savepoint is not None:
                 # The savepoint may be there, but nobody has heard of it.
-                self._begun = False
-                with handle.latch.held():
-                    savepoint.undo()
+                try:
+                    with handle.latch.held():
+                        savepoint.undo()
+                except StableMemoryError:
+                    # The interrupt left the latch taken.
+                    handle.doom()
             raise
 
     def _end(self) -> None:
-        """End a block that did all it wanted."""
+        """End a block that did all it wanted, or raise."""
         handle = self._handle
         if handle.forked:
             return
-        if handle.blocks and handle.blocks[-1] is not self:
-            # Interpreted, an interrupt may end a block within it before that is undone.
-            with handle.latch.held():
-                handle.failed(KeyboardInterrupt())
         if self.broken:
-            # Says what has undone it all; ``_undo`` then ends this part of it.
-            handle.require_writable()
+            raise StableMemoryError(self.broken)
+        if handle.latch.owner != get_ident():
+            raise StableMemoryError(STRANGER)
+        if handle.blocks[-1] is not self:
+            raise StableMemoryError(MISNESTED)
         try:
-            self._take_off()
+            handle.blocks.pop()
             if self._savepoint is not None:
                 self._savepoint.end()
         except BaseException as error:
@@ -114,32 +149,64 @@ class Block:
         if not handle.blocks:
             handle.commit(self._sync)
 
-    def _take_off(self) -> None:
-        """Be no open block any more, nor those that were begun within this one."""
+    def _take_off(self) -> "list[Any]":
+        """Be no open block any more, nor those that were begun within this one; return all of them."""
         blocks = self._handle.blocks
-        if self in blocks:
-            del blocks[blocks.index(self) :]
+        first = blocks.index(self) if self in blocks else len(blocks)
+        gone = blocks[first:]
+        del blocks[first:]
+        return gone
 
-    def _undo(self) -> None:
+    def let_go(self) -> None:
+        """Let other threads in, as far as this block kept them out."""
+        if self._owns:
+            self._owns = False
+            latch = self._handle.latch
+            if latch.owner == self._thread:
+                latch.disown()
+
+    def _leave(self) -> None:
         """End a block that an exception leaves, as if it had not been; or what is left of its end."""
         handle = self._handle
-        if handle.forked:
-            return
+        if self in handle.blocks:
+            if handle.latch.owner == get_ident():
+                self.cancel(MISNESTED)
+            else:
+                # Nobody knows where that thread is: none of its blocks can go on.
+                handle.latch.take_over()
+                try:
+                    handle.blocks[0].cancel(STRANGER)
+                finally:
+                    handle.latch.disown()
+        elif not handle.blocks and handle.changes and not self.broken:
+            # Its commit has been interrupted.
+            with handle.latch.held():
+                handle.undo(False)
+
+    def cancel(self, why: str) -> None:
+        """Undo a block and those that were begun within it; ``why`` is what the others say when they end."""
+        handle, latch = self._handle, self._handle.latch
+        gone: list[Any] = []
         try:
-            if self in handle.blocks:
-                self._take_off()
+            gone = self._take_off()
+            for block in gone:
+                block.broken = block.broken or why
+            if latch.is_inside():
+                # A call of this very thread goes on, in which the block was collected.
+                handle.doom()
+                return
+            # Within the latch: another thread's read would meet a list without its values.
+            with latch.held():
                 if self._savepoint is None:
-                    handle.rollback()
+                    handle.undo(False)
                 else:
-                    # Within the latch: another thread's read would meet a list without its values.
-                    with handle.latch.held():
-                        self._savepoint.undo()
-            elif not handle.blocks and handle.changes:
-                handle.rollback()
+                    self._savepoint.undo()
         except BaseException as error:
             # Half of the block may be undone: nothing of the transaction around it can stay.
-            self._take_off()
-            with suppress(StableMemoryError), handle.latch.held():
+            with suppress(StableMemoryError), latch.held():
                 # Refused only where the interrupt left the latch taken: the next call undoes it then.
                 handle.failed(error)
             raise
+        finally:
+            for block in reversed(gone):
+                block.let_go()

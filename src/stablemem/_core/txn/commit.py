@@ -247,7 +247,7 @@ def promote(writer: Writer) -> State:
     slot = replace(writer.state.slot, synced=True, boot=bytes(16))
     try:
         publish(writer.header, slot)
-        writer.state = replace(writer.state, slot=slot)
+        writer.state = writer.state._replace(slot=slot)
         settle(writer)
     except BaseException as error:
         take_back(writer.header, error)

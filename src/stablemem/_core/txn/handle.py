@@ -55,10 +55,16 @@ PATIENCE = 5.0
 """Seconds that the end of the interpreter waits for another thread's call or transaction block."""
 
 
+ROLLED_BACK = "an error has rolled back the whole transaction block: leave the block, and begin another"
+
+
 class OpenBlock(Protocol):
     """A transaction block, as a handle sees it (block.py)."""
 
-    broken: bool
+    broken: str
+
+    def cancel(self, why: str) -> None:
+        """Undo it, and those that were begun within it."""
 
 
 class Handle:
@@ -241,9 +247,7 @@ class Handle:
                 "have committed were rolled back: make the changes again"
             ) from error
         if self.blocks and self.blocks[-1].broken:
-            raise StableMemoryError(
-                "an error has rolled back the whole transaction block: leave the block, and begin another"
-            )
+            raise StableMemoryError(self.blocks[-1].broken)
         if self.failure:
             raise StableMemoryError(
                 f"{shown_path(self.path)} takes no more changes through this handle, because "
@@ -353,7 +357,7 @@ class Handle:
         # After a commit whose last step failed, nothing is lost.
         lost = self.changes if self.writer is None or self.writer.state is self.state else 0
         for block in self.blocks:
-            block.broken = True
+            block.broken = ROLLED_BACK
         self.undo(not _is_refusal(error))
         if isinstance(error, RegionFullError) and not self.failure and self.writer is not None:
             # What was written before the disk was full is of no use, and its room is needed to delete.
@@ -375,6 +379,13 @@ class Handle:
             except BaseException as error:
                 self.failed(error)
                 raise
+
+    def doom(self) -> None:
+        """Have everything since the commit undone by the next change or commit, since a call goes on now."""
+        for block in self.blocks:
+            block.broken = ROLLED_BACK
+        self._must_undo = True
+        self.tx.begun = False
 
     def undo(self, forget: bool) -> None:
         """Return to the newest commit: have a new transaction.
@@ -426,6 +437,8 @@ class Handle:
                     "commit() cannot be called in a transaction block, because the block commits at its "
                     "end: leave commit() out"
                 )
+            if self._must_undo:
+                self.undo(True)
             changed = self.tx.changes or self.tx.catalog_changed
             if (
                 not changed
@@ -492,7 +505,7 @@ class Handle:
             elif self.pager.is_full():
                 self.write_early()
         finally:
-            self.latch.disown(before)
+            self.latch.disown()
         if not before:
             self.watch_room()
 
@@ -582,9 +595,9 @@ class Handle:
         if self.closed:
             return
         with self.exclusive():
-            if self.blocks:
-                raise StableMemoryError("a transaction block is still open: close after the block has ended")
             try:
+                if self.blocks:
+                    self.blocks[0].cancel("the region was closed in a transaction block, which was undone")
                 if self.writable and not self.failure:
                     if commit:
                         self.commit(True)

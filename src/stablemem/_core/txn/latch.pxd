@@ -13,6 +13,8 @@ cdef class Latch:
     cdef unsigned long busy
     cdef public str closed
     cdef public object repair
+    cdef public object task
+    cdef long long _depth
     cdef object _frame
     cdef bint _changing
 
@@ -27,12 +29,11 @@ cdef class Latch:
     @cython.locals(thread=cython.ulong, before=cython.ulong)
     cpdef unsigned long own(self) except? 0
     cdef object _await_calls(self, unsigned long thread)
-    cpdef object disown(self, unsigned long before)
+    cpdef object disown(self)
     cpdef Held held(self)
 
 cdef class Owned:
     cdef Latch _latch
-    cdef unsigned long _before
 
 @cython.final
 cdef class Held(Owned):

@@ -32,7 +32,10 @@ except ModuleNotFoundError:
 if not cython.compiled:
     from threading import get_ident
 
-__all__ = ["Held", "Latch", "Owned"]
+__all__ = ["Held", "Latch", "Owned", "running_task"]
+
+LOOK = 0.05
+"""Seconds after which who waits for another thread's block looks whether that thread still has it."""
 
 
 class Latch:
@@ -41,17 +44,22 @@ class Latch:
     Attributes:
         lock: held by transaction blocks, commits and other long work.
         owner: identifier of the thread that holds ``lock`` for a block, 0 for none.
+        task: the task of asyncio that has a transaction block open, None for none.
         busy: identifier of the thread inside a call, 0 for none.
         closed: why no call may enter any more; empty while the handle is open.
         repair: called within the latch when a change was left without its end.
     """
 
-    __slots__ = ("_changing", "_frame", "_inner", "busy", "closed", "lock", "owner", "repair")
+    __slots__ = (
+        "_changing", "_depth", "_frame", "_inner", "busy", "closed", "lock", "owner", "repair", "task",
+    )  # fmt: skip
 
     def __init__(self) -> None:
         self.lock = threading.RLock()
         self._inner = threading.RLock()
         self.owner = 0
+        self.task: object = None
+        self._depth = 0
         self.busy = 0
         self.closed = ""
         self.repair: Callable[[], object] | None = None
@@ -89,10 +97,54 @@ class Latch:
             self.leave()
             if sys.is_finalizing():
                 self._refuse()
-            with self.lock:
-                pass
+            self._acquire()
+            self.lock.release()
             self.enter()
             self._changing = True
+        if self.task is not None and running_task() is not self.task:
+            self.leave()
+            self.require_task()
+
+    def require_task(self) -> None:
+        """Raise if another task of this thread has a transaction block open."""
+        if self.task is not None and self.owner == get_ident() and running_task() is not self.task:
+            raise StableMemoryError(
+                "another task has a transaction block open, and must end it first: keep no block open over "
+                "an await, or let each task enter its own by `async with`, which waits for the others"
+            )
+
+    def is_free(self) -> bool:
+        """Return whether neither another thread nor another task of this one holds the handle for a block."""
+        if not self.owner:
+            return True
+        return self.owner == get_ident() and (self.task is None or running_task() is self.task)
+
+    def is_inside(self) -> bool:
+        """Return whether a call of this thread goes on."""
+        if cython.compiled:
+            return self.busy == get_ident()
+        if not self._inner._is_owned():  # type: ignore[attr-defined]
+            return False
+        frame: FrameType | None = sys._getframe()
+        while frame is not None and frame is not self._frame:
+            frame = frame.f_back
+        return frame is not None
+
+    def _acquire(self) -> None:
+        """Wait for the lock; another thread may put a new one in its place (``take_over``)."""
+        while True:
+            lock = self.lock
+            if lock.acquire(True, LOOK):
+                if lock is self.lock:
+                    return
+                lock.release()
+
+    def take_over(self) -> None:
+        """Own the handle in the place of another thread, whose blocks this one ends."""
+        lock = threading.RLock()
+        lock.acquire()
+        self.lock, self.owner, self._depth, self.task = lock, get_ident(), 1, None
+        self._await_calls(get_ident())
 
     def leave(self) -> None:
         """End a call."""
@@ -105,7 +157,8 @@ class Latch:
         """Become new, in the child of a fork: whoever was inside is not in this process."""
         self.lock = threading.RLock()
         self._inner = threading.RLock()
-        self.owner = 0
+        self.owner = self._depth = 0
+        self.task = None
         self.busy = 0
 
     def _wait(self, thread: int) -> None:
@@ -163,13 +216,13 @@ class Latch:
         self._inner._release_save()  # type: ignore[attr-defined]
 
     def own(self) -> int:
-        """Hold the handle for a block of calls; returns the owner before, for ``disown``."""
+        """Hold the handle for a block of calls; return the owner before, 0 for none."""
         thread = get_ident()
         try:
             if not self.lock.acquire(False):
                 if sys.is_finalizing():
                     self._refuse()
-                self.lock.acquire()
+                self._acquire()
         except BaseException:
             # An interrupt ends the waiting; or it comes just behind it, and then the lock is taken.
             if self.lock._is_owned():  # type: ignore[attr-defined]
@@ -177,11 +230,12 @@ class Latch:
             raise
         before = self.owner
         self.owner = thread
+        self._depth += 1
         if before == 0:
             try:
                 self._await_calls(thread)
             except BaseException:
-                self.disown(0)
+                self.disown()
                 raise
         return before
 
@@ -210,22 +264,25 @@ class Latch:
         until = time.monotonic() + seconds
         if not self.lock.acquire(timeout=seconds):
             return False
-        before = self.owner
         self.owner = thread
+        self._depth += 1
         while self.busy and self.busy != thread:
             if sys.is_finalizing():
                 self._pass_over(thread)
             elif time.monotonic() > until:
-                self.disown(before)
+                self.disown()
                 return False
             else:
                 time.sleep(1e-3)
         return True
 
-    def disown(self, before: int) -> None:
+    def disown(self) -> None:
         """End a block that ``own`` began; in the child of a fork there is none to end."""
         if self.owner == get_ident():
-            self.owner = before
+            self._depth -= 1
+            if not self._depth:
+                self.owner = 0
+                self.task = None
             self.lock.release()
 
     def held(self) -> "Held":
@@ -236,17 +293,16 @@ class Latch:
 class Owned:
     """A block of calls, with the lock held: changes by other threads wait."""
 
-    __slots__ = ("_before", "_latch")
+    __slots__ = ("_latch",)
 
     def __init__(self, latch: Latch) -> None:
         self._latch = latch
-        self._before = 0
 
     def __enter__(self) -> None:
-        self._before = self._latch.own()
+        self._latch.own()
 
     def __exit__(self, *_: object) -> None:
-        self._latch.disown(self._before)
+        self._latch.disown()
 
 
 class Held(Owned):
@@ -255,17 +311,27 @@ class Held(Owned):
     __slots__ = ()
 
     def __enter__(self) -> None:
-        self._before = self._latch.own()
+        self._latch.own()
         try:
             self._latch.enter()
             self._latch._changing = True
         except BaseException:
-            self._latch.disown(self._before)
+            self._latch.disown()
             raise
 
     def __exit__(self, *_: object) -> None:
         self._latch.leave()
-        self._latch.disown(self._before)
+        self._latch.disown()
+
+
+def running_task() -> object:
+    """Return the task of asyncio that runs in this thread, or None."""
+    asyncio = sys.modules.get("asyncio")
+    try:
+        return asyncio.current_task() if asyncio is not None else None
+    except (RuntimeError, AttributeError):
+        # No loop runs; or another thread is importing the module.
+        return None
 
 
 def _frame_of_call() -> FrameType:

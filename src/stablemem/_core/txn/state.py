@@ -5,9 +5,7 @@ nor a map.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from types import MappingProxyType
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from ...errors import CorruptRegionError
 from ...shown import shown_names
@@ -30,8 +28,7 @@ class Source(Protocol):
         """Return a copy of a range."""
 
 
-@dataclass(frozen=True)
-class State:
+class State(NamedTuple):
     """One commit.
 
     Attributes:
@@ -43,9 +40,9 @@ class State:
     """
 
     slot: Slot
-    lists: Mapping[str, Entry] = field(default_factory=lambda: MappingProxyType({}))
-    roots: Mapping[str, Root] = field(default_factory=lambda: MappingProxyType({}))
-    patches: tuple[Patch, ...] = ()
+    lists: Mapping[str, Entry]
+    roots: Mapping[str, Root]
+    patches: tuple[Patch, ...]
     later: Later = NOTHING_LATER
 
     @property
@@ -58,8 +55,7 @@ class State:
     @classmethod
     def of(cls, slot: Slot, catalog: Catalog) -> "State":
         """Return the state of a slot and its catalog, which nobody changes any more."""
-        lists, roots = MappingProxyType(catalog.lists), MappingProxyType(catalog.roots)
-        return cls(slot, lists, roots, catalog.patches, catalog.later)
+        return cls(slot, catalog.lists, catalog.roots, catalog.patches, catalog.later)
 
     @classmethod
     def read(cls, source: Source, slot: Slot) -> "State":

@@ -79,9 +79,9 @@ def test_a_block_waits_for_the_call_of_another_thread(waiting):
     latch.enter()
 
     def block():
-        before = latch.own()
+        latch.own()
         order.append("block")
-        latch.disown(before)
+        latch.disown()
 
     thread = in_thread(block)
     wait_for(waiting)
@@ -94,7 +94,7 @@ def test_a_block_waits_for_the_call_of_another_thread(waiting):
 def test_changes_wait_for_a_block_and_reads_do_not(waiting):
     latch = Latch()
     order = []
-    before = latch.own()
+    latch.own()
 
     def change():
         latch.enter_change()
@@ -112,19 +112,19 @@ def test_changes_wait_for_a_block_and_reads_do_not(waiting):
     latch.enter_change()
     order.append("mine")
     latch.leave()
-    latch.disown(before)
+    latch.disown()
     join(changing)
     assert order == ["read", "mine", "change"]
 
 
 def test_blocks_nest():
     latch = Latch()
-    one = latch.own()
-    two = latch.own()
+    latch.own()
+    latch.own()
     assert latch.owner == threading.get_ident()
-    latch.disown(two)
+    latch.disown()
     assert latch.owner == threading.get_ident()
-    latch.disown(one)
+    latch.disown()
     assert latch.owner == 0
     assert is_free(latch)
 
