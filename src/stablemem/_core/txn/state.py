@@ -4,7 +4,7 @@ All that a reader has. It never changes; reading one needs bytes by address and 
 nor a map.
 """
 
-from collections.abc import Mapping
+from types import MappingProxyType
 from typing import NamedTuple, Protocol
 
 from ...errors import CorruptRegionError
@@ -40,8 +40,8 @@ class State(NamedTuple):
     """
 
     slot: Slot
-    lists: Mapping[str, Entry]
-    roots: Mapping[str, Root]
+    lists: MappingProxyType[str, Entry]
+    roots: MappingProxyType[str, Root]
     patches: tuple[Patch, ...]
     later: Later = NOTHING_LATER
 
@@ -55,7 +55,8 @@ class State(NamedTuple):
     @classmethod
     def of(cls, slot: Slot, catalog: Catalog) -> "State":
         """Return the state of a slot and its catalog, which nobody changes any more."""
-        return cls(slot, catalog.lists, catalog.roots, catalog.patches, catalog.later)
+        lists, roots = MappingProxyType(catalog.lists), MappingProxyType(catalog.roots)
+        return cls(slot, lists, roots, catalog.patches, catalog.later)
 
     @classmethod
     def read(cls, source: Source, slot: Slot) -> "State":

@@ -62,8 +62,8 @@ class Transaction:
         self.number = 0
         self.begun = False
         self.changes = 0
-        self.entries: dict[str, Entry] = {**state.lists, **added}
-        self.roots: dict[str, Root] = dict(state.roots)
+        self.entries: dict[str, Entry] = state.lists | added
+        self.roots: dict[str, Root] = state.roots.copy()
         self.dropped: set[str] = set()
         self.catalog_changed = False
         self.patched = False
