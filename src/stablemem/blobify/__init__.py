@@ -8,6 +8,5 @@ from stablemem.blobify.integers import Int, Nat
 from stablemem.blobify.msgpack import Msgpack
 from stablemem.blobify.plain import Bytes, Text
 from stablemem.blobify.protocol import Blobify
-from stablemem.blobify.registry import describe, resolve
 
-__all__ = ["Blobify", "Bytes", "Int", "Msgpack", "Nat", "Text", "describe", "resolve"]
+__all__ = ["Blobify", "Bytes", "Int", "Msgpack", "Nat", "Text"]

@@ -11,7 +11,6 @@ import traceback
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from reprlib import repr as shortened
 from typing import Any
 
 import click
@@ -22,7 +21,7 @@ from ..blobify import Text
 from ..blobify.registry import BUILT_INS
 from ..errors import CorruptRegionError, NotARegionError, RegionLockedError, StableMemoryError
 from ..inspection import MAIN
-from ..layout import FORMAT
+from ..layout import FORMAT, is_name
 from ..memory_buffer import MemoryBuffer
 from ..memory_region import MemoryRegion
 from .positions import selected
@@ -212,12 +211,8 @@ region_argument = click.argument("path", metavar="REGION", shell_complete=_files
 
 
 def _checked_name(_context: click.Context, _option: click.Parameter, name: str) -> str:
-    try:
-        size = len(name.encode())
-    except UnicodeEncodeError:
-        size = 0
-    if not 0 < size < 1 << 16:
-        raise click.BadParameter(f"a name has 1 to 65535 bytes in UTF-8, and {shortened(name)} does not.")
+    if not is_name(name):
+        raise click.BadParameter(f"a name has 1 to 65535 bytes in UTF-8, and {shown_name(name)} does not.")
     return name
 
 

@@ -8,11 +8,12 @@ would move its cursor, change its state or the order of its letters is printed a
 import json
 import sys
 from collections.abc import Iterable, Sequence
-from reprlib import Repr
 from typing import Any
 
 import click
 import msgspec.json
+
+from ..shown import shown
 
 __all__ = [
     "cut",
@@ -36,8 +37,8 @@ MOST_NAMES = 10
 
 _json = json.JSONEncoder(ensure_ascii=False).encode
 
-_NAMES = Repr()
-_NAMES.maxstring = 60
+MOST_OF_A_NAME = 60
+"""Letters of a name in a message."""
 
 
 def printable(text: str, kept: str = "") -> str:
@@ -111,15 +112,15 @@ def cut(line: str, width: int) -> str:
 
 def shown_name(name: str) -> str:
     """Return a name in quotes for a message; the middle of a long one is left out."""
-    return _NAMES.repr(name)
+    return shown(name, MOST_OF_A_NAME)
 
 
 def listed(names: Sequence[str]) -> str:
     """Return names for a message: the first, and how many others there are."""
-    shown = [name if len(name) <= _NAMES.maxstring else shown_name(name) for name in names[:MOST_NAMES]]
+    parts = [name if len(name) <= MOST_OF_A_NAME else shown_name(name) for name in names[:MOST_NAMES]]
     if len(names) > MOST_NAMES:
-        shown.append(f"{len(names) - MOST_NAMES:,} more")
-    return ", ".join(shown)
+        parts.append(f"{len(names) - MOST_NAMES:,} more")
+    return ", ".join(parts)
 
 
 # -- values ------------------------------------------------------------------------------------------

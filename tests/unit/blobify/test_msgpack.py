@@ -15,8 +15,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stablemem.blobify import Msgpack, describe
+from stablemem.blobify import Msgpack
 from stablemem.blobify.msgpack import MAX_DEPTH
+from stablemem.blobify.registry import describe
 from stablemem.errors import BlobifyError
 
 LEAVES = (

@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stablemem.blobify import Bytes, Text, describe
+from stablemem.blobify import Bytes, Text
+from stablemem.blobify.registry import describe
 from stablemem.errors import BlobifyError
 
 

@@ -1,6 +1,7 @@
 import pytest
 
-from stablemem.blobify import Bytes, Msgpack, Text, describe, resolve
+from stablemem.blobify import Bytes, Msgpack, Text
+from stablemem.blobify.registry import describe, resolve
 from stablemem.errors import BlobifyError
 
 
