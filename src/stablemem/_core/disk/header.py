@@ -123,7 +123,7 @@ class Header:
             self.dropped[self.valid.pop(0).number] = "its digest does not match"
         if not self.valid:
             self._refuse(content, size)
-        if lacking := self.newest.needed_to_read & ~READ_FEATURES:
+        if lacking := self.valid[0].needed_to_read & ~READ_FEATURES:
             raise VersionError(
                 f"{shown_path(device.path)} needs features that this version of stablemem lacks "
                 f"({_bits(lacking)}): open it with the version that wrote it, or a later one"
@@ -167,16 +167,17 @@ class Header:
             ReadOnlyError: the region is sealed.
             VersionError: to change it needs a feature that this version lacks.
         """
-        path = shown_path(self.device.path)
-        if self.newest.sealed:
+        newest = self.valid[0]
+        if newest.sealed:
             raise ReadOnlyError(
-                f"{path} is sealed, which means that it takes no more changes: open it with mode='r'; to "
-                f"change what is in it, copy it into a new region"
+                f"{shown_path(self.device.path)} is sealed, which means that it takes no more changes: open "
+                f"it with mode='r'; to change what is in it, copy it into a new region"
             )
-        if lacking := self.newest.needed_to_write & ~WRITE_FEATURES:
+        if lacking := newest.needed_to_write & ~WRITE_FEATURES:
             raise VersionError(
-                f"changing {path} needs features that this version of stablemem lacks ({_bits(lacking)}): "
-                f"open it with mode='r', or change it with the version that wrote it, or a later one"
+                f"changing {shown_path(self.device.path)} needs features that this version of stablemem "
+                f"lacks ({_bits(lacking)}): open it with mode='r', or change it with the version that wrote "
+                f"it, or a later one"
             )
 
     @property

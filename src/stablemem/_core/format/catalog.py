@@ -38,7 +38,7 @@ Invariants:
 """
 
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import NamedTuple
@@ -195,18 +195,38 @@ def decode(content: bytes, address: int, limit: int, path: str) -> Catalog:
         CorruptRegionError: the bytes are no catalog, or something it names leaves the region.
     """
     catalog = Catalog()
+    lists, roots = catalog.lists, catalog.roots
     fields: dict[tuple[int, str], bytes] = {}
     others: list[bytes] = []
+    place, end = 0, len(content)
     try:
-        for type_, name, record in _records(content):
+        while place < end:
+            size, type_, name_size = _HEAD.unpack_from(content, place)
+            stop = place + size
+            if size < _HEAD.size or stop > end:
+                raise ValueError(f"a record of {size} bytes at {place} of {end}")
+            at = place + _HEAD.size
             if type_ == _STRUCTURE:
-                _decode_structure(catalog, name, record, limit)
+                name, entry = _structure(content, at, stop, name_size, limit)
+                if name in lists:
+                    raise ValueError(f"the name {name!r} twice")
+                lists[name] = entry
             elif type_ == _ROOT:
-                _decode_root(catalog, fields, name, record)
+                name, numbers, later = _root(content, at, stop, name_size)
+                if name in roots:
+                    raise ValueError(f"the root {name!r} twice")
+                roots[name] = numbers
+                if later:
+                    fields[_ROOT, name] = later
             elif type_ == _PATCHES:
-                _decode_patches(catalog, fields, record, limit)
+                if catalog.patches:
+                    raise ValueError("patches twice")
+                catalog.patches, later = _patches(content, at, stop, limit)
+                if later:
+                    fields[_PATCHES, ""] = later
             else:
-                others.append(record)
+                others.append(content[place:stop])
+            place = stop
     except (struct.error, ValueError) as error:
         raise CorruptRegionError(address, "a catalog", str(error), path) from error
     if fields or others:
@@ -214,39 +234,24 @@ def decode(content: bytes, address: int, limit: int, path: str) -> Catalog:
     return catalog
 
 
-def _records(content: bytes) -> Iterator[tuple[int, int, bytes]]:
-    """Yield type, length of the name and bytes of each record."""
-    place = 0
-    while place < len(content):
-        size, type_, name = _HEAD.unpack_from(content, place)
-        if not _HEAD.size <= size <= len(content) - place:
-            raise ValueError(f"a record of {size} bytes at {place} of {len(content)}")
-        yield type_, name, content[place : place + size]
-        place += size
+def _require(end: int, stop: int) -> None:
+    """Raise if what a record says of itself ends after the record. It is asked before anything is used."""
+    if end > stop:
+        raise ValueError(f"a record that needs {end - stop} bytes more than it has")
 
 
-def _pieces(record: bytes, place: int, sizes: list[int]) -> list[bytes]:
-    """Return what follows one another in a record, from a place on, and last the bytes that are left."""
-    found = []
-    for size in sizes:
-        found.append(record[place : place + size])
-        place += size
-    if place > len(record):
-        raise ValueError(f"a record of {len(record)} bytes that needs {place}")
-    return [*found, record[place:]]
-
-
-def _decode_structure(catalog: Catalog, name_size: int, record: bytes, limit: int) -> None:
-    """Add a structure."""
+def _structure(content: bytes, at: int, stop: int, name_size: int, limit: int) -> tuple[str, Entry]:
+    """Return name and entry of a structure whose fields begin at a place."""
     (
         kind, height, root, check, length, front, options_size, key_options_size, codec_size, keys_size,
-    ) = _FIELDS.unpack_from(record, _HEAD.size)  # fmt: skip
-    place = _HEAD.size + _FIELDS.size
-    sizes = [name_size, codec_size, options_size, keys_size, key_options_size]
-    key, codec, options, keys, key_options, later = _pieces(record, place, sizes)
-    name = key.decode()
-    if name in catalog.lists:
-        raise ValueError(f"the name {name!r} twice")
+    ) = _FIELDS.unpack_from(content, at)  # fmt: skip
+    name_at = at + _FIELDS.size
+    codec_at = name_at + name_size
+    options_at = codec_at + codec_size
+    keys_at = options_at + options_size
+    key_options_at = keys_at + keys_size
+    later_at = key_options_at + key_options_size
+    _require(later_at, stop)
     if (
         height > MAX_LEVELS
         or length >= MAX_ADDRESS
@@ -256,41 +261,44 @@ def _decode_structure(catalog: Catalog, name_size: int, record: bytes, limit: in
         raise ValueError(f"a tree of {height} levels and {length} values")
     if root % NODE_SIZE or (root and not HEADER_SIZE <= root <= limit - NODE_SIZE):
         raise ValueError(f"a root at {root}")
-    if kind == LIST and (keys or key_options):
-        raise ValueError(f"a list with a Blobify of keys: {keys!r}")
-    tree = (root, check, height, length)
-    catalog.lists[name] = Entry(codec.decode(), options, tree, kind, front, keys.decode(), key_options, later)
-
-
-def _decode_root(
-    catalog: Catalog, fields: dict[tuple[int, str], bytes], name_size: int, record: bytes
-) -> None:
-    """Add a root."""
-    (count,) = _NUMBER.unpack_from(record, _HEAD.size)
-    place = _HEAD.size + _NUMBER.size
-    key, integers, later = _pieces(record, place, [name_size, count * _INTEGER])
-    name = key.decode()
-    if name in catalog.roots:
-        raise ValueError(f"the root {name!r} twice")
-    catalog.roots[name] = tuple(
-        int.from_bytes(integers[at : at + _INTEGER], "little", signed=True)
-        for at in range(0, len(integers), _INTEGER)
+    if kind == LIST and later_at > keys_at:
+        raise ValueError("a list with a Blobify of keys")
+    entry = Entry(
+        content[codec_at:options_at].decode(),
+        content[options_at:keys_at],
+        (root, check, height, length),
+        kind,
+        front,
+        content[keys_at:key_options_at].decode(),
+        content[key_options_at:later_at],
+        content[later_at:stop],
     )
-    if later:
-        fields[_ROOT, name] = later
+    return content[name_at:codec_at].decode(), entry
 
 
-def _decode_patches(
-    catalog: Catalog, fields: dict[tuple[int, str], bytes], record: bytes, limit: int
-) -> None:
-    """Add the patches, which lie in the region and do not overlap."""
-    if catalog.patches:
-        raise ValueError("patches twice")
-    (count,) = _NUMBER.unpack_from(record, _HEAD.size)
-    listed, later = _pieces(record, _HEAD.size + _NUMBER.size, [count * _PATCH.size])
+def _root(content: bytes, at: int, stop: int, name_size: int) -> tuple[str, Root, bytes]:
+    """Return name and integers of a root whose fields begin at a place, and what a later version has put."""
+    (count,) = _NUMBER.unpack_from(content, at)
+    name_at = at + _NUMBER.size
+    numbers_at = name_at + name_size
+    later_at = numbers_at + count * _INTEGER
+    _require(later_at, stop)
+    numbers = tuple(
+        int.from_bytes(content[place : place + _INTEGER], "little", signed=True)
+        for place in range(numbers_at, later_at, _INTEGER)
+    )
+    return content[name_at:numbers_at].decode(), numbers, content[later_at:stop]
+
+
+def _patches(content: bytes, at: int, stop: int, limit: int) -> tuple[tuple[Patch, ...], bytes]:
+    """Return the patches, which lie in the region and do not overlap, and what a later version has put."""
+    (count,) = _NUMBER.unpack_from(content, at)
+    first = at + _NUMBER.size
+    later_at = first + count * _PATCH.size
+    _require(later_at, stop)
     found: list[Patch] = []
     end = HEADER_SIZE
-    for each in _PATCH.iter_unpack(listed):
+    for each in _PATCH.iter_unpack(content[first:later_at]):
         patch = Patch(*each)
         if patch.size == 0 or patch.address < end or patch.address + patch.size > limit:
             raise ValueError(f"a patch of {patch.size} bytes at {patch.address}")
@@ -298,6 +306,4 @@ def _decode_patches(
             raise ValueError(f"a patch whose bytes are at {patch.data}")
         end = patch.address + patch.size
         found.append(patch)
-    catalog.patches = tuple(found)
-    if later:
-        fields[_PATCHES, ""] = later
+    return tuple(found), content[later_at:stop]

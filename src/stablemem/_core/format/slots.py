@@ -157,13 +157,31 @@ def decode(page: bytes, number: int) -> Slot | str:
         return f"its transaction number is {transaction}"
     if not HEADER_SIZE <= length <= MAX_ADDRESS:
         return f"its length is {length}"
-    if not needed_to_read & ~READ_FEATURES:
-        fault = _state_fault(
-            length, root, values, height, catalog, catalog_size, catalog_height,
-            log_page, log_newest, log_oldest,
-        )  # fmt: skip
-        if fault:
-            return fault
+    known = not needed_to_read & ~READ_FEATURES
+    if known and (
+        height > MAX_LEVELS
+        or values >= MAX_ADDRESS
+        or (height == 0) != (values == 0)
+        or (height == 0) != (root == 0)
+    ):
+        return f"its tree has {height} levels and {values} values"
+    if known and (root % NODE_SIZE or (height and not HEADER_SIZE <= root <= length - NODE_SIZE)):
+        return f"its root is at {root}"
+    if known and catalog_size and not HEADER_SIZE <= catalog <= length - catalog_size:
+        return f"its catalog is at {catalog}"
+    if known and catalog_height:
+        return f"its catalog has {catalog_height} levels"
+    if (
+        known
+        and log_newest
+        and (
+            log_page % NODE_SIZE
+            or not HEADER_SIZE <= log_page <= length - NODE_SIZE
+            or not 0 < log_oldest <= log_newest
+            or log_newest - log_oldest > length // NODE_SIZE
+        )
+    ):
+        return f"its log runs from {log_oldest} to {log_newest} at {log_page}"
     if extent_count > MAX_EXTENTS:
         return f"it has {extent_count} extents"
     extents = tuple(
@@ -193,34 +211,6 @@ def decode(page: bytes, number: int) -> Slot | str:
         digest=digest if flags & _DIGEST else None,
         number=number,
     )
-
-
-def _state_fault(
-    length: int, root: int, values: int, height: int, catalog: int, catalog_size: int, catalog_height: int,
-    log_page: int, log_newest: int, log_oldest: int,
-) -> str:  # fmt: skip
-    """Return what is wrong with the places that a slot names; empty if nothing."""
-    if (
-        height > MAX_LEVELS
-        or values >= MAX_ADDRESS
-        or (height == 0) != (values == 0)
-        or (height == 0) != (root == 0)
-    ):
-        return f"its tree has {height} levels and {values} values"
-    if root % NODE_SIZE or (height and not HEADER_SIZE <= root <= length - NODE_SIZE):
-        return f"its root is at {root}"
-    if catalog_size and not HEADER_SIZE <= catalog <= length - catalog_size:
-        return f"its catalog is at {catalog}"
-    if catalog_height:
-        return f"its catalog has {catalog_height} levels"
-    if log_newest and (
-        log_page % NODE_SIZE
-        or not HEADER_SIZE <= log_page <= length - NODE_SIZE
-        or not 0 < log_oldest <= log_newest
-        or log_newest - log_oldest > length // NODE_SIZE
-    ):
-        return f"its log runs from {log_oldest} to {log_newest} at {log_page}"
-    return ""
 
 
 def burn(page: bytes, transaction: int) -> bytes:
