@@ -3,6 +3,7 @@
 from operator import index
 from typing import Any, overload
 
+from ._core.audit.uses import total_uses
 from ._core.calls.bracket import edit
 from ._core.calls.raw import Heap, bounds
 from ._core.txn.handle import Handle
@@ -127,7 +128,9 @@ class RawBlocks(Heap):
     @property
     def allocated_bytes(self) -> int:
         """Bytes in raw blocks. O(n) in free blocks."""
-        return sum(size for _, size in self.allocated_blocks())
+        with self._store.latch.held():
+            space = self._store.space
+            return total_uses(space, space.end)["raw"]
 
     @property
     def free_bytes(self) -> int:

@@ -12,26 +12,14 @@ So no node and no blob is read, and a region costs what its blocks and the cells
 Invariant: the counts of a cell sum up to its bytes, those of all cells to the length of the region.
 """
 
-from collections.abc import Callable, Iterator
-
 from ...errors import CorruptRegionError
-from ...layout import HEADER_SIZE, KIND_NAMES, KINDS, NODE_PAGE, NODE_SIZE, REGION_PAGE
-from ..space.freespace import FreeSpace
 from ..space.spacemap import replay
 from ..txn.handle import Handle
+from .uses import IN_USE, USES, Counts, count_uses
 
 __all__ = ["IN_USE", "USES", "Census", "cell_size", "census"]
 
-IN_USE = ("header", "log", "nodes", "blobs", "raw")
-USES = (*IN_USE, "free", "limbo")
-"""What a byte may be used for. The catalog, and what patches hold, count as blobs."""
-
 LEAST_CELL = 16
-BATCH = 4096
-"""Blocks that are asked for at once: a list of all of them might not fit into memory."""
-
-Counts = list[int]
-"""Bytes, for each cell."""
 
 
 class Census:
@@ -104,90 +92,15 @@ def census(store: Handle, cell: int) -> Census:
     Raises:
         CorruptRegionError: the log is damaged, or what it says cannot be.
     """
-    length, path = store.slot.length, store.path
+    length = store.slot.length
     space, chain = replay(store.region, store.slot)
-    count = _Counter(length, cell)
-    areas: dict[int, Counts] = {}
-    for kind in KINDS:
-        areas[kind] = count.blocks(_all(space.areas[kind].blocks, length))
-    # Of each kind's pages, what is something else.
-    others = {kind: count.zeros() for kind in KINDS}
-    header = count.blocks([(0, HEADER_SIZE)])
-    log = count.blocks((address, NODE_SIZE) for _, address, _ in chain.pages)
-    others[NODE_PAGE] = [sum(both) for both in zip(header, log, strict=True)]
-    free, limbo = count.zeros(), count.zeros()
-    for address, size in _all(space.free_blocks, length):
-        count.add(free, address, size)
-        # A free block lies in pages of one kind, or of none.
-        if kind := space.kind_at(address):
-            count.add(others[kind], address, size)
-    for generation in space.limbo:
-        for address, size in _all(generation.blocks.blocks, length):
-            count.add(limbo, address, size)
-            for kind, low, high in _by_kind(space, address, size):
-                count.add(others[kind], low, high - low)
-    counts = {"header": header, "log": log}
-    for kind in KINDS:
-        pairs = zip(areas[kind], others[kind], strict=True)
-        counts[KIND_NAMES[kind]] = [area - other for area, other in pairs]
-    counts |= {"free": free, "limbo": limbo}
+    counts = count_uses(space, [address for _, address, _ in chain.pages], length, cell)
+    # Nothing is freed by a transaction that has not begun.
+    del counts["freed"]
     found = Census(store.slot.transaction, length, max(store.region.device.size() - length, 0), cell, counts)
     for number, cells in enumerate(zip(*counts.values(), strict=True)):
         if min(cells) < 0 or sum(cells) != found.size(number):
             said = ", ".join(f"{use} {size}" for use, size in zip(counts, cells, strict=True) if size)
             expected = f"{found.size(number)} bytes, each used for one thing"
-            raise CorruptRegionError(number * cell, expected, said, path)
+            raise CorruptRegionError(number * cell, expected, said, store.path)
     return found
-
-
-class _Counter:
-    """Adds blocks, clipped to the region, to the cells that they lie in."""
-
-    def __init__(self, length: int, cell: int) -> None:
-        self.length = length
-        self.cell = cell
-
-    def zeros(self) -> Counts:
-        return [0] * -(-self.length // self.cell)
-
-    def blocks(self, blocks: "Iterator[tuple[int, int]] | list[tuple[int, int]]") -> Counts:
-        counts = self.zeros()
-        for address, size in blocks:
-            self.add(counts, address, size)
-        return counts
-
-    def add(self, counts: Counts, address: int, size: int) -> None:
-        cell = self.cell
-        stop = min(address + size, self.length)
-        if address >= stop:
-            return
-        first, last = address // cell, (stop - 1) // cell
-        if first == last:
-            counts[first] += stop - address
-            return
-        counts[first] += (first + 1) * cell - address
-        for number in range(first + 1, last):
-            counts[number] += cell
-        counts[last] += stop - last * cell
-
-
-def _all(
-    blocks: Callable[[int, int, int], list[tuple[int, int]]], length: int
-) -> Iterator[tuple[int, int]]:  # fmt: skip
-    """Yield the blocks below ``length``, given what returns some of those in a range."""
-    place = 0
-    while place < length and (found := blocks(place, length, BATCH)):
-        yield from found
-        place = sum(found[-1])
-
-
-def _by_kind(space: FreeSpace, address: int, size: int) -> Iterator[tuple[int, int, int]]:
-    """Yield the parts (kind, start, stop) of a block that lie in pages of a kind."""
-    stop = address + size
-    if address // REGION_PAGE == (stop - 1) // REGION_PAGE:
-        if kind := space.kind_at(address):
-            yield kind, address, stop
-        return
-    for kind in KINDS:
-        for begin, length in space.areas[kind].blocks(address, stop):
-            yield kind, max(begin, address), min(begin + length, stop)

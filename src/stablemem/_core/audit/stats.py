@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass
 
-from ...layout import RAW_PAGE
 from ...shown import shown_record
 from ..txn.compaction import oldest_snapshot, reclaimable
 from ..txn.handle import Handle
+from .uses import total_uses
 
 __all__ = ["Stats", "stats"]
 
@@ -71,12 +71,11 @@ def stats(store: Handle) -> Stats:
         space = store.space
         length = max(space.used_end(), store.slot.length)
         blocks = [(a, min(n, length - a)) for a, n in space.free_blocks(0, length)]
-        limbo = space.limbo_bytes
+        uses = total_uses(space, length)
         oldest = oldest_snapshot(store)
         held = 0 if oldest is None else space.held_bytes(oldest, store.header.floor)
-        raw = sum(size for _, size in space.allocated_blocks(RAW_PAGE))
         gain = reclaimable(store, space, oldest)
-    free = sum(size for _, size in blocks)
+    free = uses["free"]
     largest = max((size for _, size in blocks), default=0)
     device = store.region.device
     return Stats(
@@ -86,10 +85,10 @@ def stats(store: Handle) -> Stats:
         changes=store.changes,
         file_bytes=device.size(),
         disk_bytes=device.allocated(),
-        used_bytes=length - free - limbo,
-        raw_bytes=raw,
+        used_bytes=length - free - uses["limbo"],
+        raw_bytes=uses["raw"],
         free_bytes=free,
-        limbo_bytes=limbo,
+        limbo_bytes=uses["limbo"],
         free_blocks=len(blocks),
         largest_free=largest,
         fragmentation=1 - largest / free if free else 0.0,

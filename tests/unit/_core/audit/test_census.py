@@ -175,7 +175,7 @@ def test_blocks_that_do_not_fit_into_one_batch(path, monkeypatch):
         region.commit()
         with region.snapshot() as snapshot:
             for batch in (1, 2, 7, 299, 300):
-                monkeypatch.setattr("stablemem._core.audit.census.BATCH", batch)
+                monkeypatch.setattr("stablemem._core.audit.uses.BATCH", batch)
                 assert "limbo" in same(snapshot._store, random.Random(batch))
 
 

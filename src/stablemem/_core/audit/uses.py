@@ -1,0 +1,122 @@
+"""Uses: what the bytes of a region are used for, as its free space says it: the one place that counts them.
+
+What lies in the region pages of a kind and is neither free, nor in limbo, nor freed by the open transaction,
+is in use by that kind; the header and the log lie in pages of nodes. So no node and no blob is read. What
+``verify`` counts, it has met and read: it is a proof of these figures, and so does not take them from here.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+
+from ...layout import HEADER_SIZE, KIND_NAMES, KINDS, NODE_PAGE, NODE_SIZE, REGION_PAGE
+from ..space.freespace import FreeSpace
+from ..space.freetree import FreeTree
+
+__all__ = ["IN_USE", "USES", "Counts", "count_uses", "total_uses"]
+
+IN_USE = ("header", "log", "nodes", "blobs", "raw")
+USES = (*IN_USE, "free", "limbo")
+"""What a byte of a commit may be used for. The catalog, and what patches hold, count as blobs."""
+
+BATCH = 4096
+"""Blocks that are asked for at once: a list of all of them might not fit into memory."""
+
+Counts = list[int]
+"""Bytes, for each cell."""
+
+
+def total_uses(space: FreeSpace, length: int) -> dict[str, int]:
+    """Return the bytes of a region that are used for something; the log's count as nodes."""
+    return {use: cells[0] for use, cells in count_uses(space, [], length, length).items()}
+
+
+def count_uses(space: FreeSpace, log: Iterable[int], length: int, cell: int) -> dict[str, Counts]:
+    """Return, for each of USES and for "freed", the bytes of each cell of a region that are used for it.
+
+    Freed is what the open transaction has freed of older things: the newest commit uses it still.
+
+    Args:
+        space: what is free.
+        log: addresses of the log's pages.
+        length: bytes of the region.
+        cell: bytes of a cell.
+    """
+    count = _Counter(length, cell)
+    areas: dict[int, Counts] = {}
+    for kind in KINDS:
+        areas[kind] = count.blocks(_all(space.areas[kind].blocks, length))
+    # Of each kind's pages, what is something else.
+    others = {kind: count.zeros() for kind in KINDS}
+    header = count.blocks([(0, HEADER_SIZE)])
+    pages = count.blocks((address, NODE_SIZE) for address in log)
+    others[NODE_PAGE] = [sum(both) for both in zip(header, pages, strict=True)]
+    free, limbo, freed = count.zeros(), count.zeros(), count.zeros()
+    for address, size in _all(space.free_blocks, length):
+        count.add(free, address, size)
+        # A free block lies in pages of one kind, or of none.
+        if kind := space.kind_at(address):
+            count.add(others[kind], address, size)
+    gone: list[tuple[Counts, FreeTree]] = [(limbo, each.blocks) for each in space.limbo]
+    gone += [(freed, layer.freed) for layer in space.layers]
+    for counts, tree in gone:
+        for address, size in _all(tree.blocks, length):
+            count.add(counts, address, size)
+            for kind, low, high in _by_kind(space, address, size):
+                count.add(others[kind], low, high - low)
+    found = {"header": header, "log": pages}
+    for kind in KINDS:
+        pairs = zip(areas[kind], others[kind], strict=True)
+        found[KIND_NAMES[kind]] = [area - other for area, other in pairs]
+    return {**found, "free": free, "limbo": limbo, "freed": freed}
+
+
+class _Counter:
+    """Adds blocks, clipped to the region, to the cells that they lie in."""
+
+    def __init__(self, length: int, cell: int) -> None:
+        self.length = length
+        self.cell = cell
+
+    def zeros(self) -> Counts:
+        return [0] * -(-self.length // self.cell)
+
+    def blocks(self, blocks: "Iterator[tuple[int, int]] | list[tuple[int, int]]") -> Counts:
+        counts = self.zeros()
+        for address, size in blocks:
+            self.add(counts, address, size)
+        return counts
+
+    def add(self, counts: Counts, address: int, size: int) -> None:
+        cell = self.cell
+        stop = min(address + size, self.length)
+        if address >= stop:
+            return
+        first, last = address // cell, (stop - 1) // cell
+        if first == last:
+            counts[first] += stop - address
+            return
+        counts[first] += (first + 1) * cell - address
+        for number in range(first + 1, last):
+            counts[number] += cell
+        counts[last] += stop - last * cell
+
+
+def _all(
+    blocks: Callable[[int, int, int], list[tuple[int, int]]], length: int
+) -> Iterator[tuple[int, int]]:  # fmt: skip
+    """Yield the blocks below ``length``, given what returns some of those in a range."""
+    place = 0
+    while place < length and (found := blocks(place, length, BATCH)):
+        yield from found
+        place = sum(found[-1])
+
+
+def _by_kind(space: FreeSpace, address: int, size: int) -> Iterator[tuple[int, int, int]]:
+    """Yield the parts (kind, start, stop) of a block that lie in pages of a kind."""
+    stop = address + size
+    if address // REGION_PAGE == (stop - 1) // REGION_PAGE:
+        if kind := space.kind_at(address):
+            yield kind, address, stop
+        return
+    for kind in KINDS:
+        for begin, length in space.areas[kind].blocks(address, stop):
+            yield kind, max(begin, address), min(begin + length, stop)
