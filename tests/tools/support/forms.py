@@ -8,7 +8,7 @@ __all__ = ["ONE_FORM", "is_of_one_form"]
 
 ONE_FORM = {
     # The command line, pictures, benchmarks and documents.
-    "cli", "unit/test_plot.py", "unit/test_packaging.py", "unit/test_benchmarks.py",
+    "cli", "unit/test_plot.py", "unit/test_packaging.py", "unit/test_benchmarks.py", "unit/test_mirror.py",
     "docs/test_documents.py", "docs/test_readme.py", "docs/test_recipes.py",
     "docs/test_names_in_messages.py", "faces/test_typing.py",
     # Blobifys, and the end of a program.
