@@ -459,6 +459,12 @@ class TestErrors:
         assert err.startswith("stablemem: this is a fault of stablemem itself")
         assert err.endswith("AssertionError: a\\x1b[31mb\n")
 
+    def test_a_list_of_a_blobify_without_a_name(self, run: Run) -> None:
+        with MemoryRegion("r.smem") as region:
+            region._store.add("strange", "", b"")
+            region.roots["so that it"] = 1  # is committed
+        refused(run("head", "r.smem", "--name", "strange"), "blobify ''", "which is not built in")
+
     def test_a_warning_is_one_line(self, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
         real = base.MemoryRegion
 

@@ -270,7 +270,10 @@ def list_of(region: MemoryRegion, name: str) -> MemoryBuffer[Any]:
         remedy = f"there is {there}; choose one with --name" if there else "`stablemem import` makes one"
         raise click.ClickException(f"{region.path} has no list {shown_name(name)}: {remedy}")
     found = lists[name]
-    return region.buffer(name, None if found.blobify in BUILT_INS else _Unread(found.blobify, found.options))
+    # One without a name is no Blobify, and is refused when the list is opened.
+    if found.blobify in BUILT_INS or not found.blobify:
+        return region.buffer(name)
+    return region.buffer(name, _Unread(found.blobify, found.options))
 
 
 def is_text(values: MemoryBuffer[Any]) -> bool:
