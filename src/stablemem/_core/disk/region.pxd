@@ -1,7 +1,8 @@
 cimport cython
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
-from cpython.bytes cimport PyBytes_FromStringAndSize
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 
+from stablemem._core.disk.pagecache cimport PageCache
 from stablemem._core.format.words cimport page_t, u64
 
 cdef extern from *:
@@ -19,6 +20,8 @@ cdef extern from *:
 cdef class Region:
     cdef object _device
     cdef object _map_device
+    cdef PageCache _cache
+    cdef bytes _page
     cdef object _map
     cdef object _view
     cdef bint _held
@@ -34,8 +37,13 @@ cdef class Region:
     cdef object _remap(self)
     cpdef object reach(self, u64 end)
     cdef page_t at(self, u64 address, u64 size) except? NULL
+    cpdef bytes load(self, u64 address, u64 size)
+    cdef page_t _beyond(self, u64 address, u64 size) except? NULL
+    cdef bytes _load_beyond(self, u64 address, u64 size)
+    cdef int _map_up_to(self, u64 address, u64 size) except -1
+    @cython.locals(content=bytes)
+    cdef bytes _read(self, PageCache cache, u64 address, u64 size)
+    cdef int _require(self, u64 address, u64 size) except -1
+    cdef object _out_of_bounds(self, u64 address, u64 size)
     @cython.locals(begin=u64, end=u64, address=u64, size=u64)
     cpdef object start_sync(self)
-    cdef object _out_of_bounds(self, u64 address, u64 size)
-    @cython.locals(page=page_t)
-    cpdef bytes load(self, u64 address, u64 size)

@@ -1,5 +1,5 @@
 # cython: annotation_typing=False
-"""Region: one growable byte space, read through a read-only map and written by ``pwrite``.
+"""Region: one growable byte space, read through a read-only map or by ``pread``, written by ``pwrite``.
 
     address 0                                     limit          mapped
     +--------------------------------------------+--------------+
@@ -9,28 +9,35 @@
 Invariants:
 
 * Every read names an address and a size and is checked against ``limit``; no other module computes
-  an address in the map.
+  an address in the map. What ``at`` returns holds until the next call of the region.
 * ``mapped`` covers ``limit`` or is brought there on the first read beyond it. A map is replaced,
   never resized, and views taken earlier keep theirs.
+* By ``pread`` nothing is ever mapped, and ``mapped`` stays 0. What is kept in memory is dropped when this
+  region writes it, cuts it off or punches it out. Nobody else writes what a reader may see.
 * Nothing is ever stored through the map (a full disk is an ``OSError``, a stray pointer is harmless).
 """
 
 from collections.abc import Sequence
 from contextlib import suppress
 from mmap import mmap
+from typing import Literal
 
 from ...errors import CorruptRegionError, RegionClosedError
 from ...layout import MAX_ADDRESS, REGION_PAGE
 from ...shown import shown_path
 from ..format.words import Page
 from .device import Buffer, Device
+from .pagecache import PAGES, PageCache
 
 try:
     import cython
 except ModuleNotFoundError:
     from .. import _cython as cython
 
-__all__ = ["WRITE_AHEAD", "Region"]
+__all__ = ["WRITE_AHEAD", "Io", "Region"]
+
+Io = Literal["map", "pread"]
+"""How bytes are read: through a map of the file, or by a system call for each page that is not in memory."""
 
 WRITE_AHEAD = 32 << 10
 """Bytes of zeros written behind a small run that grows the file."""
@@ -44,6 +51,9 @@ class Region:
         shared_lock: True makes the map hold the device's own locks, so that a view keeps the snapshot
             it was taken from alive; False gives the map a file description of its own, so that a
             view of a writer's never holds the writer lock.
+        io: "map", or "pread": then a file that somebody else cuts short is an error, not a signal, and a view
+            is a copy, which holds no lock.
+        pages: how many pages of 4 KiB are kept in memory by ``pread``, twice.
 
     Attributes:
         limit: end of what may be read, in bytes.
@@ -65,10 +75,12 @@ class Region:
 
     __slots__ = (
         "_base",
+        "_cache",
         "_device",
         "_held",
         "_map",
         "_map_device",
+        "_page",
         "_view",
         "length",
         "limit",
@@ -77,9 +89,11 @@ class Region:
         "written",
     )
 
-    def __init__(self, device: Device, shared_lock: bool = False) -> None:
+    def __init__(self, device: Device, shared_lock: bool = False, io: Io = "map", pages: int = PAGES) -> None:
         self._device = device
-        self._map_device = device if shared_lock else device.reopen()
+        self._cache: PageCache | None = PageCache(device.read, pages) if io == "pread" else None
+        self._page = b""
+        self._map_device = device if shared_lock or io == "pread" else device.reopen()
         self._map: mmap | None = None
         self._view = memoryview(b"")
         self._held = False
@@ -102,6 +116,11 @@ class Region:
     def path(self) -> str:
         """The file's name, empty for memory."""
         return self._device.path
+
+    @property
+    def io(self) -> Io:
+        """How the bytes are read."""
+        return "map" if self._cache is None else "pread"
 
     def _release(self) -> None:
         """Let go of the map; views taken from it keep it alive."""
@@ -142,21 +161,72 @@ class Region:
     def at(self, address: int, size: int) -> Page:
         """Return the bytes at an address: a pointer compiled, a slice interpreted.
 
-        Valid until the next call that writes or grows. Bounds-checked; O(1).
+        Valid until the next call of the region. Bounds-checked; O(1).
 
         Raises:
             CorruptRegionError: the range leaves the region.
         """
-        if size > self.limit or address > self.limit - size:
-            self._out_of_bounds(address, size)
-        if address + size > self.mapped:
-            self._remap()
-            if address + size > self.mapped:
-                self._out_of_bounds(address, size)
+        if size > self.limit or address > self.limit - size or address + size > self.mapped:
+            return self._beyond(address, size)
         if cython.compiled:
             return self._base + address
         else:
             return self._view[address : address + size]
+
+    def load(self, address: int, size: int) -> bytes:
+        """Return a copy of ``size`` bytes at ``address``."""
+        # As ``at`` does, without a call.
+        if size > self.limit or address > self.limit - size or address + size > self.mapped:
+            return self._load_beyond(address, size)
+        if cython.compiled:
+            return PyBytes_FromStringAndSize(cython.cast(cython.p_char, self._base + address), size)
+        else:
+            return bytes(self._view[address : address + size])
+
+    def _beyond(self, address: int, size: int) -> Page:
+        """Do what ``at`` does for what is not mapped; by ``pread``, ``_page`` keeps what is pointed to."""
+        if self._cache is not None:
+            self._page = self._read(self._cache, address, size)
+            if cython.compiled:
+                return cython.cast(page_t, PyBytes_AS_STRING(self._page))
+            else:
+                return self._page
+        self._map_up_to(address, size)
+        if cython.compiled:
+            return self._base + address
+        else:
+            return self._view[address : address + size]
+
+    def _load_beyond(self, address: int, size: int) -> bytes:
+        """Do what ``load`` does for what is not mapped."""
+        if self._cache is not None:
+            return self._read(self._cache, address, size)
+        self._map_up_to(address, size)
+        if cython.compiled:
+            return PyBytes_FromStringAndSize(cython.cast(cython.p_char, self._base + address), size)
+        else:
+            return bytes(self._view[address : address + size])
+
+    def _map_up_to(self, address: int, size: int) -> None:
+        """Have a range mapped that was not, or raise: it leaves the region."""
+        self._require(address, size)
+        if address + size > self.mapped:
+            self._remap()
+            if address + size > self.mapped:
+                self._out_of_bounds(address, size)
+
+    def _read(self, cache: PageCache, address: int, size: int) -> bytes:
+        """Return bytes without a map, or raise: they leave the region, or the file has them no more."""
+        self._require(address, size)
+        content = cache.load(address, size)
+        if len(content) < size:
+            self._out_of_bounds(address, size)
+        return content
+
+    def _require(self, address: int, size: int) -> None:
+        """Raise unless a range is in the region."""
+        if size > self.limit or address > self.limit - size:
+            self._out_of_bounds(address, size)
 
     def _out_of_bounds(self, address: int, size: int) -> None:
         """Raise for a range that leaves the region."""
@@ -165,18 +235,12 @@ class Region:
         end = min(self.limit, self._device.size())
         raise CorruptRegionError(address, f"{size} bytes within the region's {end}", "its end", self.path)
 
-    def load(self, address: int, size: int) -> bytes:
-        """Return a copy of ``size`` bytes at ``address``."""
-        page = self.at(address, size)
-        if cython.compiled:
-            return PyBytes_FromStringAndSize(cython.cast(cython.p_char, page), size)
-        else:
-            return bytes(page)
-
     def view(self, address: int, size: int) -> memoryview:
-        """Return a read-only view of ``size`` bytes at ``address``; it keeps its map alive."""
-        self.at(address, size)
-        assert self._map is not None
+        """Return a read-only view of ``size`` bytes at ``address``; it keeps its map, or its copy, alive."""
+        if self._cache is None:
+            self.at(address, size)
+        if self._map is None:
+            return memoryview(self.load(address, size))
         return memoryview(self._map)[address : address + size]
 
     def write(self, address: int, data: Buffer) -> None:
@@ -188,7 +252,12 @@ class Region:
         size = sum(map(len, pieces))
         if address + size > self.length:
             self._grow(address + size, size)
-        self._device.write_run(address, pieces)
+        try:
+            self._device.write_run(address, pieces)
+        finally:
+            # Also where a part of it was written.
+            if self._cache is not None:
+                self._cache.drop(address, size)
         self.length = max(self.length, address + size)
         self.limit = max(self.limit, address + size)
         self.written.append((address, size))
@@ -241,9 +310,18 @@ class Region:
         self._release()
         self.mapped = 0
         self._map = None
+        self._page = b""
+        if self._cache is not None:
+            self._cache.clear()
         self.limit = min(self.limit, size)
         self._device.truncate(size)
         self.length = size
+
+    def punch(self, address: int, size: int) -> None:
+        """Give the disk space of a range back; it reads as zeros, if the file system can do that."""
+        self._device.punch(address, size)
+        if self._cache is not None:
+            self._cache.drop(address, size)
 
     def set_limit(self, limit: int) -> None:
         """Set the end of what may be read: a snapshot's is its slot's length."""
@@ -252,6 +330,9 @@ class Region:
     def close(self) -> None:
         """Drop the map and close the device; views taken earlier stay valid."""
         self._release()
+        self._page = b""
+        if self._cache is not None:
+            self._cache.clear()
         self.mapped = 0
         self.limit = 0
         self._map = None

@@ -126,7 +126,7 @@ class Writer:
         for address, size in self.holes.look(self.space.idle_pages(punching.HOLE_LEAST)):
             end = min(address + size, self.region.length)
             if address < end:
-                self.region.device.punch(address, end - address)
+                self.region.punch(address, end - address)
 
 
 def recover(

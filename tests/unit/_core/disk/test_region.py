@@ -1,3 +1,6 @@
+import os
+import random
+
 import pytest
 
 from stablemem import CorruptRegionError, RegionClosedError
@@ -5,10 +8,12 @@ from stablemem._core.disk.device import MemoryDevice
 from stablemem._core.disk.region import Region
 from support.recording import RecordingDevice
 
+IOS = ("map", "pread")
 
-@pytest.fixture
-def region():
-    made = Region(MemoryDevice())
+
+@pytest.fixture(params=IOS)
+def region(request):
+    made = Region(MemoryDevice(), io=request.param)
     yield made
     made.close()
 
@@ -63,8 +68,9 @@ def test_a_file_that_shrank_under_the_limit(region):
         region.load(25_000, 5)
 
 
-def test_views_outlive_growth_truncation_and_close():
-    region = Region(MemoryDevice())
+@pytest.mark.parametrize("io", IOS)
+def test_views_outlive_growth_truncation_and_close(io):
+    region = Region(MemoryDevice(), io=io)
     region.write(0, b"first" + bytes(100))
     view = region.view(0, 5)
     region.write(105, bytes(100_000))
@@ -89,8 +95,10 @@ def test_truncate(region):
     assert region.load(3999, 2) == b"xy"
 
 
-def test_closed():
-    region = Region(MemoryDevice())
+@pytest.mark.parametrize("io", IOS)
+def test_closed(io):
+    region = Region(MemoryDevice(), io=io)
+    assert region.io == io
     region.write(0, b"abc")
     region.load(0, 3)
     region.close()
@@ -146,3 +154,71 @@ def test_the_lock_of_a_view():
         region.close()
         assert view == b"abc"
     device.close()
+
+
+def test_by_pread_a_view_holds_nothing():
+    """It is a copy: neither its snapshot's registration nor a map stays with it."""
+    device = MemoryDevice()
+    device.write(0, b"abc")
+    region = Region(device, shared_lock=True, io="pread")
+    view = region.view(0, 3)
+    region.close()
+    assert view == b"abc"
+    assert view.readonly
+    assert region.mapped == 0
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(device.descriptor)
+
+
+def test_what_is_written_is_read(region):
+    """Whatever was read before, by whatever sizes, a read shows the newest bytes."""
+    draw = random.Random(5)
+    model = bytearray()
+    for _ in range(600):
+        address = draw.randrange(len(model) + 1)
+        size = draw.choice((1, 30, 4096, 9000))
+        match draw.randrange(5):
+            case 0:
+                data = draw.randbytes(size)
+                region.write(address, data)
+                model[address : address + size] = data
+            case 1:
+                region.truncate(address)
+                del model[address:]
+            case 2:
+                region.reach(address + size)
+                model.extend(bytes(max(0, address + size - len(model))))
+            case 3 if address + size <= len(model):
+                region.punch(address, size)
+                model[address : address + size] = bytes(size)
+            case _:
+                size = min(size, len(model) - address)
+                assert region.load(address, size) == region.view(address, size) == model[address:][:size]
+    assert region.load(0, len(model)) == model
+
+
+def test_a_write_that_fails_half_way_is_seen():
+    device = RecordingDevice()
+    region = Region(device, io="pread")
+    region.write(0, bytes(100_000))
+    assert region.load(0, 10) == bytes(10)
+    device.fail_at, device.fail_short = len(device.events), 4
+    with pytest.raises(OSError, match="writing"):
+        region.write(0, b"x" * 10)
+    assert region.load(0, 10) == b"xxxx" + bytes(6)
+    region.close()
+
+
+def test_a_file_cut_by_somebody_is_an_error_by_pread():
+    """Also within the last page, where a map shows zeros."""
+    device = MemoryDevice()
+    device.write(0, b"x" * 20_000)
+    region = Region(device, io="pread")
+    device.truncate(10_000)
+    assert region.load(9_999, 1) == b"x"
+    for address, size in [(9_999, 2), (10_000, 1), (12_287, 1), (19_999, 1), (0, 20_000), (8192, 4096)]:
+        with pytest.raises(CorruptRegionError):
+            region.load(address, size)
+        with pytest.raises(CorruptRegionError):
+            region.view(address, size)
+    region.close()
