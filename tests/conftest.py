@@ -14,13 +14,21 @@ from stablemem._core.audit.verify import verify, verify_writer
 from stablemem._core.txn import handle as engine
 from stablemem._core.txn.ending import OPEN
 from stablemem._core.txn.opening import open_store
+from stablemem.options import BUFFER_DEFAULTS, DEFAULTS
 from support import LONG
 from support.forms import is_of_one_form
+from support.pages import take_pages_away
 
 # A shell ignores Ctrl-C for what it starts in the background, and nohup a hangup: children inherit that.
 for _number, _usual in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
     if signal.getsignal(_number) is signal.SIG_IGN:
         signal.signal(_number, _usual)
+
+if os.environ.get("STABLEMEM_IO") == "pread":
+    # The whole suite, without maps. Interpreted, pages are taken away at the next call as well.
+    DEFAULTS["io"] = BUFFER_DEFAULTS["io"] = open_store.__kwdefaults__["io"] = "pread"
+    if not COMPILED:
+        take_pages_away()
 
 _COMMON = {
     "deadline": None,

@@ -111,7 +111,7 @@ class MemoryBuffer(ListCore, Structure[T], MutableSequence[T], kind="list"):
             end, and ``insert`` into a full list raises IndexError. It belongs to this handle and is not
             stored. If the list already has more values, they stay until a value is added. The attribute
             ``maxlen`` changes it.
-        autocommit, commit_every, sync, checksums, timeout, max_size, on_low_space, low_space, fit: as for
+        autocommit, commit_every, sync, checksums, io, timeout, max_size, on_low_space, low_space, fit: as for
             MemoryRegion. A region that is open already has its own settings, and they may not be given
             with it.
 

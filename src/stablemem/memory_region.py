@@ -62,6 +62,11 @@ class MemoryRegion(RawBlocks):
         sync: whether commits survive a power cut; False makes them survive the process only, and the
             machine half a minute later.
         checksums: whether values are verified at each read.
+        io: how the file is read. "map" maps it into memory, which is faster; if somebody else cuts the file
+            short, the process may end with SIGBUS. "pread" reads it by system calls and keeps up to 16 MiB of
+            pages in memory. Then a file that was cut short raises CorruptRegionError, a disk that cannot be
+            read raises OSError, the size of the file is not bound by ``ulimit -v``, and ``view`` and
+            ``blob_view`` return copies. Each opening chooses; the file does not record it.
         max_size: bytes that the file may have. A change that needs more raises RegionFullError, and the
             transaction is rolled back. The last MiB of it, or the last quarter if that is less, is reserved
             for deleting.
@@ -120,7 +125,9 @@ class MemoryRegion(RawBlocks):
         if not isinstance(path, str | None):
             raise TypeError("source is a path of text, not of bytes: decode it with os.fsdecode()")
         path = None if path is None else exact(path)
-        handle = open_store(path, mode, timeout=chosen["timeout"], checksums=chosen["checksums"])
+        handle = open_store(
+            path, mode, timeout=chosen["timeout"], checksums=chosen["checksums"], io=chosen["io"]
+        )
         self._mode = exact(mode)
         self._structures: list[weakref.ref[Structure[Any]]] = []
         Heap.__init__(self, handle)

@@ -27,6 +27,7 @@ class RegionOptions(TypedDict, total=False):
     commit_every: float | timedelta | None
     sync: bool
     checksums: bool
+    io: Literal["map", "pread"]
     timeout: float
     max_size: int | None
     on_low_space: Callable[[Stats], object] | None
@@ -46,6 +47,7 @@ DEFAULTS: RegionOptions = {
     "commit_every": None,
     "sync": True,
     "checksums": True,
+    "io": "map",
     "timeout": 0.0,
     "max_size": None,
     "on_low_space": None,

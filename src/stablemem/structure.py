@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar
 
 from ._core.audit.stats import Stats
 from ._core.audit.verify import Report
+from ._core.disk.region import Io
 from ._core.format.catalog import MAIN
 from ._core.txn.block import Block
 from ._core.txn.handle import Handle
@@ -371,7 +372,8 @@ def _reopen(
     checksums: bool,
     state: tuple[Any, ...],
     exactly: bool,
+    io: Io = "map",
 ) -> Structure[T]:
     """Return what a pickle says."""
-    region = MemoryRegion._of(open_again(path, checksums, state, exactly), "r")
+    region = MemoryRegion._of(open_again(path, checksums, state, exactly, io), "r")
     return kind._on(region, name, blobify, exactly)

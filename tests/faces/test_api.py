@@ -164,6 +164,7 @@ def test_memory_region():
         "commit_every",
         "sync",
         "checksums",
+        "io",
         "timeout",
         "max_size",
         "on_low_space",

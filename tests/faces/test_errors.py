@@ -257,13 +257,17 @@ def test_no_descriptors_left(path):
     """The file is opened once more by way of /proc, whose names say nothing to a user."""
     other = f"{path}.other"
     MemoryBuffer(other).close()
-    values = MemoryBuffer.from_iterable([1], path)
+    values = MemoryBuffer.from_iterable([1], path, io="map")
     reader = MemoryBuffer(path, "r")
     values.append(2)
     values.commit()
     said = "Too many open files", "close some files, or raise the limit on open ones (ulimit -n)"
     with failing("open", errno.EMFILE, kept=lambda name, *_: not str(name).startswith("/proc/self/fd")):
-        calls = (lambda: MemoryBuffer(other, "r+"), other), (values.snapshot, path), (reader.refresh, path)
+        calls = (
+            (lambda: MemoryBuffer(other, "r+", io="map"), other),
+            (values.snapshot, path),
+            (reader.refresh, path),
+        )
         for call, file in calls:
             error = refused(call, OSError, *said, file)
             assert error.filename == file
@@ -287,7 +291,7 @@ def test_no_memory_to_map(path, monkeypatch):
         patch.setattr(mmap, "mmap", fail)
         for mode in ("r", "a"):
             said = "Cannot allocate memory while mapping", remedy, path
-            refused(lambda mode=mode: MemoryBuffer(path, mode), OSError, *said)
+            refused(lambda mode=mode: MemoryBuffer(path, mode, io="map"), OSError, *said)
     with MemoryBuffer(path) as values:
         assert len(values) == 1
 

@@ -47,7 +47,7 @@ class PageCache:
 
     >>> cache = PageCache(lambda address, size: bytes(8192)[address : address + size], 4)
     >>> cache.load(8190, 1), cache.load(8190, 9), cache.kept
-    (b'\\x00', b'\\x00\\x00', 1)
+    (b'\x00', b'\x00\x00', 1)
     """
 
     __slots__ = ("_most", "_old", "_read", "_young")

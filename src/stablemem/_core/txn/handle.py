@@ -29,7 +29,7 @@ from ...shown import shown, shown_error, shown_path, shown_text, uncommitted
 from ..disk.device import Device
 from ..disk.header import Header, boot_id
 from ..disk.readers import acquire, acquire_newest
-from ..disk.region import Region
+from ..disk.region import Io, Region
 from ..format.catalog import KIND_WORDS, LIST, Entry, Root
 from ..format.slots import Slot
 from ..space.freespace import FreeSpace
@@ -74,6 +74,7 @@ class Handle:
         device: where it is; the handle owns it. A writer's device holds the writer lock already.
         writable: whether this is the region's one writer; else it is a snapshot of the newest commit.
         checksums: whether blobs are verified at each read.
+        io: how bytes are read.
         boot: this boot's id; None asks the kernel.
         at: the commit that a snapshot is of; None for the newest.
 
@@ -112,6 +113,7 @@ class Handle:
         *,
         writable: bool,
         checksums: bool = True,
+        io: Io = "map",
         boot: bytes | None = None,
         at: Slot | None = None,
     ) -> None:
@@ -140,7 +142,7 @@ class Handle:
                 self.header = acquire(device, self.boot, at)
             else:
                 device, self.header = acquire_newest(device, self.boot, 0)
-            region = Region(device, shared_lock=not writable)
+            region = Region(device, shared_lock=not writable, io=io)
             region.set_limit(self.header.newest.length)
             self.pager = Pager(region, FreeSpace(), checksums)
             self.state = State.read(region, self.header.newest)
@@ -530,10 +532,14 @@ class Handle:
     # -- snapshots -------------------------------------------------------------------------------------
 
     def snapshot(self) -> "Handle":
-        """Return a reader of the newest commit, with a descriptor and a map of its own."""
+        """Return a reader of the newest commit, with a descriptor of its own; it reads as this one does."""
         self.require_open()
         return Handle(
-            self.region.device.reopen(), writable=False, checksums=self.pager.checksums, boot=self.boot
+            self.region.device.reopen(),
+            writable=False,
+            checksums=self.pager.checksums,
+            io=self.region.io,
+            boot=self.boot,
         )
 
     def refresh(self) -> bool:
@@ -557,7 +563,7 @@ class Handle:
         """Become a reader of what a header says, on another device."""
         old, before = self.region, self.entries
         try:
-            region = Region(device, shared_lock=True)
+            region = Region(device, shared_lock=True, io=old.io)
             region.set_limit(header.newest.length)
             self.pager.rebase(region)
             state = State.read(region, header.newest)
@@ -574,7 +580,7 @@ class Handle:
         old.close()
 
     def pickled(self) -> tuple[Any, ...]:
-        """Return what ``open_again`` opens: name, checksums, state, and whether it must be just this state.
+        """Return what ``open_again`` takes: name, checksums, state, whether it must be just this one, io.
 
         Raises:
             StableMemoryError: there are changes that another process would not see.
@@ -586,7 +592,7 @@ class Handle:
                 f"call commit() before you pickle"
             )
         name = self.region.device.name or os.path.abspath(self.path)
-        return name, self.pager.checksums, self.slot.state(), not self.writable
+        return name, self.pager.checksums, self.slot.state(), not self.writable, self.region.io
 
     # -- ending ----------------------------------------------------------------------------------------
 

@@ -27,6 +27,7 @@ from ...shown import shown, shown_path
 from ..disk.device import Device, FileDevice, MemoryDevice
 from ..disk.header import is_sealed, write_empty
 from ..disk.readers import lock_writer, require_as_new
+from ..disk.region import Io
 from ..format.slots import MAGIC, Slot
 from .handle import Handle
 
@@ -59,6 +60,7 @@ def open_store(
     *,
     timeout: float = 0.0,
     checksums: bool = True,
+    io: Io = "map",
     device: Device | None = None,
     file_id: bytes | None = None,
     boot: bytes | None = None,
@@ -71,6 +73,7 @@ def open_store(
         mode: one of MODES.
         timeout: seconds to wait for the writer lock.
         checksums: whether blobs are verified at each read.
+        io: "map" or "pread": how bytes are read.
         device: an open device to use instead of a path; a new region is made on it if it is empty.
         file_id: 16 bytes for a new region's id, instead of random ones.
         boot: 16 bytes instead of this boot's id.
@@ -80,10 +83,14 @@ def open_store(
         FileNotFoundError, FileExistsError, IsADirectoryError, PermissionError: as ``open`` does.
         NotARegionError, VersionError, CorruptRegionError: what the file is instead.
         RegionLockedError: another handle writes.
-        TypeError, ValueError: there is no such mode or timeout.
+        TypeError, ValueError: there is no such mode, timeout or io.
     """
     if mode not in MODES:
         raise ValueError(f"mode is {shown(mode)}; it may be 'r', 'r+', 'a', 'x' or 'w'")
+    if io not in ("map", "pread"):
+        raise ValueError(
+            f'io is "map" (read through a map of the file) or "pread" (read by system calls), not {shown(io)}'
+        )
     timeout = _seconds(timeout)
     fresh = os.urandom(16) if file_id is None else file_id
     if path is None:
@@ -91,7 +98,7 @@ def open_store(
         if held.size() == 0:
             write_empty(held, fresh)
             held.sync()
-        return Handle(held, writable=mode != "r", checksums=checksums, boot=boot)
+        return Handle(held, writable=mode != "r", checksums=checksums, io=io, boot=boot)
     name = _absolute(path)
     if os.path.islink(path):
         # What is made or replaced is what the link names, also where that is missing still.
@@ -101,10 +108,10 @@ def open_store(
         while opened is None:
             opened = _writer(path, mode, timeout, fresh)
     opened.name = name
-    return Handle(opened, writable=mode != "r", checksums=checksums, boot=boot, at=at)
+    return Handle(opened, writable=mode != "r", checksums=checksums, io=io, boot=boot, at=at)
 
 
-def open_again(path: str, checksums: bool, state: tuple[Any, ...], exactly: bool) -> Handle:
+def open_again(path: str, checksums: bool, state: tuple[Any, ...], exactly: bool, io: Io = "map") -> Handle:
     """Return a reader of what ``Handle.pickled`` says: of just that commit, or of the newest one.
 
     Raises:
@@ -112,7 +119,7 @@ def open_again(path: str, checksums: bool, state: tuple[Any, ...], exactly: bool
         FileNotFoundError, IsADirectoryError, PermissionError: as ``open`` does.
     """
     slot = Slot(*state)
-    store = open_store(path, "r", checksums=checksums, at=slot if exactly else None)
+    store = open_store(path, "r", checksums=checksums, io=io, at=slot if exactly else None)
     try:
         require_as_new(store.header, slot, path)
     except BaseException:
