@@ -1,8 +1,8 @@
-"""The exceptions of stablemem, one base above them all, and its warnings.
+"""The exceptions of stablemem, with one base class for all of them, and its warnings.
 
-Where a built-in exception says the same thing, ours is also that one, so that code written for
-files and lists keeps working. Damage is never a ``ValueError`` or ``IndexError``: a caller that
-expects those of a list would hide it.
+Where a built-in exception means the same, ours is also a subclass of it, so that code written for files and
+lists keeps working. Damage is never a ``ValueError`` or ``IndexError``: a caller that expects these from a
+list would hide it.
 """
 
 import errno
@@ -102,7 +102,7 @@ class RegionLockedError(StableMemoryError, BlockingIOError):
     """Another handle has the region open for writing.
 
     Attributes:
-        pid: the process that holds it, or None where that cannot be told.
+        pid: the process of that handle, or None if it is not known.
     """
 
     def __init__(self, path: str, pid: int | None = None) -> None:
@@ -123,7 +123,7 @@ class RegionLockedError(StableMemoryError, BlockingIOError):
 
 
 class RegionReplacedError(StableMemoryError):
-    """The path leads to another file than the one a reader has opened, or to none. The reader still reads."""
+    """The path leads to another file than a reader has opened, or to no file. The reader still works."""
 
 
 class RegionClosedError(StableMemoryError, ValueError):
@@ -131,7 +131,7 @@ class RegionClosedError(StableMemoryError, ValueError):
 
 
 def never_opened(what: object) -> str:
-    """Return what to say of an object whose ``__init__`` has not run, or has failed."""
+    """Return the message about an object whose ``__init__`` has not run, or has failed."""
     return f"this {type(what).__name__} was never opened: let its class call super().__init__() first"
 
 
@@ -148,4 +148,4 @@ class UncommittedChangesWarning(UserWarning):
 
 
 class UncommittedMemoryWarning(UncommittedChangesWarning, ResourceWarning):
-    """The same of a list in memory, which ends with its process in any case: hidden, unless asked for."""
+    """The same for a list in memory, which ends with its process in any case. Python hides it by default."""

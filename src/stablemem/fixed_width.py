@@ -1,4 +1,4 @@
-"""Numbers of fixed width, as raw blocks hold them: little-endian, checked before anything is written."""
+"""Numbers of fixed width in raw blocks: little-endian, checked before anything is written."""
 
 import struct
 from operator import index
@@ -12,7 +12,7 @@ WholeKind = Literal[
     "u8", "u16", "u32", "u64", "i8", "i16", "i32", "i64",
     "nat8", "nat16", "nat32", "nat64", "int8", "int16", "int32", "int64",
 ]  # fmt: skip
-"""A kind of integer; the second row are other names of the first."""
+"""A kind of integer. The second row has other names for the kinds in the first."""
 
 FloatKind = Literal["f64", "float"]
 """A kind of fraction, by either of its names."""
@@ -39,7 +39,7 @@ def _form(kind: str) -> struct.Struct:
 
 
 def size_of(kind: str) -> int:
-    """Return how many bytes a number takes.
+    """Return the number of bytes that a number of this kind takes.
 
     >>> size_of("u32"), size_of("float")
     (4, 8)
@@ -48,12 +48,12 @@ def size_of(kind: str) -> int:
 
 
 def pack(kind: str, value: float) -> bytes:
-    r"""Return a number's bytes.
+    r"""Return the bytes of a number.
 
     Raises:
         ValueError: there is no such kind.
         OverflowError: the number does not fit.
-        TypeError: it is not a number, or not a whole number for a kind of integer.
+        TypeError: the value is not a number, or the kind is an integer and the value is not.
 
     >>> pack("u16", 258), pack("i8", -1)
     (b'\x02\x01', b'\xff')
@@ -78,5 +78,5 @@ def pack(kind: str, value: float) -> bytes:
 
 
 def unpack(kind: str, content: bytes) -> Any:
-    """Return the number in its bytes."""
+    """Return the number that these bytes stand for."""
     return _form(kind).unpack(content)[0]

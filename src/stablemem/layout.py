@@ -1,4 +1,4 @@
-r"""Sizes and addresses that every layer agrees on.
+r"""The sizes and addresses of the format, which all parts of the code share.
 
 The region, in region pages of 64 KiB:
 
@@ -8,11 +8,11 @@ The region, in region pages of 64 KiB:
     +------------+------------+------------+------------------------+------------ - -
     \______________ header ________________/
 
-Region page 0 holds the header and, behind it, nodes. Every other region page has one kind (below)
-while anything in it is in use. Every byte belongs to exactly one of: header, space map, node, blob,
-raw, free, limbo.
+Region page 0 holds the header and, after it, nodes and log pages. Every other region page has one kind
+(below) while anything in it is in use or in limbo. Every byte has exactly one use: header, log, nodes,
+blobs, raw, free or limbo.
 
-Words of the format: all integers are little-endian and unsigned.
+All integers in the format are little-endian and unsigned.
 """
 
 import sys
@@ -22,43 +22,43 @@ if sys.byteorder != "little":  # pragma: no cover - no such machine to run it on
     raise ImportError("stablemem reads and writes little-endian words in place; this machine is big-endian")
 
 FORMAT: Final = 0
-"""Format number; 0 is "unstable": a file is read only by the version that wrote it."""
+"""Number of the format. 0 is "unstable": only the version that wrote a file can read it."""
 
 NODE_SIZE: Final = 4096
 """Bytes of a node, of a log page and of a header slot."""
 
 REGION_PAGE: Final = 65536
-"""Bytes of a region page, the unit in which kinds are given."""
+"""Bytes of a region page: each has one kind."""
 
 SLOT_COUNT: Final = 3
 HEADER_SIZE: Final = SLOT_COUNT * NODE_SIZE
 
 WAKE_AT: Final = HEADER_SIZE - 4
-"""Address of the word that those who wait for the writer lock sleep on: the end of the header."""
+"""Address of the wake word, the last 4 bytes of the header: handles that wait to write sleep on it."""
 
 LET_GO_AT: Final = HEADER_SIZE - 16
-"""Address of the u64 in which a writer says at its end that all it did is on the disk."""
+"""Address of the let-go word, a u64: a writer that closes says there that everything is on the disk."""
 
 MAX_ADDRESS: Final = 1 << 56
-"""No region is larger; the bits above are free for marks."""
+"""No region is larger. So the higher bits of an address are free for flags."""
 
 MAX_BLOB: Final = (1 << 32) - 1
 """Bytes of the largest value: a pointer has 32 bits for its size."""
 
 INLINE_SIZE: Final = 8
-"""A blob of up to this many bytes sits inside its pointer."""
+"""A blob of up to this many bytes is inside its pointer."""
 
 MAX_LEVELS: Final = 12
-"""No tree is deeper; bounds every descent of a damaged file."""
+"""No tree has more levels. This limits every descent in a damaged file."""
 
 LEAF_CAPACITY: Final = 255
 INNER_CAPACITY: Final = 170
 LEAF_MINIMUM: Final = 127
 INNER_MINIMUM: Final = 85
-"""Nodes hold at least the minimum, except the root and the last node of each level."""
+"""Nodes have at least the minimum of entries, except the root and the last node of each level."""
 
 DIRTY: Final = 1 << 63
-"""Mark of an address that is the number of a dirty node or of a pending blob, in memory only."""
+"""Set in an address, in memory only, that is really the number of a dirty node or of a pending blob."""
 
 # Kinds of region pages.
 FREE_PAGE: Final = 0
@@ -70,12 +70,12 @@ KIND_NAMES: Final = ("free", "nodes", "blobs", "raw")
 
 
 def exact(name: str) -> str:
-    """Return a str as one of no subclass, such as a member of a StrEnum: compiled code takes no other."""
+    """Return a plain str, given a str or one of a subclass, such as StrEnum: compiled code takes only str."""
     return str.__str__(name)
 
 
 def is_name(name: object) -> bool:
-    r"""Return whether the format has room for this as the name of a list or of a Blobify.
+    r"""Return whether this can be the name of a list or of a Blobify in the format.
 
     >>> is_name("main"), is_name(""), is_name("\ud800"), is_name(5)
     (True, False, False, False)

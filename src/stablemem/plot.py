@@ -1,7 +1,7 @@
 """The picture of a region as a PNG: a grid of cells, coloured by their main use, with a legend.
 
-Every cell is a square of whole pixels, and what surrounds the grid has fixed sizes in pixels. So the place of
-a cell in the picture can be computed: ``cell_pixels`` and ``LEFT``, ``TOP``.
+Every cell is a square of whole pixels, and the margins around the grid have fixed sizes in pixels. So the
+place of a cell in the picture can be computed from ``cell_pixels``, ``LEFT`` and ``TOP``.
 """
 
 import io
@@ -13,18 +13,18 @@ from .inspection import IN_USE, USES, Census
 __all__ = ["BOTTOM", "COLOURS", "LEAST_WIDTH", "LEFT", "RIGHT", "TOP", "cell_pixels", "colour_of", "draw"]
 
 LEFT, RIGHT, TOP, BOTTOM = 130, 30, 70, 100
-"""Pixels around the grid: addresses, nothing, title, legend."""
+"""Pixels of the margins around the grid: for the addresses, for nothing, for the title, for the legend."""
 
 LEAST_WIDTH = 860
-"""Pixels of the narrowest picture: a legend of three columns."""
+"""Pixels of the narrowest picture, which has room for a legend of three columns."""
 
 LARGEST_CELL, LARGEST_GRID = 8, 1024
 DOTS = 100
 LABEL = 24
-"""Pixels from one address to the next, at the least."""
+"""Least number of pixels from one address to the next."""
 
 PALEST = 0.3
-"""How much of its colour a cell has of which hardly anything is in use."""
+"""The strength of colour, 0 to 1, of a cell of which hardly anything is in use."""
 
 COLOURS = {
     "header": (204, 121, 167),
@@ -35,14 +35,14 @@ COLOURS = {
     "free": (255, 255, 255),
     "limbo": (200, 200, 200),
 }
-"""Red, green and blue of each use, 0 to 255, told apart by the colour-blind as well."""
+"""Red, green and blue of each use, 0 to 255. Colour-blind people can tell them apart, too."""
 
 BEHIND = (242, 242, 242)
-"""The colour of what is no cell."""
+"""The colour of the background, where there is no cell."""
 
 
 def cell_pixels(width: int, rows: int) -> int:
-    """Return the pixels of a cell's side.
+    """Return the number of pixels of a cell's side.
 
     >>> cell_pixels(128, 70), cell_pixels(1000, 1000)
     (8, 1)
@@ -51,29 +51,29 @@ def cell_pixels(width: int, rows: int) -> int:
 
 
 def colour_of(use: str, used: float) -> tuple[int, int, int]:
-    """Return the colour of a cell, given ``Census.shown``: the less of it is in use, the paler it is.
+    """Return the colour of a cell, given its ``Census.shown``: the less is in use, the paler the colour.
 
     >>> colour_of("nodes", 1.0), colour_of("nodes", 0.5), colour_of("nodes", 0.0001)
     ((0, 114, 178), (89, 163, 205), (178, 213, 232))
     """
     if use not in IN_USE:
         return COLOURS[use]
-    # A byte must be seen, too.
+    # Even a single byte in use must be visible.
     strength = PALEST + (1 - PALEST) * used
     red, green, blue = (round(255 - (255 - part) * strength) for part in COLOURS[use])
     return red, green, blue
 
 
 def draw(found: Census, title: str, width: int) -> bytes:
-    """Return a PNG file that shows what the bytes of a region are used for. O(cells).
+    """Return a PNG file that shows the use of the bytes of a region. O(cells).
 
     Args:
         found: the cells.
-        title: the first words of the title, such as the region's path.
+        title: the first line of the title, such as the region's path.
         width: cells in a row.
 
     Raises:
-        ModuleNotFoundError: matplotlib is missing; it comes with the extra ``plot``.
+        ModuleNotFoundError: matplotlib is missing; the extra ``plot`` installs it.
     """
     try:
         from matplotlib import style
@@ -83,16 +83,16 @@ def draw(found: Census, title: str, width: int) -> bytes:
             f"a picture as a PNG needs {error.name}: pip install matplotlib", name=error.name
         ) from error
     file = io.BytesIO()
-    # Not as the user likes charts: a grid or another font would spoil it.
+    # Not in the user's style for charts: a grid or another font would spoil the picture.
     with style.context("default"), warnings.catch_warnings():
-        # A letter that the font has not is drawn as a box.
+        # A letter that the font lacks is drawn as a box.
         warnings.filterwarnings("ignore", "Glyph", UserWarning)
         FigureCanvasAgg(_figure(found, title, width)).print_png(file)
     return file.getvalue()
 
 
 def _figure(found: Census, title: str, width: int) -> Any:
-    """Return the picture as matplotlib's figure."""
+    """Return the picture as a figure of matplotlib."""
     import numpy
     from matplotlib.figure import Figure
 
@@ -118,7 +118,7 @@ def _figure(found: Census, title: str, width: int) -> Any:
 
 
 def _titles(found: Census, title: str, width: int, most: int) -> tuple[str, str]:
-    """Return both lines of the title; the first has at most so many letters."""
+    """Return both lines of the title; the first has at most ``most`` characters."""
     return (
         title if len(title) <= most else "..." + title[3 - most :],
         f"{found.length:,} bytes as of commit {found.transaction}; {found.cell:,} bytes a cell, "
@@ -127,7 +127,7 @@ def _titles(found: Census, title: str, width: int, most: int) -> tuple[str, str]
 
 
 def _label(figure: Any, found: Census, titles: tuple[str, str], whole: int, high: int) -> None:
-    """Put title and legend into a figure of so many pixels."""
+    """Put title and legend into a figure of ``whole`` by ``high`` pixels."""
     from matplotlib.patches import Patch
 
     left = LEFT / whole
@@ -148,11 +148,11 @@ def _label(figure: Any, found: Census, titles: tuple[str, str], whole: int, high
 
 
 def _share(colour: tuple[int, int, int]) -> tuple[float, ...]:
-    """Return a colour as matplotlib wants it."""
+    """Return a colour in matplotlib's form: parts from 0 to 1."""
     return tuple(part / 255 for part in colour)
 
 
 def _colours(found: Census, width: int, rows: int) -> bytes:
-    """Return red, green and blue of each cell, and of what is left of the last row."""
+    """Return red, green and blue of each cell, and of the background in the rest of the last row."""
     drawn = b"".join(bytes(colour_of(*found.shown(number))) for number in range(len(found)))
     return drawn + bytes(BEHIND) * (width * rows - len(found))

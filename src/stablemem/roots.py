@@ -1,4 +1,4 @@
-"""Roots: names for what the user of a region keeps in raw blocks."""
+"""Roots: names for integers that the user keeps, such as the addresses of raw blocks."""
 
 from collections.abc import ItemsView, Iterable, Iterator, Mapping, MutableMapping, Set, ValuesView
 from operator import index
@@ -22,7 +22,7 @@ _MOST = 65535
 class Roots(MutableMapping[str, tuple[int, ...]]):
     """A small mapping of names to tuples of integers, committed and rolled back with everything else.
 
-    It is meant for addresses and sizes. A commit that changes one root writes all of them. Each integer is
+    It is meant for addresses and sizes. A commit that changes one root writes all roots. Each integer is
     from -2**127 to 2**127 - 1. A single integer may be given without a tuple.
 
     >>> from stablemem import MemoryRegion
@@ -43,7 +43,7 @@ class Roots(MutableMapping[str, tuple[int, ...]]):
         return found
 
     def _missing(self, name: object) -> KeyError:
-        """Return the error for a name that there is not."""
+        """Return the error for a name that no root has."""
         handle = self._heap._handle
         return KeyError(
             f"{shown_path(handle.path)} has no root {shown(name)}; it has {shown_names(handle.roots)}: "
@@ -109,10 +109,10 @@ class Roots(MutableMapping[str, tuple[int, ...]]):
 
 
 def _integers(numbers: object) -> tuple[int, ...] | None:
-    """Return what a root is set to as a tuple of integers; None if it is something else.
+    """Return the given integers as a tuple; None if something else was given.
 
-    Text and bytes are something else too, though bytes are integers when one goes through them; and so are
-    dicts, of which only the keys would stay, and sets, which have no order.
+    Text and bytes count as something else, although iterating over bytes yields integers. So do dicts, of
+    which only the keys would remain, and sets, which have no order.
     """
     if isinstance(numbers, str | bytes | bytearray | memoryview | Mapping | Set):
         return None

@@ -1,7 +1,7 @@
-r"""Shown: how messages and reprs show what comes from outside: names, paths, values, errors of others.
+r"""Shown: text for messages and reprs from outside data: names, paths, values, exceptions of other code.
 
-Invariants: whatever comes in, what goes out is on one line, of at most so many characters, has nothing in it
-that a terminal would obey, and nothing is raised.
+Invariants: for any input, the text is on one line, has at most a given number of characters, and contains
+nothing that a terminal would obey. Nothing is raised.
 
 >>> shown("x" * 1000, 30)
 "'xxxxxxxxxxxxxx...xxxxxxxxxxx'"
@@ -28,19 +28,19 @@ __all__ = [
 ]
 
 MOST = 120
-"""Characters of a value, a name or an error of somebody else."""
+"""The most characters of a value, a name or an exception of other code."""
 
 MOST_OF_A_PATH = 300
-"""Characters of a path."""
+"""The most characters of a path."""
 
 _NAMES = 6
-"""Names of a list of them."""
+"""The most names of a list of names."""
 
 _FAULTS = 3
-"""Sentences of a list of them."""
+"""The most sentences of a list of sentences."""
 
 _BITS = 380
-"""Bits of an integer that is shown as it is, 115 digits; Python refuses to spell out some thousand."""
+"""The most bits of an integer that is shown in digits (115 of them); Python refuses some thousand digits."""
 
 
 class _Short(Repr):
@@ -53,18 +53,18 @@ _REPR = _Short()
 
 
 def shown(value: object, most: int = MOST) -> str:
-    """Return a value's repr, shortened; what cannot be shown says so."""
+    """Return the repr of a value, shortened. If the repr raises, the text says so."""
     if type(value) is str:
         return shown_text(repr(value if len(value) <= most else f"{value[:most]}{value[-most:]}"), most)
     try:
         text = _REPR.repr(value)
-    except Exception:  # noqa: BLE001 - a repr of somebody else's, in the middle of telling another error
+    except Exception:  # noqa: BLE001 - a repr of other code, while another error is being reported
         text = f"<{type(value).__name__} that has no repr>"
     return shown_text(text, most)
 
 
 def shown_names(names: Collection[str]) -> str:
-    """Return the first names, sorted, and how many there are if these are not all.
+    """Return the first names in order, and the number of all names if there are more.
 
     >>> shown_names(["b", "a"]), shown_names([f"log {day:02}" for day in range(30)])
     ("['a', 'b']", "['log 00', 'log 01', 'log 02', 'log 03', 'log 04', 'log 05', ... 30 names]")
@@ -90,12 +90,12 @@ def shown_record(record: Any) -> str:
 
 
 def shown_path(path: str, otherwise: str = "this region") -> str:
-    """Return a path, without quotes, a long one without its middle; or other words for what has none."""
+    """Return a path without quotes, and without its middle if it is long; ``otherwise`` if it is empty."""
     return shown_text(path, MOST_OF_A_PATH) if path else otherwise
 
 
 def shown_error(error: BaseException) -> str:
-    """Return the kind of an error and what it says.
+    """Return the type of an exception and its message.
 
     >>> shown_error(KeyError("name")), shown_error(OSError())
     ("KeyError: 'name'", 'OSError')
@@ -108,7 +108,7 @@ def shown_error(error: BaseException) -> str:
 
 
 def uncommitted(changes: int) -> str:
-    """Return how many changes are not committed, in words.
+    """Return the number of uncommitted changes, in words.
 
     >>> uncommitted(1), uncommitted(2)
     ('1 uncommitted change', '2 uncommitted changes')
@@ -117,7 +117,7 @@ def uncommitted(changes: int) -> str:
 
 
 def shown_text(text: str, most: int = 2 * MOST) -> str:
-    """Return a text on one line, without its middle if it is too long."""
+    """Return a text on one line; if it is too long, its middle is left out."""
     if not text.isprintable():
         text = "".join(each if each.isprintable() else repr(each)[1:-1] for each in text[: 4 * most])
     if len(text) > most:

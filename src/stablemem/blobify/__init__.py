@@ -1,7 +1,7 @@
-"""Blobify: how values become blobs and blobs values, built in or one's own.
+"""Blobify: turns values into blobs and blobs into values; some are built in, and you can write your own.
 
-``Msgpack`` (the default) takes plain data, ``Bytes`` bytes, ``Text`` text, ``Nat`` and ``Int`` integers;
-``Blobify`` is the protocol for one's own.
+``Msgpack`` (the default) takes plain data, ``Bytes`` bytes, ``Text`` text, ``Nat`` and ``Int`` integers.
+``Blobify`` is the protocol for your own.
 """
 
 from stablemem.blobify.integers import Int, Nat

@@ -1,18 +1,18 @@
-"""Nat and Int: integers of any size, in as few bytes as keep them in order.
+"""Nat and Int: integers of any size, in the fewest bytes that still compare as the integers do.
 
-    Nat                          the first byte, and what follows
+    Nat                          the first byte, and the bytes after it
     0 to 247                     the number itself
     248 to 2**56 - 1             0xF7 + k, then the number in k bytes, k from 1 to 7
     2**56 and above              0xFF, then k as a Nat, then the number in k bytes, k from 8 on
 
-    Int                          the first byte, and what follows
+    Int                          the first byte, and the bytes after it
     0 to 119                     0x80 + the number
     120 and above                as Nat
-    below 0                      every bit of what -1 - number would be turned over
+    below 0                      the bytes of -1 - number, with every bit inverted
 
-Numbers are written with the greatest byte first and without leading zeros, so each has one blob, and
-blobs compare as the numbers do. Up to 2**56 - 1 they are 8 bytes or less: such a value takes no room
-but its pointer's.
+Numbers are written in big-endian order without leading zero bytes. So each number has exactly one blob, and
+blobs compare as the numbers do. Up to 2**56 - 1, blobs have 8 bytes or less: such a value takes no room
+except its pointer.
 """
 
 from stablemem.blobify.protocol import Blobify, BuiltIn
@@ -21,16 +21,16 @@ from stablemem.errors import BlobifyError
 __all__ = ["Int", "Nat"]
 
 _FOLLOWS = 0xF8
-"""First bytes from here on are followed by others."""
+"""The lowest first byte that is followed by others."""
 
 _LONG = 0xFF
 """The first byte of a number of more than 7 bytes."""
 
 _HALF = 0x80
-"""Where Int has its zero."""
+"""The first byte that stands for 0 in an Int."""
 
 _TURNED = bytes(range(255, -1, -1))
-"""Every byte with its bits turned over, for ``bytes.translate``."""
+"""Every byte with its bits inverted, for ``bytes.translate``."""
 
 
 class Nat(BuiltIn, Blobify[int]):
@@ -49,7 +49,7 @@ class Nat(BuiltIn, Blobify[int]):
     order_preserving = True
 
     def to_blob(self, value: int, /) -> bytes:
-        """Return ``value`` in as few bytes as Nat can."""
+        """Return the blob of ``value``."""
         _require_int(self, value)
         if value < 0:
             raise BlobifyError(
@@ -78,7 +78,7 @@ class Int(BuiltIn, Blobify[int]):
     order_preserving = True
 
     def to_blob(self, value: int, /) -> bytes:
-        """Return ``value`` in as few bytes as Int can."""
+        """Return the blob of ``value``."""
         _require_int(self, value)
         return _blob(-1 - value, _HALF).translate(_TURNED) if value < 0 else _blob(value, _HALF)
 
@@ -99,7 +99,7 @@ def _require_int(blobify: BuiltIn, value: object) -> None:
 
 
 def _blob(value: int, zero: int) -> bytes:
-    """Return a number from 0 on, whose zero is one byte of this value."""
+    """Return the bytes of a number from 0 on; 0 itself is the one byte ``zero``."""
     if value < _FOLLOWS - zero:
         return bytes((zero + value,))
     size = (value.bit_length() + 7) // 8
@@ -108,7 +108,7 @@ def _blob(value: int, zero: int) -> bytes:
 
 
 def _value(blobify: BuiltIn, blob: bytes, zero: int) -> int:
-    """Return the number that ``_blob`` made into these bytes, and no other bytes."""
+    """Return the number that ``_blob`` wrote as exactly these bytes; raise BlobifyError if there is none."""
     value = _read(blob, zero)
     if value is None:
         name = type(blobify).__name__
@@ -135,7 +135,7 @@ def _read(blob: bytes, zero: int) -> int | None:
 
 
 def _digits_of_long(blob: bytes) -> bytes:
-    """Return the digits behind their number, which is a Nat; nothing if that is wrong."""
+    """Return the bytes of a long number, after the Nat that counts them; ``b""`` if the count is wrong."""
     first = blob[1] if len(blob) > 1 else _LONG
     if first == _LONG:
         return b""

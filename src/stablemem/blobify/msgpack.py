@@ -11,7 +11,7 @@ from stablemem.shown import shown, shown_text
 
 __all__ = ["MAX_DEPTH", "Msgpack"]
 
-# Fixed, since what the recursion limit happens to allow while writing may not be there while reading.
+# Fixed, because the recursion limit may allow fewer levels while reading than it did while writing.
 MAX_DEPTH = 200
 
 _LEAVES = frozenset({type(None), bool, int, float, str, bytes})
@@ -68,8 +68,8 @@ class Msgpack(BuiltIn, Blobify[Any]):
         """Return the value in ``blob``. BlobifyError if Msgpack did not write it."""
         try:
             value = _decode(blob)
-            # A timestamp is the one extension that is decoded without asking. Its type byte is 0xff, and a
-            # search for that byte is far cheaper than a walk over each value read.
+            # A timestamp is the only extension that msgspec decodes without calling the hook. Its type byte
+            # is 0xff, and a search for that byte is far cheaper than a walk over each value that is read.
             if 255 in blob and type(value) not in _LEAVES and not _is_plain(value, -1):
                 _refuse_extension(-1, memoryview(b""))
         except RecursionError as error:
@@ -87,11 +87,11 @@ class Msgpack(BuiltIn, Blobify[Any]):
 
 
 def _is_plain(value: object, depth: int) -> bool:
-    """Tell whether ``value``, which is no leaf, is a container of exact plain types.
+    """Return whether ``value``, which is not a leaf, is a container of exactly the plain types.
 
-    msgspec writes a set, an enum member, a date and the like without asking its hook, and a NaN forbids
-    comparing what was written with what was given. So each type is looked at. For small values a
-    recursive loop is twice as fast as a loop over levels or sets of types, and as fast for large ones.
+    msgspec writes a set, an enum member, a date and the like without calling its hook, and because of NaN
+    the decoded value cannot be compared with the given one. So each type is checked. For small values, a
+    recursive loop is twice as fast as a loop over levels or sets of types; for large ones it is as fast.
     """
     if depth == 0:
         return False
@@ -112,8 +112,8 @@ def _is_plain(value: object, depth: int) -> bool:
 
 
 def _refusal(value: object, reason: str) -> str:
-    """Return why ``value`` is refused, naming the first offending part; ``reason`` where none is found."""
-    # An explicit stack, since the call stack may be what ran out.
+    """Return why ``value`` is refused. Names the first part at fault; if none is found, gives ``reason``."""
+    # An explicit stack, because the call stack may have overflowed.
     stack: list[tuple[str, object, int]] = [("value", value, 0)]
     while stack:
         path, item, depth = stack.pop()

@@ -1,4 +1,4 @@
-"""Bytes and Text: values that are their own blob."""
+"""Bytes and Text: values whose blob is the value itself, or the value in UTF-8."""
 
 from stablemem.blobify.protocol import Blobify, BuiltIn
 from stablemem.errors import BlobifyError

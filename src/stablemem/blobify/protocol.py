@@ -1,4 +1,4 @@
-"""The protocol of a Blobify, and the base of those built in."""
+"""The protocol of a Blobify, and the base class of the built-in ones."""
 
 from typing import ClassVar, Protocol, Self, TypeVar
 
@@ -13,17 +13,17 @@ T = TypeVar("T")
 class Blobify(Protocol[T]):
     """Turns values of one kind into blobs (their bytes in the file), and blobs into values.
 
-    A Blobify of one's own needs these two methods, a name, and no base class:
+    Your own Blobify needs these two methods and a name. It needs no base class.
 
-    - ``name: str`` is what the file calls it, such as ``"package.Class"``. Keep it when the class moves:
-      the name of a module is another one when its script is imported, or run by a worker, and so is
-      never taken. Without a name, making a list with it is a BlobifyError.
+    - ``name: str`` is its name in the file, such as ``"package.Class"``. Keep it when the class moves. The
+      name of the module is never used, because it changes when its script is imported or run by a worker.
+      Making a list with a Blobify that has no name raises BlobifyError.
 
-    Another attribute may be added, and is recorded in the file as the name is:
+    It may have another attribute, which the file records beside the name:
 
-    - ``options: bytes`` is what else decides how a blob reads; without it that is ``b""``.
+    - ``options: bytes`` is everything else that decides how a blob is decoded; the default is ``b""``.
 
-    A file opened later under another name or other options is refused.
+    If the file is opened later with another name or other options, that is an error.
 
     One more attribute is not recorded:
 
@@ -51,12 +51,12 @@ class Blobify(Protocol[T]):
         ...
 
     def from_blob(self, blob: bytes, /) -> T:
-        """Return the value that ``blob`` was made of, or raise BlobifyError."""
+        """Return the value that ``blob`` was made from, or raise BlobifyError."""
         ...
 
 
 class BuiltIn:
-    """Base of the Blobifys that a file names and that are found again without being passed."""
+    """Base class of the built-in Blobifys. The file names them, so they need not be passed on opening."""
 
     name: ClassVar[str]
     options: bytes = b""
@@ -64,7 +64,7 @@ class BuiltIn:
 
     @classmethod
     def from_options(cls, options: bytes) -> Self:
-        """Return the instance that recorded ``options``; BlobifyError where they say nothing to it."""
+        """Return the instance that recorded ``options``. BlobifyError if the class has no such options."""
         if options:
             raise BlobifyError(
                 f"the file records the options {shown(options)} for blobify {cls.name!r}, which has none: "

@@ -1,4 +1,4 @@
-"""Which Blobify a file gets: the one asked for, the one it records, or the default."""
+"""Registry: chooses the Blobify of a list: the given one, the recorded one, or the default."""
 
 from typing import Any
 
@@ -20,8 +20,8 @@ def describe(blobify: Blobify[Any]) -> tuple[str, bytes]:
 
     Raises:
         BlobifyError: it has no name.
-        TypeError: its name is not a str with room in a file, or belongs to a built-in, or its options
-            are not bytes.
+        TypeError: its name is not a str that fits into a file, or belongs to a built-in Blobify, or its
+            options are not bytes.
 
     >>> describe(Text())
     ('text', b'')
@@ -58,13 +58,13 @@ def resolve(
     """Return the Blobify for a list.
 
     Args:
-        choice: what the caller asked for: an instance, a class, the name of a built-in, or None.
+        choice: the choice of the caller: an instance, a class, the name of a built-in Blobify, or None.
         recorded: name and options from the file, or None for a new list.
 
     Raises:
-        BlobifyError: the file records another one than asked for, or one that is not built in while
-            none was asked for; or no built-in has the name asked for; or a class of one's own has no name.
-        TypeError: ``choice`` is no Blobify.
+        BlobifyError: the file records another Blobify than ``choice``; or ``choice`` is None, and the
+            recorded one is not built in; or no built-in one has this name; or the given one has no name.
+        TypeError: ``choice`` is not a Blobify.
 
     >>> resolve(None, None)
     Msgpack()
@@ -84,7 +84,7 @@ def resolve(
                 f"pass an object with to_blob and from_blob for one of your own"
             )
         if recorded is not None and recorded[0] == choice:
-            # A name alone leaves the options to the file.
+            # If only a name is given, the options come from the file.
             return _from_record(*recorded)
         blobify = _from_record(choice, b"")
     else:
@@ -99,7 +99,7 @@ def resolve(
 
 
 def _mismatch(blobify: Blobify[Any], asked: tuple[str, bytes] | None, name: str, options: bytes) -> str:
-    """Return what to say where the file records another Blobify than the one asked for."""
+    """Return the message for a file that records another Blobify than the one asked for."""
     kind = shown_text(type(blobify).__qualname__)
     if asked is None:
         what = f"{shown(name)}, and {kind} has no name"
