@@ -32,6 +32,7 @@ EVERY_CALL = {
     "space/blocktree",
     "space/freetree",
     "tree/index",
+    "tree/kinds",
     "tree/node",
     "tree/pager",
     "txn/latch",

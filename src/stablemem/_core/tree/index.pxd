@@ -1,7 +1,8 @@
 cimport cython
 
+from stablemem._core.tree.kinds cimport Node, level_of
 from stablemem._core.tree.node cimport (
-    Node, add_count, before, check_of, child_of, children_of, close_entries, count_of, entries_of, level_of,
+    COUNTED, add_count, before, check_of, child_of, children_of, close_entries, count_of, entries_of,
     move_entries, open_entries, put_children, put_entries, set_child, set_count, set_entry, slot_of, split_child,
     total_of, word0, word1,
 )

@@ -26,9 +26,10 @@ from struct import Struct
 
 from ...errors import CorruptRegionError
 from ..format.words import Page
-from .node import Node
+from .kinds import Node
 from .pager import Pager
 from .rebalance import Children, cut
+from .walk import walk
 
 try:
     import cython
@@ -36,7 +37,9 @@ except ModuleNotFoundError:
     from .. import _cython as cython
 if not cython.compiled:
     from ...layout import INNER_CAPACITY, INNER_MINIMUM, LEAF_CAPACITY, LEAF_MINIMUM, MAX_LEVELS
+    from .kinds import level_of
     from .node import (
+        COUNTED,
         add_count,
         before,
         check_of,
@@ -45,7 +48,6 @@ if not cython.compiled:
         close_entries,
         count_of,
         entries_of,
-        level_of,
         move_entries,
         open_entries,
         put_children,
@@ -326,7 +328,7 @@ class Index:
         The same tree as by ``insert_run``, without its lists: at random inserts into full leaves, this is
         most of the work.
         """
-        right = self.pager.create(0)
+        right = self.pager.create(0, COUNTED)
         kept = LEAF_CAPACITY if at_end else (LEAF_CAPACITY + 2) // 2
         if slot < kept:
             move_entries(left, right, kept - 1)
@@ -377,7 +379,7 @@ class Index:
         made = []
         place = 0
         for number in cut(len(entries) // 16, LEAF_CAPACITY, fill):
-            leaf = self.pager.create(0)
+            leaf = self.pager.create(0, COUNTED)
             set_count(leaf.page, number)
             put_entries(leaf, 0, entries[place : place + 16 * number])
             made.append((leaf.reference, 0, number))
@@ -413,7 +415,7 @@ class Index:
             place = 0
             for piece in pieces:
                 part = children[place : place + piece]
-                home = node if place == 0 else self.pager.create(above)
+                home = node if place == 0 else self.pager.create(above, COUNTED)
                 put_children(home, part)
                 entry = (home.reference, 0, total_of(home.page))
                 if place == 0:
@@ -427,7 +429,7 @@ class Index:
             parents = []
             place = 0
             for piece in cut(len(top), INNER_CAPACITY, at_end):
-                home = self.pager.create(height)
+                home = self.pager.create(height, COUNTED)
                 put_children(home, top[place : place + piece])
                 parents.append((home.reference, 0, total_of(home.page)))
                 place += piece
@@ -587,8 +589,15 @@ class Index:
         """Call back for every node and blob; raises CorruptRegionError where something is wrong."""
         if self.height == 0:
             return
-        found = self.pager.walk(
-            self.root, self.root_check, self.height - 1, seen_node, seen_blob, verify_blobs
+        found = walk(
+            self.pager,
+            COUNTED,
+            self.root,
+            self.root_check,
+            self.height - 1,
+            seen_node,
+            seen_blob,
+            verify_blobs,
         )
         if found != self.length:
             raise CorruptRegionError(self.root, f"{self.length} values", f"{found}", self.pager.region.path)

@@ -15,7 +15,7 @@ Invariants: an image is of a node with a number below ``first_node``, and as it 
 taken a list, the older marks have taken it too.
 """
 
-from .node import Node
+from .kinds import Node
 
 __all__ = ["Image", "Mark"]
 

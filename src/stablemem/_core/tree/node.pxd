@@ -3,27 +3,27 @@ from cpython.bytes cimport PyBytes_FromStringAndSize
 from libc.string cimport memcpy, memset
 
 from stablemem._core.format.words cimport (
-    INLINE_SIZE, INNER_CAPACITY, LEAF_CAPACITY, dirty_t, get8, get16, get32, get64, low32, move, page_t, put8, put16, put64, u32, u64,
+    INLINE_SIZE, INNER_CAPACITY, INNER_MINIMUM, LEAF_CAPACITY, LEAF_MINIMUM, dirty_t, get8, get16, get32, get64, low32, move, page_t, put16, put64, u32, u64, unmark,
 )
+from stablemem._core.tree.kinds cimport Node, NodeKind
 
 cdef enum:
     _COUNTS = 16
     _CHILDREN = 1376
     _ENTRIES = 16
 
-@cython.final
-cdef class Node:
-    cdef readonly u64 reference
-    cdef readonly bytearray bytes
-    cdef dirty_t page
-    cdef public bint pending
-    cdef long long mark
+cdef enum:
+    COUNTED = 78
 
-cdef int level_of(page_t page) noexcept
+cdef class CountedKind(NodeKind):
+    @cython.locals(slot=int, first=u64)
+    cdef list blobs(self, page_t page)
+    @cython.locals(slot=int, first=u64, second=u64)
+    cdef int place_blobs(self, dirty_t page, bytearray placed) except -1
+
 @cython.locals(count=int)
 cdef int count_of(page_t page) noexcept
 cdef void set_count(dirty_t page, int count) noexcept
-cdef void start(dirty_t page, int level) noexcept
 @cython.locals(count=int)
 cdef u64 total_of(page_t page) noexcept
 

@@ -1,5 +1,5 @@
 # cython: annotation_typing=False
-"""Nodes: the 4 KiB pages of an index tree, and how they are searched and changed.
+"""Counted nodes: the 4 KiB pages of an index tree, and how they are searched and changed.
 
     leaf (level 0)                             inner node (level 1 and up)
     0     level             u8                 0     level            u8
@@ -19,9 +19,6 @@ values lie below children 0 to k, where child k is, and what its page's checksum
 lies in what points, so that a stale or swapped page is caught as well as a flipped bit. Bytes behind the
 last entry are zero.
 
-In memory an address may carry the mark DIRTY: then it is the number of a dirty node (in an inner node)
-or of a pending blob (in a leaf) of the pager's. No such address is ever written out.
-
 The functions take a page (a pointer compiled; a slice of the map or a bytearray interpreted). They
 bound the count of the page, whatever it says.
 """
@@ -30,6 +27,7 @@ from bisect import bisect_right
 from struct import Struct
 
 from ..format.words import Page
+from .kinds import Node, NodeKind, register
 
 try:
     import cython
@@ -37,40 +35,16 @@ except ModuleNotFoundError:
     from .. import _cython as cython
 if not cython.compiled:
     from ...layout import INLINE_SIZE, INNER_CAPACITY, LEAF_CAPACITY
-    from ..format.words import get8, get16, get64, low32, move, put8, put16, put64
+    from ..format.words import get8, get16, get64, low32, move, put16, put64, unmark
 
-__all__ = ["Node"]
+__all__ = ["CountedKind"]
 
 if not cython.compiled:
+    COUNTED = 0x4E
     _COUNTS = 16
     _CHILDREN = _COUNTS + 8 * INNER_CAPACITY
     _ENTRIES = 16
     _WORDS = Struct("<510Q")
-
-
-class Node:
-    """A dirty node: a page in memory that its transaction may change.
-
-    Attributes:
-        reference: the node's number with the mark DIRTY, used as its address until it is written out.
-        page: the 4096 bytes.
-        pending: whether an entry may point to a pending blob (leaves only).
-        mark: number of the newest mark (marks.py) that needs no image of it any more.
-    """
-
-    __slots__ = ("bytes", "mark", "page", "pending", "reference")
-
-    def __init__(self, reference: int, content: bytearray, pending: bool) -> None:
-        self.reference = reference
-        self.bytes = content
-        self.page = content
-        self.pending = pending
-        self.mark = 0
-
-
-def level_of(page: Page) -> int:
-    """Return the node's level; leaves are 0."""
-    return get8(page, 0)
 
 
 def count_of(page: Page) -> int:
@@ -88,12 +62,6 @@ def count_of(page: Page) -> int:
 def set_count(page: bytearray, count: int) -> None:
     """Set how many entries the node has."""
     put16(page, 2, count)
-
-
-def start(page: bytearray, level: int) -> None:
-    """Make a zeroed page an empty node of a level."""
-    put8(page, 0, level)
-    put8(page, 1, 0x4E)
 
 
 def total_of(page: Page) -> int:
@@ -309,14 +277,12 @@ def put_children(node: Node, children: list[tuple[int, int, int]]) -> None:
 
 
 def fault_of(page: Page) -> str:
-    """Return what is wrong with a node that came from a file, "" if nothing is.
+    """Return what is wrong with a counted node that came from a file, "" if nothing is.
 
     A checksum proves that the page is what was written, not that whoever wrote it meant well; behind
     this check every count is within its array and no address has the mark of a dirty one.
     """
     count = get16(page, 2)
-    if get8(page, 1) != 0x4E:
-        return f"a page that is no node (its mark is {get8(page, 1)})"
     if get8(page, 0) == 0:
         if not 0 < count <= LEAF_CAPACITY:
             return f"a leaf of {count} entries"
@@ -341,3 +307,56 @@ def fault_of(page: Page) -> str:
             return "an inner node with a child out of the region"
         seen = total
     return ""
+
+
+class CountedKind(NodeKind):
+    """The kind of these nodes."""
+
+    __slots__ = ()
+
+    def fault(self, page: Page) -> str:
+        """Return what is wrong with a page from a file, "" if nothing is."""
+        return fault_of(page)
+
+    def count(self, page: Page) -> int:
+        """Return how many entries the node has."""
+        return count_of(page)
+
+    def child(self, page: Page, slot: int) -> int:
+        """Return the address of a child."""
+        return child_of(page, slot)
+
+    def set_child(self, page: bytearray, slot: int, address: int, check: int) -> int:
+        """Point a child somewhere else."""
+        set_child(page, slot, address, check)
+        return 0
+
+    def children(self, page: Page) -> list[tuple[int, int, int]]:
+        """Return (address, checksum, values below) of each child."""
+        return children_of(page)
+
+    def blobs(self, page: Page) -> list[tuple[int, int, int]]:
+        """Return (slot, address, size and checksum) of each blob that does not sit in its entry."""
+        found = []
+        for slot in range(count_of(page)):
+            if low32(word1(page, slot)) > INLINE_SIZE:
+                found.append((slot, word0(page, slot), word1(page, slot)))
+        return found
+
+    def set_blob(self, page: bytearray, slot: int, address: int) -> int:
+        """Point to a blob where it lies now."""
+        set_entry(page, slot, address, word1(page, slot))
+        return 0
+
+    def place_blobs(self, page: bytearray, placed: bytearray) -> int:
+        """Replace the numbers of pending blobs by their addresses, without a list of all blobs."""
+        for slot in range(count_of(page)):
+            first = word0(page, slot)
+            if first >> 63:
+                second = word1(page, slot)
+                if low32(second) > INLINE_SIZE:
+                    set_entry(page, slot, get64(placed, 8 * unmark(first)), second)
+        return 0
+
+
+register(CountedKind(COUNTED))

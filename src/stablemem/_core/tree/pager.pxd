@@ -5,9 +5,7 @@ from cpython.list cimport PyList_GET_ITEM
 from libc.string cimport memset
 
 from stablemem._core.space.freespace cimport FreeSpace
-from stablemem._core.tree.node cimport (
-    Node, child_of, children_of, count_of, fault_of, level_of, set_child, set_entry, start, word0, word1,
-)
+from stablemem._core.tree.kinds cimport Node, NodeKind, kind_of, level_of, start
 from stablemem._core.disk.region cimport Region
 from stablemem._core.format.words cimport (
     INLINE_SIZE, NODE_SIZE, crc32c_at, dirty_t, get64, high32, low32, mark, page_t, put64, u32, u64, unmark,
@@ -44,7 +42,7 @@ cdef class Pager:
     @cython.locals(number=u64, nodes=list, node=Node)
     cdef Node _dirty(self, u64 reference)
     @cython.locals(number=u64)
-    cdef object _verify(self, u64 reference, u64 check)
+    cdef object verify(self, u64 reference, u64 check)
     @cython.locals(found=u64)
     cdef object _check(self, content, u64 reference, u64 check)
     @cython.locals(size=u64, blob=bytes, found=u32)
@@ -53,7 +51,7 @@ cdef class Pager:
     cdef bytes _pending_blob(self, u64 first)
 
     @cython.locals(content=bytearray, node=Node)
-    cdef Node create(self, int level)
+    cdef Node create(self, int level, int mark)
     @cython.locals(page=page_t, content=bytearray, node=Node)
     cdef Node own(self, u64 reference, u64 check)
     @cython.locals(node=Node)
@@ -71,18 +69,15 @@ cdef class Pager:
     cpdef object write_blobs(self)
     @cython.locals(first=Py_ssize_t, stop=Py_ssize_t, size=u64, wanted=u64, over=u64, piece=bytes, part=bytes, rest=bytes)
     cdef object _close_run(self, u64 begin, u64 place, u64 end, list pieces)
-    @cython.locals(node=Node, page=dirty_t, slot=int, first=u64, second=u64)
+    @cython.locals(node=Node)
     cdef object _patch_leaves(self, bytearray placed)
     @cython.locals(left=u64, begin=u64, room=u64)
     cpdef object begin_nodes(self, u64 spare)
     cpdef tuple place_tree(self, u64 root, u64 check)
-    @cython.locals(page=dirty_t, slot=int, child=u64, address=u64)
+    @cython.locals(page=dirty_t, kind=NodeKind, slot=int, child=u64, address=u64)
     cdef tuple _place(self, Node node)
     @cython.locals(begin=u64, room=u64, number=u64)
     cpdef u64 spare_page(self) except 0
     cpdef object place_page(self, u64 address, content)
     cdef object _close_pages(self)
     cpdef object end_nodes(self)
-
-    @cython.locals(page=page_t, count=int, slot=int, first=u64, second=u64, total=u64, found_below=u64, address=u64, expected=u64)
-    cpdef u64 walk(self, u64 root, u64 check, int level, seen_node, seen_blob, bint verify_blobs) except? 0xFFFFFFFFFFFFFFFF

@@ -3,7 +3,7 @@
 
 A clean node is a page of the region, verified on first touch and never changed. A dirty node is a copy
 in memory; a pending blob is a value not yet written. Both are known by a number under the mark DIRTY
-(see node.py) and get their addresses only when they are written out: at commit, or early when the
+(see kinds.py) and get their addresses only when they are written out: at commit, or early when the
 budgets below are used up.
 
 Invariants:
@@ -15,7 +15,6 @@ Invariants:
 * After ``write_blobs``, ``place_tree`` of every root and ``end_nodes``, nothing is dirty or pending.
 """
 
-from collections.abc import Callable
 from itertools import pairwise
 
 from ...errors import BlockError, CorruptRegionError
@@ -24,8 +23,8 @@ from ..disk.region import Region
 from ..format.checksum import crc32c, page_checksum
 from ..format.words import Page
 from ..space.freespace import FreeSpace
+from .kinds import Node
 from .marks import Mark
-from .node import Node
 
 try:
     import cython
@@ -33,19 +32,8 @@ except ModuleNotFoundError:
     from .. import _cython as cython
 if not cython.compiled:
     from ...layout import INLINE_SIZE, NODE_SIZE
-    from ..format.words import get64, high32, low32, mark, put64, unmark
-    from .node import (
-        child_of,
-        children_of,
-        count_of,
-        fault_of,
-        level_of,
-        set_child,
-        set_entry,
-        start,
-        word0,
-        word1,
-    )
+    from ..format.words import high32, low32, mark, put64, unmark
+    from .kinds import kind_of, level_of, start
 
 __all__ = ["BLOB_BUDGET", "MOST_NODES", "NODE_BUDGET", "NUMBER_BUDGET", "Pager"]
 
@@ -125,7 +113,7 @@ class Pager:
             or number >> 3 >= len(self._verified)
             or not self._verified[number >> 3] >> (number & 7) & 1
         ):
-            self._verify(reference, check)
+            self.verify(reference, check)
         return self.region.at(reference, NODE_SIZE)
 
     def _dirty(self, reference: int) -> Node:
@@ -141,7 +129,7 @@ class Pager:
                 return node
         raise CorruptRegionError(0, "the address of a node", hex(reference), self.region.path)
 
-    def _verify(self, reference: int, check: int) -> None:
+    def verify(self, reference: int, check: int) -> None:
         """Check a page against what points to it, and remember that it was."""
         self._check(self.region.load(reference, NODE_SIZE), reference, check)
         number = reference >> 12
@@ -160,7 +148,7 @@ class Pager:
             raise CorruptRegionError(
                 reference, f"a node of checksum {check:016x}", f"{found:016x}", self.region.path
             )
-        fault = fault_of(content)
+        fault = kind_of(content).fault(content)
         if fault:
             raise CorruptRegionError(reference, "a sound node", fault, self.region.path)
 
@@ -211,15 +199,15 @@ class Pager:
 
     # -- changing ------------------------------------------------------------------------------------
 
-    def create(self, level: int) -> Node:
-        """Return a new, empty dirty node."""
+    def create(self, level: int, mark: int) -> Node:
+        """Return a new, empty dirty node of the kind with a mark."""
         if cython.compiled:
             content = PyByteArray_FromStringAndSize(cython.NULL, NODE_SIZE)
             memset(cython.cast(dirty_t, content), 0, NODE_SIZE)
         else:
             content = bytearray(NODE_SIZE)
         node = self._adopt(content)
-        start(node.page, level)
+        start(node.page, level, mark)
         return node
 
     def own(self, reference: int, check: int) -> Node:
@@ -461,15 +449,8 @@ class Pager:
             if node is None or not node.pending:
                 continue
             node.pending = False
-            page = node.page
-            if level_of(page):
-                continue
-            for slot in range(count_of(page)):
-                first = word0(page, slot)
-                if first >> 63:
-                    second = word1(page, slot)
-                    if low32(second) > INLINE_SIZE:
-                        set_entry(page, slot, get64(placed, 8 * unmark(first)), second)
+            if level_of(node.page) == 0:
+                kind_of(node.page).place_blobs(node.page, placed)
 
     def begin_nodes(self, spare: int) -> None:
         """Reserve addresses for all dirty nodes and for ``spare`` pages behind them."""
@@ -493,11 +474,12 @@ class Pager:
         """Give a node its address behind its children; return address and checksum."""
         page = node.page
         if level_of(page):
-            for slot in range(count_of(page)):
-                child = child_of(page, slot)
+            kind = kind_of(page)
+            for slot in range(kind.count(page)):
+                child = kind.child(page, slot)
                 if child >> 63:
                     address, check = self._place(self._dirty(child))
-                    set_child(page, slot, address, check)
+                    kind.set_child(page, slot, address, check)
         put64(page, 8, self.transaction)
         address = self.spare_page()
         self.place_page(address, node.bytes)
@@ -557,42 +539,3 @@ class Pager:
             if mark.nodes is None and not all(number < mark.first_node for number in mark.images):
                 faults.append(f"mark {mark.number} has an image of a newer node")
         return faults
-
-    def walk(
-        self, root: int, check: int, level: int, seen_node: Callable[[int], None],
-        seen_blob: Callable[[int, int], None], verify_blobs: bool,
-    ) -> int:  # fmt: skip
-        """Call back for every node and every blob of a tree; return how many values it holds.
-
-        Every page is verified anew, whether it was before or not, and so is every blob if asked.
-
-        Raises:
-            CorruptRegionError: a page, a count, a level or a blob is wrong.
-        """
-        if not root >> 63:
-            self._verify(root, check)
-        page = self.page(root, check)
-        if level_of(page) != level:
-            found = f"one of level {level_of(page)}"
-            raise CorruptRegionError(root, f"a node of level {level}", found, self.region.path)
-        count = count_of(page)
-        seen_node(root)
-        if level == 0:
-            for slot in range(count):
-                page = self.page(root, check)
-                first = word0(page, slot)
-                second = word1(page, slot)
-                if low32(second) > INLINE_SIZE:
-                    if verify_blobs:
-                        self.blob(first, second)
-                    seen_blob(first, low32(second))
-            return count
-        total = 0
-        for address, child_check, expected in children_of(self.page(root, check)):
-            found_below = self.walk(address, child_check, level - 1, seen_node, seen_blob, verify_blobs)
-            if found_below != expected:
-                raise CorruptRegionError(
-                    address, f"{expected} values below the node", f"{found_below}", self.region.path
-                )
-            total += found_below
-        return total

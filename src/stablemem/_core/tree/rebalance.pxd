@@ -1,8 +1,9 @@
 cimport cython
 
+from stablemem._core.tree.kinds cimport Node, level_of
 from stablemem._core.tree.node cimport (
-    Node, before, check_of, child_of, children_of, close_entries, count_of, deal_children, entries_of, join_children,
-    level_of, put_children, put_entries, set_count, total_of, word0, word1,
+    before, check_of, child_of, children_of, close_entries, count_of, deal_children, entries_of, join_children,
+    put_children, put_entries, set_count, total_of, word0, word1,
 )
 from stablemem._core.tree.pager cimport Pager
 from stablemem._core.format.words cimport INNER_CAPACITY, INNER_MINIMUM, LEAF_CAPACITY, LEAF_MINIMUM, dirty_t, page_t, u64

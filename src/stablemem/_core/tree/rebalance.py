@@ -7,7 +7,7 @@ all that lies below it, once; a pair of siblings is dealt out to one or two node
 
 from ...errors import CorruptRegionError
 from ..format.words import Page
-from .node import Node
+from .kinds import Node
 from .pager import Pager
 
 try:
@@ -16,6 +16,7 @@ except ModuleNotFoundError:
     from .. import _cython as cython
 if not cython.compiled:
     from ...layout import INNER_CAPACITY, INNER_MINIMUM, LEAF_CAPACITY, LEAF_MINIMUM
+    from .kinds import level_of
     from .node import (
         before,
         check_of,
@@ -26,7 +27,6 @@ if not cython.compiled:
         deal_children,
         entries_of,
         join_children,
-        level_of,
         put_children,
         put_entries,
         set_count,

@@ -7,16 +7,17 @@ written out where the free space puts it. Both are changes of the transaction li
 
 from ...layout import BLOB_PAGE
 from .index import Index
-from .node import Node
+from .kinds import Node
 
 try:
     import cython
 except ModuleNotFoundError:
     from .. import _cython as cython
 if not cython.compiled:
-    from ...layout import INLINE_SIZE, NODE_SIZE
+    from ...layout import NODE_SIZE
     from ..format.words import low32
-    from .node import before, check_of, child_of, count_of, level_of, set_entry, slot_of, word0, word1
+    from .kinds import kind_of, level_of
+    from .node import before, check_of, child_of, count_of, slot_of
     from .rebalance import bad_node
 
 __all__ = ["relocate"]
@@ -41,19 +42,17 @@ def relocate(index: Index, position: int, bound: int, below_bound: bool) -> tupl
     if _lies_above(index, position, bound):
         index._own_path(position)
         index._touch()
-    index.leaf(position)
+    page = index.leaf(position)
+    kind = kind_of(page)
     begin = index._near_from
     end = index._near_to
     node: Node | None = None
     moved = run = run_end = 0
     pieces: list[bytes] = []
-    for slot in range(end - begin):
-        page = index.leaf(begin + slot)
-        first = word0(page, slot)
-        second = word1(page, slot)
-        size = low32(second)
-        if size <= INLINE_SIZE or first >> 63 or first < bound:
+    for slot, first, second in kind.blobs(page):
+        if first >> 63 or first < bound:
             continue
+        size = low32(second)
         blob = pager.blob(first, second)
         address = pager.space.allocate_below(BLOB_PAGE, size, bound if below_bound else first)
         if address == 0:
@@ -61,7 +60,7 @@ def relocate(index: Index, position: int, bound: int, below_bound: bool) -> tupl
         if node is None:
             node = index._own_path(begin)
             index._touch()
-        set_entry(node.page, slot, address, second)
+        kind.set_blob(node.page, slot, address)
         pager.release(first, second)
         if address != run_end:
             if pieces:

@@ -1,7 +1,8 @@
 cimport cython
 
 from stablemem._core.tree.index cimport Index
-from stablemem._core.tree.node cimport Node, children_of, level_of, move_entries, put_children, set_child, total_of
+from stablemem._core.tree.kinds cimport Node, level_of
+from stablemem._core.tree.node cimport COUNTED, children_of, move_entries, put_children, set_child, total_of
 from stablemem._core.tree.pager cimport Pager
 from stablemem._core.tree.rebalance cimport bad_node
 from stablemem._core.format.words cimport u64

@@ -9,7 +9,7 @@ are. What is under-full afterwards lies on these ways, is dirty, and is repaired
 """
 
 from .index import Index
-from .node import Node
+from .kinds import Node
 from .pager import Pager
 
 try:
@@ -17,7 +17,8 @@ try:
 except ModuleNotFoundError:
     from .. import _cython as cython
 if not cython.compiled:
-    from .node import children_of, level_of, move_entries, put_children, set_child, total_of
+    from .kinds import level_of
+    from .node import COUNTED, children_of, move_entries, put_children, set_child, total_of
     from .rebalance import bad_node
 
 __all__ = ["rotate_index"]
@@ -48,7 +49,7 @@ def _cut(
     node = pager.own(reference, check)
     if level_of(node.page) != level or total_of(node.page) != expected:
         bad_node(pager, 0, f"a node of level {level} with {expected} values", node.page)
-    right = pager.create(level)
+    right = pager.create(level, COUNTED)
     if level == 0:
         move_entries(node, right, position)
         return node, right
@@ -76,7 +77,7 @@ def _join(index: Index, front: Tree, back: Tree) -> None:
     one = pager.own(front[0], front[1])
     two = pager.own(back[0], back[1])
     if front[2] == back[2]:
-        top = pager.create(front[2])
+        top = pager.create(front[2], COUNTED)
         put_children(top, [(one.reference, 0, length), (two.reference, 0, more)])
         index.restore((top.reference, 0, front[2] + 1, length + more))
     elif front[2] > back[2]:

@@ -9,6 +9,7 @@ from stablemem._core.disk.region import Region
 from stablemem._core.format.checksum import crc32c
 from stablemem._core.space.freespace import FreeSpace
 from stablemem._core.tree.pager import BLOB_BUDGET, MOST_NODES, NODE_BUDGET, NUMBER_BUDGET, WRITE_SIZE, Pager
+from stablemem._core.tree.walk import walk
 from support import scaled
 from support.recorded import Recorder, region_on
 
@@ -54,7 +55,7 @@ def test_a_blob_out_of_the_region(pager, address):
 def test_nodes_out_of_the_region(pager):
     for root in (65536, 12289, 1 << 40, 1 << 63, (1 << 64) - 4096):
         with pytest.raises(CorruptRegionError):
-            pager.walk(root, 0, 0, lambda node: None, lambda address, size: None, False)
+            walk(pager, 0x4E, root, 0, 0, lambda node: None, lambda address, size: None, False)
 
 
 def test_budgets():

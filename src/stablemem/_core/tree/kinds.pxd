@@ -1,0 +1,30 @@
+cimport cython
+
+from stablemem._core.format.words cimport dirty_t, get8, get64, page_t, put8, u64, unmark
+
+@cython.final
+cdef class Node:
+    cdef readonly u64 reference
+    cdef readonly bytearray bytes
+    cdef dirty_t page
+    cdef public bint pending
+    cdef long long mark
+
+cdef class NodeKind:
+    cdef readonly int mark
+
+    cdef str fault(self, page_t page)
+    cdef int count(self, page_t page) noexcept
+    cdef u64 child(self, page_t page, int slot) noexcept
+    cdef int set_child(self, dirty_t page, int slot, u64 address, u64 check) except -1
+    cdef list children(self, page_t page)
+    cdef list blobs(self, page_t page)
+    cdef int set_blob(self, dirty_t page, int slot, u64 address) except -1
+    @cython.locals(slot=int, first=u64)
+    cdef int place_blobs(self, dirty_t page, bytearray placed) except -1
+
+cdef list _KINDS
+
+cdef NodeKind kind_of(page_t page)
+cdef int level_of(page_t page) noexcept
+cdef void start(dirty_t page, int level, int mark) noexcept
