@@ -1,4 +1,4 @@
-"""Alarm: one call, some seconds from now, in a thread of its own."""
+"""Alarm: makes one call after some seconds, in a thread of its own."""
 
 import sys
 import threading
@@ -8,17 +8,17 @@ from collections.abc import Callable
 __all__ = ["Alarm"]
 
 LONGEST = 3600.0
-"""Seconds of one wait: Python refuses very long ones."""
+"""Seconds of the longest single wait: Python refuses very long ones."""
 
 
 class Alarm:
-    """A call that is due at a time, which may be put off or called off.
+    """A call that is due at some time, and may be cancelled before.
 
-    The thread exists only while something is due, and does not keep the process alive. Once the interpreter
-    ends, no thread is started or spoken to: it would never answer.
+    The thread exists only while the call is due, and does not keep the process alive. When the interpreter
+    is ending, no thread is started or notified, because it would never answer.
 
     Args:
-        call: what to call; what it raises goes to ``threading.excepthook``, and the thread goes on.
+        call: the function to call. Its exceptions go to ``threading.excepthook``, and the thread goes on.
 
     >>> rung = threading.Event()
     >>> alarm = Alarm(rung.set)
@@ -33,7 +33,7 @@ class Alarm:
         self._changed = threading.Condition()
 
     def set(self, seconds: float) -> None:
-        """Let the call be due ``seconds`` from now, unless it is due already."""
+        """Make the call due ``seconds`` from now, unless it is due already."""
         if self._due is not None or sys.is_finalizing():
             return
         with self._changed:
@@ -43,24 +43,24 @@ class Alarm:
                 try:
                     thread.start()
                 except RuntimeError:
-                    # No more threads: the next call tries again, and nothing else fails for it.
+                    # There are no more threads. The next ``set`` tries again; nothing else fails.
                     self._due = None
                 else:
                     self._thread = thread
 
     def cancel(self) -> None:
-        """Call the call off; costs nothing if it was not due. The thread finds out when it wakes."""
+        """Cancel the call. Costs nothing if it was not due. The thread notices when it wakes."""
         self._due = None
 
     def stop(self) -> None:
-        """Call it off for good, and let the thread end now."""
+        """Cancel the call, and let the thread end now."""
         self._due = None
         if self._thread is not None and not sys.is_finalizing():
             with self._changed:
                 self._changed.notify()
 
     def _run(self) -> None:
-        """Sleep until something is due, and do it; end when nothing is."""
+        """Sleep until the call is due, and make it; end when it is not due any more."""
         while True:
             with self._changed:
                 due = self._due

@@ -1,18 +1,20 @@
-"""Ending: what becomes of the handles that nobody has closed.
+"""Ending: what happens to handles that nobody has closed.
 
-    nothing refers to one any more    it ends; what was not committed is lost, with a warning
-    only a cycle of garbage does      the same, after the finalizers of all that is in the cycle
-    the interpreter ends well         one that commits by itself does so; then as above
-    it ends by an exception           as above
-    a worker of multiprocessing ends  as the interpreter does
-    a process forks                   in the child its handles become readers
+    nothing refers to the handle        it ends; uncommitted changes are lost, with a warning
+    only a cycle of garbage refers      the same, after the finalizers of all objects in the cycle
+    to it
+    the interpreter ends normally       a handle that commits by itself does so; then as above
+    the interpreter ends by an          as above, without the commit
+    exception
+    a worker of multiprocessing ends    as when the interpreter ends
+    a process forks                     in the child, its handles become readers
 
-The interpreter ends in two steps. When all functions of ``atexit`` have run, other threads are kept out of
-the handles, since daemon threads are stopped anywhere from then on, and what commits by itself does. The
-handles stay open for the finalizers (``__del__``) that run when Python takes the program's modules
-apart; after these, and before a module of this package is taken apart, they are ended.
+The interpreter ends in two steps. First, when all functions of ``atexit`` have run, other threads are kept
+out of the handles, because from then on daemon threads may be stopped anywhere; and the handles that commit
+by themselves do so. The handles stay open for the finalizers (``__del__``) that run when Python clears the
+modules of the program. After these, and before any module of this package is cleared, the handles are ended.
 
-Invariant: a handle is let go of before a warning is given: warnings may be errors.
+Invariant: a handle has been let go before its warning is given, because a warning may be an error.
 """
 
 import atexit
@@ -30,13 +32,18 @@ __all__ = ["OPEN", "collected", "opened", "warn"]
 
 
 class Handle(Protocol):
-    """What ends a handle; each call does nothing where there is nothing to do."""
+    """The calls that end a handle. Each does nothing if there is nothing to do."""
 
     def settle(self, well: bool) -> None:
-        """Keep other threads out from now on; commit, if that is asked for and the process ends well."""
+        """Keep other threads out from now on; commit if the policy says so and the process ends ``well``."""
 
     def drop(self, well: bool | None = None, leave: bool = False) -> None:
-        """End a handle that nobody has closed; ``well`` as above if the process ends; or leave it open."""
+        """End a handle that nobody has closed.
+
+        Args:
+            well: as for ``settle`` if the process ends; else None.
+            leave: whether the handle stays open.
+        """
 
     def after_fork(self) -> None:
         """Become a reader, in the child of a fork."""
@@ -57,7 +64,7 @@ def opened(handle: Handle) -> None:
 
 
 def collected(handle: Handle) -> None:
-    """End a handle that nothing refers to; called by its ``__del__``."""
+    """End a handle that nothing refers to. Its ``__del__`` calls this."""
     if not gc.is_finalized(handle):
         handle.drop()
         return
@@ -68,7 +75,7 @@ def collected(handle: Handle) -> None:
 
 
 def _after_collection(*_: object) -> None:
-    """End what the collector found: called once, when all finalizers of this collection have run."""
+    """End the handles that the collector found. Called once, after all finalizers of this collection."""
     gc.callbacks.remove(_after_collection)
     while _garbage:
         _garbage.pop().drop()
@@ -80,7 +87,7 @@ def _handles() -> list[Any]:
         try:
             return list(OPEN)
         except RuntimeError:
-            # Another thread has opened or closed one meanwhile.
+            # Another thread has opened or closed a handle in the meantime.
             continue
 
 
@@ -93,7 +100,7 @@ def _after_fork_in_child() -> None:
 
 
 class _AtExit:
-    """Called among the functions of ``atexit``; nobody else refers to it, so it is deleted after the last."""
+    """Called as a function of ``atexit``. Nothing else refers to it, so it is deleted after the last one."""
 
     def __init__(self) -> None:
         self._process = 0
@@ -107,7 +114,7 @@ class _AtExit:
 
 
 class _Last:
-    """Deleted when Python takes modules apart, the youngest one first, after it has collected garbage."""
+    """Deleted when Python, after collecting garbage, clears the modules, beginning with the newest."""
 
     def __init__(self, handles: list[Handle], well: bool) -> None:
         self._handles = handles
@@ -118,7 +125,7 @@ class _Last:
 
 
 def _ends_well() -> bool:
-    """Return whether no exception ends the program; in an interactive session none does."""
+    """Return whether the program ends without an exception; an interactive session always does."""
     if os.getpid() in _workers and _workers[os.getpid()].has_failed():
         return False
     if hasattr(sys, "ps1") or sys.flags.interactive:
@@ -127,7 +134,7 @@ def _ends_well() -> bool:
 
 
 def _exit() -> None:
-    """Settle all handles, and have them ended when the finalizers of the program have run."""
+    """Settle all handles, and arrange that they end after the finalizers of the program have run."""
     handles, well = _handles(), _ends_well()
     last = types.ModuleType("stablemem._last")
     last._last = _Last(handles, well)  # type: ignore[attr-defined]
@@ -138,7 +145,7 @@ def _exit() -> None:
 
 
 def _end_all(handles: list[Handle], well: bool, leave: bool = False) -> None:
-    """End handles; warnings that are errors are told, and the others are ended all the same."""
+    """End handles. If a warning is an error, report it, and still end the other handles."""
     for handle in handles:
         try:
             handle.settle(well)
@@ -148,7 +155,7 @@ def _end_all(handles: list[Handle], well: bool, leave: bool = False) -> None:
 
 
 class _Untold:
-    """Tells an exception that nobody can catch, as Python tells those of finalizers."""
+    """Reports an exception that nobody can catch, in the way Python reports those of finalizers."""
 
     def __init__(self, error: Exception) -> None:
         self._error = error
@@ -158,7 +165,7 @@ class _Untold:
 
 
 def warn(text: str, kind: type[Warning]) -> None:
-    """Warn of what the program did, at its line; at none while the interpreter ends."""
+    """Warn at the line of the program that is responsible; at no line while the interpreter ends."""
     level = 1
     frame: FrameType | None = sys._getframe()
     while frame is not None and str(frame.f_globals.get("__name__")).startswith("stablemem."):
@@ -171,9 +178,10 @@ def warn(text: str, kind: type[Warning]) -> None:
 
 
 class _Worker:
-    """The process as a worker of multiprocessing, while that runs it.
+    """A process as a worker of multiprocessing.
 
-    What ends a worker prints the exception and forgets it, and so it is looked for where that happens.
+    The function of multiprocessing that ends a worker prints the exception and forgets it. So the exception
+    is looked for in the frame of that function.
     """
 
     def __init__(self) -> None:
@@ -187,33 +195,33 @@ class _Worker:
             frame = frame.f_back
 
     def has_failed(self) -> bool:
-        """Return whether an exception has ended what the worker had to do."""
+        """Return whether an exception has ended the worker's task."""
         if not isinstance(sys.exc_info()[1], SystemExit | None):
             return True
         return self._runs is not None and "traceback" in self._runs.f_locals
 
     def exit(self) -> None:
-        """End all handles, where the worker ends by ``os._exit``, which runs no ``atexit``."""
+        """End all handles if the worker ends by ``os._exit``, which runs no ``atexit``."""
         failed = self.has_failed()
         if not self._spawned:
-            # multiprocessing calls this next, and a second call does nothing: it waits for the threads that
-            # are no daemons, whose changes are part of the work.
+            # This waits for the threads that are not daemons, whose changes are part of the work.
+            # multiprocessing calls it next, and then it does nothing.
             threading._shutdown()  # type: ignore[attr-defined]
             _end_all(_handles(), not failed, leave=True)
         elif failed:
-            # It ends as other programs do, later, and the exception may be gone by then.
+            # The worker ends later, as other programs do. The exception may be gone by then.
             self.has_failed = lambda: True  # type: ignore[method-assign]
 
 
 def _watch_worker() -> None:
-    """Have the end of this process told by multiprocessing, if it is a worker."""
+    """Have multiprocessing call ``_Worker.exit`` at the end of this process, if it is a worker."""
     process = sys.modules.get("multiprocessing.process")
     if process is None or os.getpid() in _workers or process.parent_process() is None:
         return
     from multiprocessing.util import Finalize
 
     _workers[os.getpid()] = worker = _Worker()
-    # The lowest priority: after all that others want to have done at the end.
+    # The lowest priority: after everything else that is to be done at the end.
     Finalize(None, worker.exit, exitpriority=-sys.maxsize)
 
 

@@ -1,20 +1,21 @@
 # cython: annotation_typing=False
-"""Latch: one thread at a time in the structures of a handle, at almost no cost when there is one.
+"""Latch: lets one thread at a time into a handle, at almost no cost if there is only one thread.
 
-``enter``/``leave`` bracket a single call. Compiled, under the GIL, that is a test and a store: nothing
-between the two can let another thread in, and a call that reaches the kernel meanwhile leaves
-``busy`` set for the others to see. Interpreted, threads switch anywhere, so a real lock is taken.
+``enter`` and ``leave`` bracket a single call. In the compiled form, under the GIL, that is a test and a
+store: no other thread can get in between the two. If the call goes into the kernel, ``busy`` stays set, and
+other threads see it. In the interpreted form, threads can switch anywhere, so a real lock is taken.
 
-``lock`` is what a transaction block holds for longer; ``owner`` says to changes of other threads that
-they must wait for it. Reads do not: they see the block's uncommitted state.
+A transaction block holds ``lock`` until it ends; ``owner`` tells changes of other threads to wait for it.
+Reads do not wait: they see the uncommitted state of the block.
 
-Interpreted, an interrupt too may come anywhere, also between ``enter`` and the ``try`` whose ``finally``
-leaves. The call is gone then, and the latch still taken: the thread's next call sees that by the frame of
-the call, which is not on the stack any more, and has ``repair`` undo what may be half done.
+In the interpreted form, an interrupt may come anywhere, too, even between ``enter`` and the ``try`` whose
+``finally`` leaves. Then the call has ended, and the latch is still taken. The next call of the thread notices
+this, because the frame of the old call is not on the stack any more, and lets ``repair`` undo what may be
+half done.
 
-When the interpreter ends, other threads are stopped wherever they wait, and never leave. So one thread takes
-each latch for good before that (``keep``), which leaves no change of another half done; and from then on
-nobody waits for a thread: a read that was stopped is passed over, and anything else is an error.
+When the interpreter ends, other threads are stopped wherever they wait, and never leave. So before that, one
+thread takes each latch for good (``keep``), so that no change of another thread is left half done. From then
+on no thread waits for another: a read that was stopped is passed over, and anything else is an error.
 """
 
 import sys
@@ -35,19 +36,19 @@ if not cython.compiled:
 __all__ = ["Held", "Latch", "Owned", "running_task"]
 
 LOOK = 0.05
-"""Seconds after which who waits for another thread's block looks whether that thread still has it."""
+"""Seconds after which a thread that waits for another thread's block looks whether that one still has it."""
 
 
 class Latch:
-    """The latch of one region handle and everything on it.
+    """The latch of one handle and everything that uses it.
 
     Attributes:
         lock: held by transaction blocks, commits and other long work.
-        owner: identifier of the thread that holds ``lock`` for a block, 0 for none.
-        task: the task of asyncio that has a transaction block open, None for none.
-        busy: identifier of the thread inside a call, 0 for none.
+        owner: identifier of the thread that holds ``lock`` for a block; 0 for none.
+        task: the task of asyncio that has a transaction block open; None for none.
+        busy: identifier of the thread that is inside a call; 0 for none.
         closed: why no call may enter any more; empty while the handle is open.
-        repair: called within the latch when a change was left without its end.
+        repair: called within the latch if a change was interrupted and has not left.
     """
 
     __slots__ = (
@@ -85,14 +86,14 @@ class Latch:
         self.busy = thread
 
     def enter_change(self) -> None:
-        """Begin a call that changes something: waits while another thread's block holds the handle."""
+        """Begin a call that changes something. Waits while a block of another thread holds the handle."""
         self.enter()
         self._changing = True
         if self.owner:
             self._await_owner()
 
     def _await_owner(self) -> None:
-        """Go out, and in again, until no other thread's block holds the handle."""
+        """Leave, wait and enter again until no block of another thread holds the handle."""
         while self.owner and self.owner != get_ident():
             self.leave()
             if sys.is_finalizing():
@@ -114,13 +115,13 @@ class Latch:
             )
 
     def is_free(self) -> bool:
-        """Return whether neither another thread nor another task of this one holds the handle for a block."""
+        """Return whether no block of another thread, or of another task of this one, holds the handle."""
         if not self.owner:
             return True
         return self.owner == get_ident() and (self.task is None or running_task() is self.task)
 
     def is_inside(self) -> bool:
-        """Return whether a call of this thread goes on."""
+        """Return whether this thread is inside a call."""
         if cython.compiled:
             return self.busy == get_ident()
         if not self._inner._is_owned():  # type: ignore[attr-defined]
@@ -131,7 +132,7 @@ class Latch:
         return frame is not None
 
     def _acquire(self) -> None:
-        """Wait for the lock; another thread may put a new one in its place (``take_over``)."""
+        """Wait for the lock. Meanwhile another thread may replace it by a new one (``take_over``)."""
         while True:
             lock = self.lock
             if lock.acquire(True, LOOK):
@@ -140,7 +141,7 @@ class Latch:
                 lock.release()
 
     def take_over(self) -> None:
-        """Own the handle in the place of another thread, whose blocks this one ends."""
+        """Own the handle instead of another thread; the caller ends the blocks of that thread."""
         lock = threading.RLock()
         lock.acquire()
         self.lock, self.owner, self._depth, self.task = lock, get_ident(), 1, None
@@ -154,7 +155,7 @@ class Latch:
             self._inner.release()
 
     def reset(self) -> None:
-        """Become new, in the child of a fork: whoever was inside is not in this process."""
+        """Become new, in the child of a fork: a thread that was inside is not in this process."""
         self.lock = threading.RLock()
         self._inner = threading.RLock()
         self.owner = self._depth = 0
@@ -176,34 +177,34 @@ class Latch:
             raise RegionClosedError(self.closed)
 
     def _await_inner(self) -> None:
-        """Do as ``_wait``, interpreted, and acquire the lock."""
+        """Do the same as ``_wait``, in the interpreted form, and acquire the lock."""
         if sys.is_finalizing():
             self._pass_over(get_ident())
         self._inner.acquire()
 
     def _pass_over(self, thread: int) -> None:
-        """Go on where another thread was stopped inside, at the end of the interpreter: it was in a read."""
+        """Enter although the end of the interpreter stopped another thread inside: it was in a read."""
         if self.owner != thread:
             self._refuse()
         self.busy = 0
         self._inner = threading.RLock()
 
     def _refuse(self) -> None:
-        """Raise for a call that would wait for a thread that is no more."""
+        """Raise for a call that would wait for a thread that does not run any more."""
         raise StableMemoryError(
             "the end of the program stopped another thread in the middle of a call of this list or "
             "region: join all threads before the program ends"
         )
 
     def _re_entered(self) -> None:
-        """Raise for a call from within a call, as a finalizer or signal handler might make it."""
+        """Raise for a call from within a call, such as a finalizer or a signal handler might make."""
         raise StableMemoryError(
             "this list or region was used from within one of its own calls in the same thread: wait until "
             "that call has returned, or use another handle, such as snapshot()"
         )
 
     def _left_behind(self) -> None:
-        """Take over the latch from a call of this thread that an interrupt ended; or raise if it goes on."""
+        """Take over the latch from a call of this thread that an interrupt ended; raise if it still runs."""
         frame: FrameType | None = sys._getframe()
         while frame is not None:
             if frame is self._frame:
@@ -216,7 +217,7 @@ class Latch:
         self._inner._release_save()  # type: ignore[attr-defined]
 
     def own(self) -> int:
-        """Hold the handle for a block of calls; return the owner before, 0 for none."""
+        """Hold the handle for a block of calls; return the previous owner, 0 for none."""
         thread = get_ident()
         try:
             if not self.lock.acquire(False):
@@ -224,7 +225,7 @@ class Latch:
                     self._refuse()
                 self._acquire()
         except BaseException:
-            # An interrupt ends the waiting; or it comes just behind it, and then the lock is taken.
+            # An interrupt ends the waiting, or it comes just after the waiting: then the lock is taken.
             if self.lock._is_owned():  # type: ignore[attr-defined]
                 self.lock.release()
             raise
@@ -240,7 +241,7 @@ class Latch:
         return before
 
     def _await_calls(self, thread: int) -> None:
-        """Wait until the call that another thread is inside has ended: it may be a change."""
+        """Wait until a call that another thread is in has ended: it may be a change."""
         if cython.compiled:
             pause = 0.0
             while self.busy and self.busy != thread:
@@ -255,10 +256,10 @@ class Latch:
             self._inner.release()
 
     def keep(self, seconds: float) -> bool:
-        """Take the handle for this thread for good, since the process ends; changes of other threads wait.
+        """Take the handle for this thread for good, because the process ends; other threads' changes wait.
 
         Returns:
-            Whether it was free within so many seconds; else another thread's block or call goes on.
+            Whether the handle was free within ``seconds``. If not, another thread's block or call goes on.
         """
         thread = get_ident()
         until = time.monotonic() + seconds
@@ -277,7 +278,7 @@ class Latch:
         return True
 
     def disown(self) -> None:
-        """End a block that ``own`` began; in the child of a fork there is none to end."""
+        """End a block that ``own`` began. In the child of a fork there is no block to end."""
         if self.owner == get_ident():
             self._depth -= 1
             if not self._depth:
@@ -286,12 +287,12 @@ class Latch:
             self.lock.release()
 
     def held(self) -> "Held":
-        """Return a context for work that keeps changes and calls of other threads out."""
+        """Return a context for work that keeps out the changes and calls of other threads."""
         return Held(self)
 
 
 class Owned:
-    """A block of calls, with the lock held: changes by other threads wait."""
+    """A block of calls with the lock held: changes of other threads wait."""
 
     __slots__ = ("_latch",)
 
@@ -306,7 +307,7 @@ class Owned:
 
 
 class Held(Owned):
-    """A stretch of work inside the latch, with the lock held; it may nest in a transaction block's."""
+    """A piece of work inside the latch, with the lock held. It may be inside a transaction block."""
 
     __slots__ = ()
 
@@ -325,17 +326,17 @@ class Held(Owned):
 
 
 def running_task() -> object:
-    """Return the task of asyncio that runs in this thread, or None."""
+    """Return the asyncio task that runs in this thread, or None."""
     asyncio = sys.modules.get("asyncio")
     try:
         return asyncio.current_task() if asyncio is not None else None
     except (RuntimeError, AttributeError):
-        # No loop runs; or another thread is importing the module.
+        # No event loop runs, or another thread is still importing the module.
         return None
 
 
 def _frame_of_call() -> FrameType:
-    """Return the frame of the public call that is being made, interpreted: it ends when the call does."""
+    """Return the frame of the public call that is being made (interpreted form); it ends with that call."""
     frame = sys._getframe(2)
     while frame.f_back is not None and frame.f_back.f_globals.get("__name__", "").startswith("stablemem."):
         frame = frame.f_back

@@ -1,7 +1,7 @@
-"""Opening and creating regions: the modes of a file, and how a new one comes to be.
+"""Opening and creating regions: the modes, and how a new file is made.
 
-A new file is written under a name that nobody knows, synced, and then linked to its own name: so a file
-of that name is always whole. If somebody else was first, theirs is opened.
+A new file is written under a temporary name that nobody knows, synced, and then linked to its own name. So a
+file with that name is always whole. If another process was faster, its file is opened.
 
     mode   missing file         empty file       region                 anything else
     r      FileNotFoundError    NotARegionError  snapshot, read only    NotARegionError
@@ -34,14 +34,14 @@ from .handle import Handle
 __all__ = ["MODES", "open_again", "open_store"]
 
 PATH_MAX = 4096
-"""Bytes of the longest path that Linux takes."""
+"""Bytes of the longest path that Linux accepts."""
 
 FOREVER = 1e9
-"""Seconds, some thirty years, that stand for all longer times."""
+"""Seconds, about thirty years, that stand for all longer times."""
 
 MODES = ("r", "r+", "a", "x", "w")
 
-# Kinds of file system on which flock and byte locks collide or do not reach other machines: statfs(2).
+# File systems on which flock and byte locks collide, or do not reach other machines. See statfs(2).
 _NETWORK = {
     0x6969: "NFS", 0xFF534D42: "CIFS", 0xFE534D42: "SMB2", 0x517B: "SMB", 0x01021997: "9P",
     0x5346414F: "AFS", 0x6B414653: "AFS", 0x73757245: "Coda", 0x00C36400: "Ceph", 0x0BD00BD0: "Lustre",
@@ -50,8 +50,7 @@ _NETWORK = {
 }  # fmt: skip
 
 _FUSE = 0x65735546
-"""A file system that is a program: sshfs, s3fs, rclone, gcsfuse, virtiofs, and ntfs-3g as well; they have one
-number."""
+"""The one number of all file systems that are programs: sshfs, s3fs, rclone, gcsfuse, virtiofs, ntfs-3g."""
 
 
 def open_store(
@@ -74,16 +73,16 @@ def open_store(
         timeout: seconds to wait for the writer lock.
         checksums: whether blobs are verified at each read.
         io: "map" or "pread": how bytes are read.
-        device: an open device to use instead of a path; a new region is made on it if it is empty.
-        file_id: 16 bytes for a new region's id, instead of random ones.
-        boot: 16 bytes instead of this boot's id.
+        device: an open device to use instead of a path; if it is empty, a new region is made on it.
+        file_id: the 16 bytes of a new region's id; None for random ones.
+        boot: 16 bytes to use instead of the id of this boot.
         at: the commit to read, for mode "r" and a path; None for the newest.
 
     Raises:
         FileNotFoundError, FileExistsError, IsADirectoryError, PermissionError: as ``open`` does.
-        NotARegionError, VersionError, CorruptRegionError: what the file is instead.
-        RegionLockedError: another handle writes.
-        TypeError, ValueError: there is no such mode, timeout or io.
+        NotARegionError, VersionError, CorruptRegionError: the file is not a region that can be read.
+        RegionLockedError: another handle is the writer.
+        TypeError, ValueError: the mode, the timeout or ``io`` is not allowed.
     """
     if mode not in MODES:
         raise ValueError(f"mode is {shown(mode)}; it may be 'r', 'r+', 'a', 'x' or 'w'")
@@ -101,7 +100,7 @@ def open_store(
         return Handle(held, writable=mode != "r", checksums=checksums, io=io, boot=boot)
     name = _absolute(path)
     if os.path.islink(path):
-        # What is made or replaced is what the link names, also where that is missing still.
+        # Make or replace the file that the link names, even if that file does not exist yet.
         path = os.path.realpath(path)
     with _advice(path, mode):
         opened = _local(FileDevice.open(path, writable=False), False) if mode == "r" else None
@@ -112,10 +111,11 @@ def open_store(
 
 
 def open_again(path: str, checksums: bool, state: tuple[Any, ...], exactly: bool, io: Io = "map") -> Handle:
-    """Return a reader of what ``Handle.pickled`` says: of just that commit, or of the newest one.
+    """Return a reader for a ``Handle.pickled``: of exactly that commit, or of the newest one.
 
     Raises:
-        RegionReplacedError, StableMemoryError: the file is another one, or does not have that commit.
+        RegionReplacedError: the path leads to another file.
+        StableMemoryError: the file does not have that commit.
         FileNotFoundError, IsADirectoryError, PermissionError: as ``open`` does.
     """
     slot = Slot(*state)
@@ -129,7 +129,7 @@ def open_again(path: str, checksums: bool, state: tuple[Any, ...], exactly: bool
 
 
 def _seconds(timeout: Any) -> float:
-    """Return a time to wait, which is 0 or more, as a float that every call of the kernel takes."""
+    """Return a time to wait, 0 or more, as a float that every call of the kernel accepts."""
     if isinstance(timeout, bool) or not isinstance(timeout, Real):
         raise TypeError(f"timeout is a number of seconds, not {type(timeout).__name__}: 0 does not wait")
     seconds: Any = timeout
@@ -139,7 +139,7 @@ def _seconds(timeout: Any) -> float:
 
 
 def _absolute(path: str) -> str:
-    """Return a path that is right in any folder; empty if this folder is gone."""
+    """Return the absolute path; empty if the current folder does not exist any more."""
     try:
         return os.path.abspath(path)
     except FileNotFoundError:
@@ -147,7 +147,7 @@ def _absolute(path: str) -> str:
 
 
 def _writer(path: str, mode: str, timeout: float, file_id: bytes) -> FileDevice | None:
-    """Return the file as the mode wants it, locked for writing; None if somebody else made it meanwhile."""
+    """Return the file for a mode, locked for writing; None if another process made it in the meantime."""
     found = _lock(path, mode, timeout)
     if found is None:
         return _create(path, file_id)
@@ -161,7 +161,7 @@ def _writer(path: str, mode: str, timeout: float, file_id: bytes) -> FileDevice 
 
 @contextmanager
 def _advice(path: str, mode: str) -> Iterator[None]:
-    """Let the kernel's errors name the file that was asked for, and say what to do."""
+    """Make the kernel's errors name the file that was asked for, and say what to do."""
     try:
         yield
     except (ReadOnlyError, RegionLockedError):
@@ -172,13 +172,13 @@ def _advice(path: str, mode: str) -> Iterator[None]:
     except OSError as error:
         number, said = error.errno or 0, error.strerror or str(error)
         advice = _advised(number, path, mode) if said == os.strerror(number) else ""
-        # What no kernel takes is the path of no file: nobody needs it whole.
+        # The kernel accepts no longer path, so this one is not the path of any file: show only a part.
         named = path if len(path) <= PATH_MAX else shown_path(path)
         raise OSError(number, f"{said}: {advice}" if advice else said, named) from None
 
 
 def _advised(number: int, path: str, mode: str) -> str:
-    """Return what to do about an error number of the kernel, empty where that is plain or unknown."""
+    """Return advice about an error number of the kernel; empty if it is obvious or unknown."""
     if number == errno.ENOENT:
         folder = os.path.dirname(path) or "."
         if not path:
@@ -203,7 +203,7 @@ def _advised(number: int, path: str, mode: str) -> str:
 
 
 def _local(device: FileDevice, writing: bool = True) -> FileDevice:
-    """Return the device, unless its file is where locks, or syncs, may be worth nothing."""
+    """Return the device; raise if its file is where locks or syncs may not work."""
     magic = _file_system(device)
     if magic in _NETWORK:
         device.close()
@@ -225,7 +225,7 @@ def _local(device: FileDevice, writing: bool = True) -> FileDevice:
 
 
 def _file_system(device: FileDevice) -> int:
-    """Return the magic number of the file system, 0 where it cannot be told."""
+    """Return the magic number of the file system; 0 if it is not known."""
     buffer = (ctypes.c_long * 32)()
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.fstatfs(device.descriptor, ctypes.byref(buffer)):
@@ -234,7 +234,7 @@ def _file_system(device: FileDevice) -> int:
 
 
 def _lock(path: str, mode: str, timeout: float) -> FileDevice | None:
-    """Return the file, opened and locked for writing; None if it is missing and the mode makes it."""
+    """Return the file, opened and locked for writing; None if it is missing and the mode creates it."""
     while True:
         try:
             device = FileDevice.open(path, writable=True)
@@ -252,12 +252,15 @@ def _lock(path: str, mode: str, timeout: float) -> FileDevice | None:
             raise
         if device.is_at(path):
             return device
-        # The file was replaced between opening and locking: this one no longer has the name.
+        # The file was replaced between opening and locking: this one does not have the name any more.
         device.close()
 
 
 def _become_writer(device: FileDevice, timeout: float) -> None:
-    """Lock a file for writing; a handle of this process that only garbage refers to is in nobody's way."""
+    """Lock a file for writing.
+
+    If a handle of this process has the lock, collect garbage and try again: only garbage may refer to it.
+    """
     try:
         lock_writer(device, timeout)
         return
@@ -269,7 +272,7 @@ def _become_writer(device: FileDevice, timeout: float) -> None:
 
 
 def _write_new(path: str, file_id: bytes, old: FileDevice | None = None) -> FileDevice:
-    """Return a new region under a temporary name, synced and locked; it takes after the one it replaces."""
+    """Return a new region under a temporary name, synced and locked, with the owner and mode of ``old``."""
     device = FileDevice.temporary(path, private=old is not None)
     try:
         _local(device)
@@ -286,7 +289,7 @@ def _write_new(path: str, file_id: bytes, old: FileDevice | None = None) -> File
 
 
 def _create(path: str, file_id: bytes) -> FileDevice | None:
-    """Create a region at a free name; None if somebody else was first."""
+    """Create a region under a free name; return None if another process was faster."""
     device = _write_new(path, file_id)
     temporary = device.path
     try:
@@ -305,7 +308,7 @@ def _create(path: str, file_id: bytes) -> FileDevice | None:
 
 
 def _link(temporary: str, path: str) -> None:
-    """Give a new file its name, which nothing may have yet."""
+    """Give a new file its name, which no other file may have."""
     try:
         os.link(temporary, path)
     except OSError as error:
@@ -320,7 +323,7 @@ def _link(temporary: str, path: str) -> None:
 
 
 def _replace(path: str, file_id: bytes, old: FileDevice) -> FileDevice:
-    """Put a new region in the place of an old one, which is locked, or of an empty file."""
+    """Replace an old region, or an empty file, by a new region. The old file is locked."""
     try:
         size = old.size()
         if size and not _is_ours(old):
@@ -349,6 +352,6 @@ def _replace(path: str, file_id: bytes, old: FileDevice) -> FileDevice:
 
 
 def _is_ours(device: Device) -> bool:
-    """Return whether a file starts like a region in one of its slots."""
+    """Return whether any slot of a file begins with the magic of a region."""
     content = device.read(0, HEADER_SIZE)
     return any(content[start : start + len(MAGIC)] == MAGIC for start in range(0, HEADER_SIZE, NODE_SIZE))

@@ -1,17 +1,19 @@
-"""Patches: stores into raw blocks of a committed state, kept beside it until they may be made in place.
+"""Patches: stores into raw blocks of a committed state, kept beside the blocks until they may be overwritten.
 
-    store, T             pending: in memory, laid over what is read
-    commit of T          listed: the bytes in a block of their own, named by the catalog of T and later ones
-    begin of a later X   in place, once no kept slot and no snapshot is older than T: all of them lay it over
-    after X is synced    off the list with the next commit: what is in place is on the disk
+    store in T           pending: in memory; every read lays it over the old bytes
+    commit of T          listed: in a block of its own, which the catalog of T and of later commits names
+    begin of a later X   written in place, if no kept slot and no snapshot is older than T: each of them
+                         lays the patch over the old bytes
+    after X is synced    off the list with the next commit: the bytes in place are on the disk
 
 Invariants:
 
-* What is pending and what is listed are entries of one ``Ranges``: they do not overlap.
-* Every byte of a listed patch is allocated raw; ``drop`` comes before a raw byte is freed.
-* Writing in place twice is harmless: it is done anew by each handle until one has synced it.
-* A patch that the newest commit lists is in one of ``_waiting``, ``_placed`` and ``_durable``; these are
-  facts about the file, which no rollback changes. They may also have patches that are listed no more.
+* Pending and listed patches are entries of one ``Ranges``, so they do not overlap.
+* Every byte of a listed patch is allocated as raw; ``drop`` is called before a raw byte is freed.
+* Writing in place twice does no harm: each handle does it again until one has synced it.
+* A patch that the newest commit lists is in one of ``_waiting``, ``_placed`` and ``_durable``. These three
+  say what is in the file, so no rollback changes them. They may also have patches that are not listed any
+  more.
 """
 
 from collections import deque
@@ -30,19 +32,19 @@ from .ranges import Ranges
 __all__ = ["Patches", "Pending"]
 
 MOST = 1 << 30
-"""Bytes in one patch; larger stores make several."""
+"""The most bytes in one patch; a larger store makes several."""
 
 VIEW_LEAST, VIEW_SHARE = 256, 8
-"""What is left of a store is copied if it is fewer bytes than the first, or than this part of the store."""
+"""The rest of a store is copied if it has fewer than VIEW_LEAST bytes, or less than a VIEW_SHARE-th of it."""
 
 FORGOTTEN = 64
-"""Patches beyond twice those listed that may be remembered though they are not."""
+"""Patches that may be remembered, though not listed any more, beyond twice the number of listed ones."""
 
 Data = bytes | memoryview
 
 
 class Pending(NamedTuple):
-    """What an open transaction has made of the patches: what a savepoint returns to."""
+    """The patches at one moment of a transaction, for returning to a savepoint."""
 
     now: Ranges
     pending: int
@@ -56,19 +58,19 @@ class Patches:
         committed: the list of the newest commit.
 
     Attributes:
-        pending: how many pieces the open transaction stored into blocks that it did not allocate.
-        changed: whether the list is another than that of the newest commit.
+        pending: number of pieces that the open transaction stored into blocks that it did not allocate.
+        changed: whether the list differs from that of the newest commit.
     """
 
     def __init__(self, committed: tuple[Patch, ...]) -> None:
         self._committed = committed
         self._then = Ranges([(patch.address, patch.address + patch.size, patch) for patch in committed])
-        # Over each range what the transaction has stored there, or the patch that is listed.
+        # For each range, the bytes that the transaction has stored there, or the listed patch.
         self._now = self._then.copy()
         self.pending = 0
         self.changed = False
         self._made: list[Patch] = []
-        # In order of the transactions that made them.
+        # In the order of the transactions that made them.
         self._waiting = deque(sorted(committed, key=lambda patch: patch.transaction))
         self._placed: list[Patch] = []
         self._durable: list[Patch] = []
@@ -80,7 +82,7 @@ class Patches:
 
     @property
     def listed(self) -> tuple[Patch, ...]:
-        """Those that the catalog names, or will with the next commit, by address."""
+        """The patches that the catalog names, or will name with the next commit, by address."""
         if not self.changed:
             return self._committed
         return tuple(what for _, _, what in self._now if isinstance(what, Patch))
@@ -88,11 +90,11 @@ class Patches:
     # -- reading -------------------------------------------------------------------------------------
 
     def covers(self, address: int, size: int) -> bool:
-        """Return whether something lies over a range, or over a part of it."""
+        """Return whether a patch lies over a range, or over a part of it."""
         return bool(self._now.over(address, address + size))
 
     def load(self, region: Region, address: int, size: int) -> bytes:
-        """Return a copy of raw bytes, with what lies over them. O(log n + size), whatever lies elsewhere."""
+        """Return a copy of raw bytes, with the patches over them. O(log n + size)."""
         content = region.load(address, size)
         found = self._now.over(address, address + size) if self else []
         if not found:
@@ -104,7 +106,7 @@ class Patches:
         return bytes(patched)
 
     def _bytes(self, region: Region, address: int, what: Patch | Data, low: int, high: int) -> Data:
-        """Return what an entry at an address has between two others."""
+        """Return the bytes from ``low`` to ``high`` of the entry at an address."""
         if not isinstance(what, Patch):
             return what[low - address : high - address]
         if what in self._verified:
@@ -116,14 +118,14 @@ class Patches:
                 what.data, f"a patch of checksum {what.check:016x}", f"{found:016x}", region.path
             )
         if what.size > NODE_SIZE:
-            # As a node is: a part of it shall not cost all of it each time.
+            # Once only, as for a node: reading a part must not cost a check of the whole each time.
             self._verified.add(what)
         return data[low - address : high - address]
 
     # -- changing ------------------------------------------------------------------------------------
 
     def put(self, region: Region, space: FreeSpace, address: int, data: bytes) -> None:
-        """Lay bytes over a range. O(log n), and as much for each entry that it meets."""
+        """Lay bytes over a range. O(log n), and as much again for each entry that it meets."""
         before = self._now.replace(address, address + len(data), data)
         if before is None:
             self.drop(region, space, address, len(data))
@@ -133,14 +135,14 @@ class Patches:
             self._unlist(region, space, before)
 
     def _add(self, address: int, data: Data) -> None:
-        """Lay bytes where nothing lies."""
+        """Lay bytes over a range where no entry lies."""
         self._now.add(address, address + len(data), data)
         self.pending += 1
 
     def drop(self, region: Region, space: FreeSpace, address: int, size: int) -> None:
-        """Forget what lies over a range; of what reaches out of it, the rest stays, and is pending.
+        """Forget the entries over a range. If an entry extends beyond the range, the rest stays, as pending.
 
-        O(log n) for each that is met.
+        O(log n) for each entry that it meets.
         """
         stop = address + size
         for at, end, what in self._now.take(address, stop):
@@ -154,13 +156,13 @@ class Patches:
                 self.pending -= 1
 
     def _rest(self, region: Region, address: int, what: Patch | Data, low: int, high: int) -> Data:
-        """Return what is to stay of an entry that is dropped."""
+        """Return the bytes from ``low`` to ``high`` of a dropped entry, which are to stay."""
         if isinstance(what, Patch):
             return self._bytes(region, address, what, low, high)
         return _part(what, low - address, high - address)
 
     def _unlist(self, region: Region, space: FreeSpace, patch: Patch) -> None:
-        """Note that a patch has left the list, and free its block."""
+        """Note that a patch is not listed any more, and free its block."""
         self.changed = True
         self._verified.discard(patch)
         fault = space.fault_of(BLOB_PAGE, patch.data, patch.size)
@@ -178,7 +180,7 @@ class Patches:
         self.changed = False
 
     def mark(self) -> Pending:
-        """Return what ``undo_to`` returns to."""
+        """Return the present state, for ``undo_to``."""
         return Pending(self._now.copy(), self.pending, self.changed)
 
     def undo_to(self, mark: Pending) -> None:
@@ -188,11 +190,11 @@ class Patches:
     def begin(
         self, region: Region, space: FreeSpace, floor: int, oldest_reader: Callable[[int], int | None]
     ) -> None:
-        """Take off the list what is in place for good, and write in place what nobody older can see.
+        """Unlist the patches that are durably in place; write those in place that all needed states include.
 
         Args:
-            region: where.
-            space: where the bytes of a patch that leaves the list are freed.
+            region: where to write.
+            space: where the block of a patch that leaves the list is freed.
             floor: the oldest transaction among the header slots that the next commit keeps.
             oldest_reader: returns the oldest snapshot below a transaction number, or None.
         """
@@ -222,12 +224,12 @@ class Patches:
         return bool(found) and found[0][2] == patch
 
     def _place(self, region: Region, space: FreeSpace, patch: Patch) -> bool:
-        """Write a patch in place; return false where there is no room."""
+        """Write a patch in place; return False if the disk has no room."""
         fault = space.fault_of(RAW_PAGE, patch.address, patch.size)
         if fault:
             raise CorruptRegionError(patch.address, "raw bytes under a patch", fault, region.path)
-        # Bytes that were never written may need room that the disk has not: it stays a patch then,
-        # or nothing could be deleted any more.
+        # Raw bytes that were never written may need room that the disk does not have. Then the patch stays,
+        # because an error here would stop every change, deletions too.
         with suppress(RegionFullError):
             stop = patch.address + patch.size
             region.write(patch.address, self._bytes(region, patch.address, patch, patch.address, stop))
@@ -236,7 +238,7 @@ class Patches:
         return False
 
     def commit(self, region: Region, space: FreeSpace, transaction: int) -> None:
-        """Write what is pending: in place where the transaction allocated it, else as listed patches."""
+        """Write the pending bytes: in place where the transaction allocated the block, else as patches."""
         made: list[Patch] = []
         listed: list[tuple[int, int, Patch]] = []
         for address, stop, what in self._now:
@@ -265,7 +267,7 @@ class Patches:
         self._placed = []
 
     def committed(self, listed: tuple[Patch, ...]) -> None:
-        """Note that the list is the catalog's now."""
+        """Note that the list is in the committed catalog now."""
         if not self.changed and not self._leaving:
             return
         self._committed = listed
@@ -278,7 +280,7 @@ class Patches:
         self._forget()
 
     def _forget(self) -> None:
-        """Drop what is remembered of patches that are listed no more, if there are many."""
+        """Forget the patches that are not listed any more, if there are many."""
         most = 2 * len(self._then) + FORGOTTEN
         if len(self._waiting) + len(self._placed) + len(self._durable) > most:
             self._waiting = deque(filter(self._is_listed, self._waiting))
@@ -287,9 +289,10 @@ class Patches:
 
 
 def _part(data: Data, low: int, high: int) -> Data:
-    """Return what is left of a store, as a view of it while that is much of it, else as a copy.
+    """Return a part of a store: as a view if it is a large part, else as a copy.
 
-    So a large store that others cut is not copied for each of them, and a small rest keeps no large one.
+    So a large store is not copied each time a later store cuts a piece off, and a small rest does not keep
+    a large store in memory.
     """
     whole: Any = data.obj if isinstance(data, memoryview) else data
     size = high - low

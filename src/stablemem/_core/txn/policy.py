@@ -1,4 +1,4 @@
-"""Policy: when a region commits without being told, and whether its commits survive a power cut."""
+"""Policy: when a region commits by itself, and whether its commits survive a power cut."""
 
 from dataclasses import dataclass
 from datetime import timedelta
@@ -9,26 +9,26 @@ from ...shown import shown
 __all__ = ["UNSYNCED_COMMITS", "UNSYNCED_LIMBO", "UNSYNCED_LOG", "UNSYNCED_SECONDS", "Policy"]
 
 UNSYNCED_LIMBO = 64 << 20
-"""Bytes in limbo that wait for a sync, at which a commit is synced though it need not be."""
+"""If this many bytes in limbo wait for a sync, the next commit is synced although it need not be."""
 
 UNSYNCED_LOG = 1 << 20
-"""Bytes of log since the last synced commit at which one is synced as well ..."""
+"""The same if this many bytes of log were written since the last synced commit ..."""
 
 UNSYNCED_COMMITS = 100
-"""... if there were so many commits since."""
+"""... and this many commits were made since."""
 
 UNSYNCED_SECONDS = 30.0
-"""Seconds after which a commit that was not synced is synced."""
+"""Seconds after which an unsynced commit is promoted."""
 
 
 @dataclass(frozen=True)
 class Policy:
-    """What a region's owner asked for.
+    """The user's choices about commits.
 
     Attributes:
         sync: whether a commit returns only when it survives a power cut.
-        changes: changes after which a call commits, at its end; None for never.
-        seconds: seconds after the first change at which it is committed, in the background; None for never.
+        changes: number of changes after which a call commits at its end; None for never.
+        seconds: seconds from the first change to a commit in the background; None for never.
     """
 
     sync: bool = True
@@ -37,15 +37,15 @@ class Policy:
 
     @property
     def by_itself(self) -> bool:
-        """Whether it commits without being told."""
+        """Whether the region commits by itself."""
         return self.changes is not None or self.seconds is not None
 
     @classmethod
     def of(cls, sync: bool, autocommit: bool, commit_every: float | timedelta | None) -> "Policy":
-        """Return the policy that the arguments of a constructor ask for.
+        """Return the policy for the arguments of a constructor.
 
         Raises:
-            TypeError, ValueError: they make no sense, or contradict each other.
+            TypeError, ValueError: the arguments make no sense, or contradict each other.
 
         >>> Policy.of(True, True, None)
         Policy(sync=True, changes=1, seconds=None)

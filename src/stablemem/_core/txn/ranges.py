@@ -1,16 +1,16 @@
-"""Ranges: entries over ranges of bytes, in order of address, which do not overlap.
+"""Ranges: entries over ranges of bytes, in order of address, without overlaps.
 
     chunks   [12288-12296, 12300-12301, ...]   [70000-70064, ...]   ...     up to MOST entries each
 
-A sorted list in chunks: a search is a bisection of the first addresses and one of a chunk, and a change moves
-no more than a chunk. A copy shares the chunks; whoever changes one that is shared copies it first. Addresses
-lie in arrays, not in objects: among many a search would wait for each of those.
+A sorted list in chunks. A search bisects the first addresses, and then one chunk; a change moves at most one
+chunk. A copy shares the chunks, and a shared chunk is copied before it is changed. Addresses are in arrays,
+not in objects: in a large list, a search would wait for memory at each object.
 
 Invariants (``check``):
 
-* Entries have 1 byte or more, are in order of address, and do not overlap.
+* Each entry has 1 byte or more; entries are in order of address, and do not overlap.
 * A chunk has 1 to MOST entries; ``_firsts`` has the address of the first of each.
-* A chunk is changed only by the Ranges that owns it.
+* Only the Ranges that owns a chunk changes it.
 """
 
 from array import array
@@ -21,14 +21,14 @@ from typing import Any
 __all__ = ["MOST", "Entry", "Ranges"]
 
 MOST, LEAST = 512, 64
-"""Entries in a chunk; with fewer it is joined to another, if both have few."""
+"""The most entries of a chunk; a chunk with fewer than LEAST is joined to another, if both have few."""
 
 Entry = tuple[int, int, Any]
-"""(address, where it ends, what lies there)"""
+"""(address, end, item)"""
 
 
 class _Chunk:
-    """Some entries, part by part, and whose they are."""
+    """Some entries, as arrays of their parts, and the owner of the chunk."""
 
     __slots__ = ("items", "owner", "starts", "stops")
 
@@ -39,24 +39,24 @@ class _Chunk:
         self.items = items
 
     def part(self, owner: object, low: int, high: int) -> "_Chunk":
-        """Return a chunk of the entries from one number to another."""
+        """Return a chunk with the entries from number ``low`` to before ``high``."""
         return _Chunk(owner, self.starts[low:high], self.stops[low:high], self.items[low:high])
 
     def entries(self, low: int, high: int) -> Iterator[Entry]:
-        """Return the entries from one number to another."""
+        """Return the entries from number ``low`` to before ``high``."""
         return zip(self.starts[low:high], self.stops[low:high], self.items[low:high], strict=True)
 
     def bounds(self, start: int, stop: int) -> tuple[int, int]:
-        """Return from where to where the entries lie over a range, or over a part of it."""
+        """Return the first and the end number of the entries over a range, or over a part of it."""
         low = bisect_right(self.stops, start)
         return low, bisect_left(self.starts, stop, low)
 
 
 class Ranges:
-    """Disjoint ranges of bytes, each with something that belongs to it.
+    """Disjoint ranges of bytes, each with an item.
 
     Args:
-        entries: to begin with, in order of address. O(n).
+        entries: the first entries, in order of address. O(n).
 
     >>> ranges = Ranges([(10, 20, "a"), (30, 40, "b")])
     >>> ranges.over(15, 31)
@@ -71,7 +71,7 @@ class Ranges:
     __slots__ = ("_chunks", "_count", "_firsts", "_owner")
 
     def __init__(self, entries: Iterable[Entry] = ()) -> None:
-        # Copies tell their own chunks from others by this.
+        # A chunk with another owner is shared with a copy.
         self._owner = object()
         self._chunks: list[_Chunk] = []
         self._firsts = array("Q")
@@ -83,10 +83,10 @@ class Ranges:
             self._firsts.append(starts[0])
 
     def copy(self) -> "Ranges":
-        """Return one of the same entries, which changes of either leave alone. O(n / MOST)."""
+        """Return a copy: later changes of one do not affect the other. O(n / MOST)."""
         twin = Ranges()
         twin._chunks, twin._firsts, twin._count = self._chunks[:], self._firsts[:], self._count
-        # Neither owns what both have now.
+        # Neither owns the chunks that both have now.
         self._owner = object()
         return twin
 
@@ -102,7 +102,7 @@ class Ranges:
     # -- reading -------------------------------------------------------------------------------------
 
     def over(self, start: int, stop: int) -> list[Entry]:
-        """Return the entries over a range, or over a part of it, whole. O(log n) and the entries."""
+        """Return the entries over a range or a part of it, not cut. O(log n + entries returned)."""
         found: list[Entry] = []
         where = max(0, bisect_right(self._firsts, start) - 1)
         while where < len(self._chunks) and self._firsts[where] < stop:
@@ -115,7 +115,7 @@ class Ranges:
     # -- changing ------------------------------------------------------------------------------------
 
     def add(self, address: int, stop: int, what: Any) -> None:
-        """Add an entry where none is. O(log n + MOST)."""
+        """Add an entry over a range where there is none. O(log n + MOST)."""
         if not self._chunks:
             self._chunks.append(_Chunk(self._owner, array("Q"), array("Q"), []))
             self._firsts.append(address)
@@ -135,7 +135,7 @@ class Ranges:
             self._firsts.insert(where + 1, more.starts[0])
 
     def replace(self, start: int, stop: int, what: Any) -> Any:
-        """Give the entry over exactly this range something else; return what it had, None without one."""
+        """Replace the item of the entry over exactly this range; return the old one, or None if not there."""
         where = bisect_right(self._firsts, start) - 1
         if where < 0:
             return None
@@ -148,9 +148,9 @@ class Ranges:
         return before
 
     def take(self, start: int, stop: int) -> list[Entry]:
-        """Remove the entries over a range, or over a part of it, whole, and return them.
+        """Remove the entries over a range or a part of it, not cut, and return them.
 
-        O(log n + MOST) and the entries.
+        O(log n + MOST + entries returned).
         """
         found: list[Entry] = []
         few = False
@@ -171,14 +171,14 @@ class Ranges:
         return found
 
     def _own(self, where: int) -> _Chunk:
-        """Return a chunk that may be changed."""
+        """Return a chunk that may be changed, copied if it is shared."""
         chunk = self._chunks[where]
         if chunk.owner is not self._owner:
             chunk = self._chunks[where] = chunk.part(self._owner, 0, MOST)
         return chunk
 
     def _join(self, first: int, stop: int) -> None:
-        """Join the chunks that entries were taken from, and one more on each side, as far as they fit."""
+        """Join the chunks from which entries were taken, and one more on each side, as far as they fit."""
         first, stop = max(0, first - 1), min(stop + 1, len(self._chunks))
         left: list[_Chunk] = []
         for chunk in self._chunks[first:stop]:

@@ -1,4 +1,4 @@
-"""Room: how much a region may still grow, and when its owner is told that little is left."""
+"""Room: how far a region may grow, and when its owner is told that little room is left."""
 
 from collections.abc import Callable
 
@@ -10,12 +10,12 @@ __all__ = ["Room"]
 
 
 class Room:
-    """What a region's owner has said of its size.
+    """The user's choices about the size of a region.
 
     Args:
-        most: bytes that the file may have; None sets no limit.
+        most: the most bytes that the file may have; None for no limit.
         low_space: the share of the room at which ``call`` is due.
-        call: called when the bytes in use reach it, once each time.
+        call: called once each time the bytes in use reach that share.
     """
 
     def __init__(
@@ -31,7 +31,7 @@ class Room:
         self._room = 0
 
     def watch(self, space: FreeSpace, region: Region, pending: int) -> None:
-        """Call the owner if what is used or waits to be written has reached the share since the last look."""
+        """Call ``call`` if the used and pending bytes have reached the share since the last look."""
         grown, space.grown = space.grown, False
         if self._call is None:
             return

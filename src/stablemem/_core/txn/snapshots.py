@@ -1,4 +1,4 @@
-"""Snapshots: how a reader gets to the newest commit."""
+"""Snapshots: how a reader moves to the newest commit."""
 
 from collections.abc import Mapping, Set
 
@@ -14,14 +14,17 @@ __all__ = ["newer", "still_absent"]
 
 
 def newer(device: Device, boot: bytes, number: int) -> tuple[Device, Header] | None:
-    """Return the newest commit of a file, registered as its reader; None if it is the one of this number.
+    """Return a device and the header of the newest commit, registered as its reader.
+
+    None if ``number`` is the newest commit.
 
     Raises:
-        RegionReplacedError: it is, and there will be no newer one, since the file has lost its name.
+        RegionReplacedError: ``number`` is the newest, and the last, because the file has lost its name.
     """
     if not _is_behind(device, boot, number):
         led = device.name_leads_to()
-        # A commit between the two looks is shown first: whoever opens another file misses it else.
+        # If a commit came between the two looks, show it first: a caller that now opens the other file
+        # would miss it.
         if led == "this" or not _is_behind(device, boot, number):
             _require_name(device, led)
             return None
@@ -29,13 +32,13 @@ def newer(device: Device, boot: bytes, number: int) -> tuple[Device, Header] | N
 
 
 def _is_behind(device: Device, boot: bytes, number: int) -> bool:
-    """Return whether a file has a newer commit."""
+    """Return whether a file has a commit newer than ``number``."""
     return newest_number(device) > number and look(device, boot).newest.transaction > number
 
 
 def _require_name(device: Device, found: str) -> None:
-    """Raise if the name was found to lead to another file, or to none."""
-    # The name that was asked for: the path of a symbolic link's file still leads to that file.
+    """Raise if the name leads to another file, or to none."""
+    # The name that was asked for may be a symbolic link; the path of its target still leads to that file.
     path = shown_path(device.name or device.path)
     if found == "another":
         raise RegionReplacedError(
@@ -52,17 +55,17 @@ def _require_name(device: Device, found: str) -> None:
 def still_absent(
     state: State, before: Mapping[str, Entry], opened: Set[str], absent: Set[str], path: str
 ) -> set[str]:
-    """Return which lists that a snapshot showed, though nobody had committed them, are not in a state either.
+    """Return the names of the lists that were never committed before, and are not in the new state either.
 
     Args:
-        state: where the snapshot moves to.
-        before: the lists it had.
-        opened: names of those that are open.
-        absent: names of those that nobody had committed.
+        state: the state that the snapshot moves to.
+        before: the lists that the snapshot had.
+        opened: names of the lists that are open.
+        absent: names of the lists that the snapshot showed although they were never committed.
         path: the file, for messages.
 
     Raises:
-        BlobifyError: another list that is open is not in the state, or not the same.
+        BlobifyError: another open list is not in the state, or is not the same list.
     """
     for name in opened - absent:
         ours, theirs = before[name], state.lists.get(name)

@@ -1,7 +1,7 @@
-"""State: one commit of a region, as its slot and its catalog say it.
+"""State: one commit of a region, as its slot and its catalog describe it.
 
-All that a reader has. It never changes; reading one needs bytes by address and size, and neither a lock
-nor a map.
+It is all that a reader has. It never changes. To read a state takes only bytes by address and size, and
+neither a lock nor a map.
 """
 
 from types import MappingProxyType
@@ -22,7 +22,7 @@ class Source(Protocol):
 
     @property
     def path(self) -> str:
-        """The file's name, empty for memory."""
+        """The name of the file; empty for a region in memory."""
 
     def load(self, address: int, size: int) -> bytes:
         """Return a copy of a range."""
@@ -32,11 +32,11 @@ class State(NamedTuple):
     """One commit.
 
     Attributes:
-        slot: what the header says of it.
+        slot: its slot in the header.
         lists: its lists, with the tree of each.
         roots: its roots.
-        patches: what is not in place of its raw bytes, by address.
-        later: what a later version has put into its catalog.
+        patches: its patches, by address.
+        later: the parts of its catalog that only a later version understands.
     """
 
     slot: Slot
@@ -47,14 +47,14 @@ class State(NamedTuple):
 
     @property
     def is_known(self) -> bool:
-        """Whether no bytes of the region can be in use by what a later version has put there."""
+        """Whether this version knows everything that may use bytes of the region."""
         return self.later == NOTHING_LATER and all(
             entry.kind == LIST and not entry.later for entry in self.lists.values()
         )
 
     @classmethod
     def of(cls, slot: Slot, catalog: Catalog) -> "State":
-        """Return the state of a slot and its catalog, which nobody changes any more."""
+        """Return the state of a slot and its catalog; the catalog must not change any more."""
         lists, roots = MappingProxyType(catalog.lists), MappingProxyType(catalog.roots)
         return cls(slot, lists, roots, catalog.patches, catalog.later)
 
@@ -69,7 +69,7 @@ class State(NamedTuple):
 
 
 def _read_catalog(source: Source, slot: Slot) -> Catalog:
-    """Return the catalog of a slot, the root of "main" filled in."""
+    """Return the catalog of a slot, with the root of "main" filled in from the slot."""
     address, size, check = slot.catalog
     content = source.load(address, size) if size else b""
     if size and page_checksum(content) != check:
