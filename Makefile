@@ -57,6 +57,8 @@ trust: build
 	@STABLEMEM_LONG=1 STABLEMEM_PURE=0 $(VENV_PYTHON) -m pytest -q -rP tests/crash/test_crash.py tests/crash/test_faults.py tests/damage/test_damage.py tests/model/test_state_machine.py tests/model/test_raw_blocks_model.py
 	@echo '==> the whole suite, interpreted, with what make test runs in the compiled form alone'
 	@STABLEMEM_PURE=1 $(VENV_PYTHON) -m pytest -q -n 2
+	@echo '==> the whole suite in both forms, without maps: io="pread"'
+	@STABLEMEM_IO=pread sh scripts/test.sh
 
 bench: build
 	@echo '==> benchmarks'
