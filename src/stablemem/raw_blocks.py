@@ -128,8 +128,8 @@ class RawBlocks(Heap):
     @property
     def allocated_bytes(self) -> int:
         """Bytes in raw blocks. O(n) in free blocks."""
-        with self._store.latch.held():
-            space = self._store.space
+        with self._handle.latch.held():
+            space = self._handle.space
             return total_uses(space, space.end)["raw"]
 
     @property
