@@ -21,6 +21,7 @@ ELSEWHERE = {
     "_core.tree.measure": ("faces/test_beyond_list.py", "sizes() of a list"),
     "_core.tree.rebalance": ("unit/_core/tree/test_index.py", "functions in C of the index"),
     "_core.tree.relocation": ("faces/test_giving_back.py", "what compact() does to a leaf"),
+    "_core.tree.walk": ("unit/_core/tree/test_kinds.py", "over a tree of a layout of the test's"),
     "_core.txn.compaction": ("faces/test_giving_back.py", "compact() of a region"),
     "blobify.protocol": ("faces/test_typing.py", "a type and nothing to run"),
     # The public face: each call is tested as users make it.

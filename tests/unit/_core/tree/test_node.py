@@ -9,9 +9,11 @@ from types import SimpleNamespace
 import pytest
 
 from stablemem import COMPILED
-from stablemem._core.tree import node
+from stablemem._core.tree import kinds, node
 from stablemem.layout import INNER_CAPACITY, LEAF_CAPACITY, NODE_SIZE
 from support import chosen_seed
+
+COUNTED = 0x4E
 
 pytestmark = pytest.mark.skipif(COMPILED, reason="Python cannot call them")
 
@@ -19,7 +21,7 @@ pytestmark = pytest.mark.skipif(COMPILED, reason="Python cannot call them")
 def leaf_of(entries):
     """Return a leaf with these entries of two words."""
     page = bytearray(NODE_SIZE)
-    node.start(page, 0)
+    kinds.start(page, 0, COUNTED)
     node.set_count(page, len(entries))
     for slot, entry in enumerate(entries):
         node.set_entry(page, slot, *entry)
@@ -29,7 +31,7 @@ def leaf_of(entries):
 def branch_of(children):
     """Return a node of level 1 with these children: address, checksum, values below."""
     page = bytearray(NODE_SIZE)
-    node.start(page, 1)
+    kinds.start(page, 1, COUNTED)
     node.put_children(SimpleNamespace(page=page, bytes=page), children)
     return page
 
@@ -61,7 +63,7 @@ def children(rng, number):
 def test_a_leaf(rng):
     model = entries(rng, LEAF_CAPACITY)
     page = leaf_of(model)
-    assert (node.level_of(page), node.count_of(page), node.total_of(page)) == (0, 255, 255)
+    assert (kinds.level_of(page), node.count_of(page), node.total_of(page)) == (0, 255, 255)
     assert entries_in(page) == model
     assert len(page) == NODE_SIZE
     assert node.entries_of(page, 3, 5) == bytes(page[16 + 48 : 16 + 80])
@@ -110,7 +112,7 @@ def test_a_run_of_entries_is_put(rng):
 def test_the_child_of_each_position(rng, number):
     model = children(rng, number)
     page = branch_of(model)
-    assert (node.level_of(page), node.count_of(page)) == (1, number)
+    assert (kinds.level_of(page), node.count_of(page)) == (1, number)
     assert node.children_of(page) == model
     total = sum(values for _, _, values in model)
     assert node.total_of(page) == total
@@ -156,6 +158,6 @@ def test_a_count_that_no_node_has():
     """Another program may change the file between two looks: no offset leaves the page."""
     for level, most in ((0, LEAF_CAPACITY), (1, INNER_CAPACITY), (200, INNER_CAPACITY)):
         page = bytearray(NODE_SIZE)
-        node.start(page, level)
+        kinds.start(page, level, COUNTED)
         page[2:4] = b"\xff\xff"
         assert node.count_of(page) == most
