@@ -219,26 +219,29 @@ class Latch:
     def own(self) -> int:
         """Hold the handle for a block of calls; return the previous owner, 0 for none."""
         thread = get_ident()
+        before = self.owner
+        if before == thread:
+            self._depth += 1
+            return before
         try:
             if not self.lock.acquire(False):
                 if sys.is_finalizing():
                     self._refuse()
                 self._acquire()
+            self.owner = thread
+            self._depth = 1
         except BaseException:
             # An interrupt ends the waiting, or it comes just after the waiting: then the lock is taken.
             if self.lock._is_owned():  # type: ignore[attr-defined]
+                self.owner = self._depth = 0
                 self.lock.release()
             raise
-        before = self.owner
-        self.owner = thread
-        self._depth += 1
-        if before == 0:
-            try:
-                self._await_calls(thread)
-            except BaseException:
-                self.disown()
-                raise
-        return before
+        try:
+            self._await_calls(thread)
+        except BaseException:
+            self.disown()
+            raise
+        return 0
 
     def _await_calls(self, thread: int) -> None:
         """Wait until a call that another thread is in has ended: it may be a change."""
@@ -263,7 +266,7 @@ class Latch:
         """
         thread = get_ident()
         until = time.monotonic() + seconds
-        if not self.lock.acquire(timeout=seconds):
+        if self.owner != thread and not self.lock.acquire(timeout=seconds):
             return False
         self.owner = thread
         self._depth += 1
@@ -281,10 +284,12 @@ class Latch:
         """End a block that ``own`` began. In the child of a fork there is no block to end."""
         if self.owner == get_ident():
             self._depth -= 1
-            if not self._depth:
-                self.owner = 0
-                self.task = None
-            self.lock.release()
+            if self._depth <= 0:
+                try:
+                    self.owner = self._depth = 0
+                    self.task = None
+                finally:
+                    self.lock.release()
 
     def held(self) -> "Held":
         """Return a context for work that keeps out the changes and calls of other threads."""
