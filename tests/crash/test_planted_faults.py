@@ -1,5 +1,7 @@
 """Planted faults: mistakes switched on one at a time, each of which the power-cut enumerator finds."""
 
+import os
+
 import pytest
 
 from powercut.faults import FAULTS
@@ -22,6 +24,8 @@ def test_found(name):
 
     First some of the images of each, then all of them: a change of the engine may move the one that shows it.
     """
+    if os.environ.get("STABLEMEM_IO") == "pread" and name == "readers of unsynced commits overlooked":
+        pytest.skip("without a map these readers have kept the pages that are written over")
     known = FAULTS[name].seeds
     tally = run(1 << 40, MOST, BUDGET, stop=1, which=known, fault=name)
     if not tally.found:
