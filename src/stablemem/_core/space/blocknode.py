@@ -1,10 +1,11 @@
 # cython: annotation_typing=False, boundscheck=False, wraparound=False, auto_pickle=False
 """The node of the trees in memory: at most ``CAP`` pairs of keys and values in arrays, and the nodes below.
 
-FreeTree has addresses for keys and sizes for values, SizeTree has sizes and addresses. Both search a node,
-make room in it and move entries to its neighbour; these are the operations that cost time.
+In a FreeTree, keys are addresses and values are sizes; in a SizeTree, keys are sizes and values are
+addresses. Both search nodes, make room in them and move entries to a neighbour. These operations take most of
+the time.
 
-Invariant: ``keys[:count]`` and ``values[:count]`` are the entries; a branch has as many nodes below.
+Invariant: ``keys[:count]`` and ``values[:count]`` are the entries; a branch has as many nodes below it.
 """
 
 from bisect import bisect_left, bisect_right
@@ -19,7 +20,7 @@ if cython.compiled:
     from cython.cimports.cpython.ref import Py_DECREF, Py_INCREF
     from cython.cimports.libc.string import memcpy, memmove
 else:
-    # As in the .pxd. 24 levels of half-full nodes hold more entries than there are addresses.
+    # The same as in the .pxd. 24 levels of half-full nodes hold more entries than there are addresses.
     CAP = 64
     DEPTH = 24
 
@@ -27,12 +28,12 @@ else:
 class BlockNode:
     """A leaf or a branch.
 
-    Compiled, keys and values are C arrays of fixed length, and ``kids`` is one of counted references that a
-    branch owns: a list would cost a search two more waits for memory at every level. Interpreted, they are
-    lists of exactly ``count`` items.
+    In the compiled form, keys and values are C arrays of fixed length, and ``kids`` is a C array of counted
+    references, which a branch owns. With a list, a search would wait for memory two more times at every
+    level. In the interpreted form, all three are lists of exactly ``count`` items.
 
     Args:
-        branch: whether there are nodes below.
+        branch: whether there are nodes below this one.
     """
 
     __slots__ = ("count", "keys", "kids", "leaf", "values")
@@ -63,7 +64,7 @@ class BlockNode:
             self.kids = cython.NULL
 
     def seek(self, key: int) -> int:
-        """Index of the last entry at or below ``key``, or -1."""
+        """Return the index of the last entry with a key at or below ``key``, or -1."""
         if cython.compiled:
             if self.count == 0 or self.keys[0] > key:
                 return -1
@@ -79,7 +80,7 @@ class BlockNode:
             return bisect_right(self.keys, key) - 1
 
     def seek_pair(self, key: int, value: int) -> int:
-        """Index of the last entry at or before (``key``, ``value``), in that order, or -1."""
+        """Return the index of the last entry at or before the pair (``key``, ``value``), or -1."""
         if cython.compiled:
             base = 0
             width = self.count
@@ -97,7 +98,7 @@ class BlockNode:
             return bisect_right(self.values, value, low, bisect_right(self.keys, key, low)) - 1
 
     def first_fit(self, size: int) -> int:
-        """Index of the first entry with a value of ``size`` or more, or -1."""
+        """Return the index of the first entry with a value of ``size`` or more, or -1."""
         if cython.compiled:
             for spot in range(self.count):
                 if self.values[spot] >= size:
@@ -109,9 +110,9 @@ class BlockNode:
         return -1
 
     def top(self) -> int:
-        """Give the largest value, 0 if empty."""
+        """Return the largest value; 0 if the node is empty."""
         if cython.compiled:
-            # Four at a time, each pair by a choice and not a jump: which is larger, nobody can predict.
+            # Four at a time, and by selection, not by jumps: no processor can predict which one is larger.
             first = second = third = fourth = 0
             spot = 0
             while spot + 4 <= self.count:
@@ -130,7 +131,7 @@ class BlockNode:
             return max(self.values, default=0)
 
     def put(self, spot: int, key: int, value: int, kid: "BlockNode | None") -> int:
-        """Insert an entry at index ``spot``; the node has room."""
+        """Insert an entry at index ``spot``; the node must have room."""
         if cython.compiled:
             rest = self.count - spot
             memmove(cython.address(self.keys[spot + 1]), cython.address(self.keys[spot]), rest * 8)
@@ -209,7 +210,7 @@ class BlockNode:
         return 0
 
     def faults(self, level: int, least: int) -> list[str]:
-        """Say what is wrong with the shape of a node on a level (0 for leaves); reads none below it."""
+        """Return a sentence for each fault in the shape of this node, on a level (0 for leaves)."""
         where = f"node at {self.keys[0] if self.count else None} on level {level}"
         found = []
         if not least <= self.count <= CAP:
@@ -229,8 +230,8 @@ class BlockNode:
 if not cython.compiled:
 
     def kid_of(node: BlockNode, spot: int) -> BlockNode:
-        """Node below the entry at an index."""
+        """Return the node below the entry at an index."""
         return node.kids[spot]
 
     def fetch(node: BlockNode) -> None:
-        """Have the entries of a node brought from memory all at once (compiled only)."""
+        """Prefetch all entries of a node at once (compiled form only)."""

@@ -1,12 +1,12 @@
 # cython: annotation_typing=False, boundscheck=False, wraparound=False, auto_pickle=False
-"""What FreeTree and SizeTree share: a B+tree of pairs in memory, and the path of its last search.
+"""The common base of FreeTree and SizeTree: a B+tree of pairs in memory, with the path of its last search.
 
-A search leaves its *path* behind: the node that it met at each depth, and the *spot*, the index of the entry
-that it followed there; in the leaf, of the last entry at or before what was looked for, or -1. A change
-works on that path: it splits what is full, and refills what is less than half full.
+A search records its *path*: the node at each depth, and the *spot*, the index of the entry that it followed
+in that node. In the leaf, the spot is the index of the last entry at or before the searched one, or -1. A
+change works on that path: it splits full nodes, and refills nodes that are less than half full.
 
-Each entry of a branch is the first key of its child, and a *summary* of the child: what else a search has to
-know. In a FreeTree that is the largest value; else the first value, so that entries are found by pairs.
+Each entry of a branch has the first key of its child, and a *summary* of the child, which searches need. In a
+FreeTree, the summary is the largest value; in other trees it is the first value, so that pairs can be found.
 
 Invariants, which ``BlockTree.inspect`` proves:
 
@@ -14,8 +14,8 @@ Invariants, which ``BlockTree.inspect`` proves:
 * All leaves are equally deep. Every node is at least half full, except the root (a branch has two
   children) and, in a FreeTree, the nodes on the right edge (one entry).
 
-A change costs O(log n) for n entries in the leaves. Such an entry takes 16 bytes, in a node that is half full
-at least.
+A change costs O(log n) for n entries in the leaves. An entry takes 16 bytes, in a node that is at least half
+full.
 """
 
 from collections.abc import Iterator
@@ -32,7 +32,7 @@ if not cython.compiled:
 
 
 class BlockTree:
-    """A set of pairs in the order of their keys. A tree of a kind says how it is searched, and what is kept.
+    """A set of pairs in the order of their keys. Subclasses define the searches and the contents.
 
     Attributes:
         count: the number of pairs.
@@ -61,16 +61,16 @@ class BlockTree:
         return node.values[0]
 
     def split(self, spot: int, key: int, value: int, rightmost: bool) -> int:
-        """Insert an entry into the leaf of the path, which is full, and split each node that is.
+        """Insert an entry into the leaf of the path, which is full, and split each full node.
 
         Args:
             spot: the index of the new entry in the leaf.
             key: its key.
             value: its value.
-            rightmost: whether the leaf is the last one, and entries that follow are likely to be later ones.
+            rightmost: whether the leaf is the last one: then the next entries probably come after it.
 
         Returns:
-            The depth of the lowest node of the path that was not split: what is above it is as before.
+            The depth of the lowest node of the path that was not split. The branches above it are unchanged.
 
         """
         depth = self.height
@@ -79,7 +79,7 @@ class BlockTree:
         half = CAP // 2
         while node.count == CAP:
             fresh = BlockNode(not node.leaf)
-            # A full node is left behind if nothing more is expected in it.
+            # Leave the full node as it is if no more entries are expected in it.
             start = CAP if rightmost and spot == CAP else half
             node.move_tail(start, fresh)
             if spot > half:
@@ -106,7 +106,7 @@ class BlockTree:
         return depth
 
     def mend(self) -> int:
-        """Refill or merge the nodes of the path that are less than half full, and bring all up to date."""
+        """Refill or merge the path's nodes that are less than half full, and bring the path up to date."""
         depth = self.height
         while depth > 0:
             node = node_at(self, depth)
@@ -141,7 +141,7 @@ class BlockTree:
         return 0
 
     def gather(self, node: BlockNode, found: list[tuple[int, int]]) -> int:
-        """Append all pairs in the leaves below a node."""
+        """Append all pairs in the leaves below a node to ``found``."""
         for spot in range(node.count):
             if node.leaf:
                 found.append((node.keys[spot], node.values[spot]))
@@ -152,14 +152,14 @@ class BlockTree:
     def inspect(
         self, node: BlockNode, level: int, spine: bool, faults: list[str], found: list[tuple[int, int]]
     ) -> int:
-        """Append what is wrong with a node on a level (0 for leaves) and with all below it.
+        """Append the faults of a node on a level (0 for leaves) and of all nodes below it.
 
         Args:
             node: the node.
-            level: how many levels are below it.
+            level: number of levels below it.
             spine: whether it is on a right edge, where nodes may be less than half full.
-            faults: where a sentence goes for each fault.
-            found: where all pairs go that are in leaves of a sound shape.
+            faults: gets a sentence for each fault.
+            found: gets all pairs from leaves of a sound shape.
         """
         least = 1 if spine else CAP // 2
         if node is self.root:
@@ -184,10 +184,10 @@ class BlockTree:
 if not cython.compiled:
 
     def node_at(tree: BlockTree, depth: int) -> BlockNode:
-        """Return the node of the path at a depth, of the last search only: nothing else keeps it alive."""
+        """Return the node at a depth of the last search's path, which does not keep its nodes alive."""
         return tree.path[depth]
 
     def step(tree: BlockTree, depth: int, node: BlockNode, spot: int) -> None:
-        """Let the path lead through an entry of a node."""
+        """Set the node and the spot of the path at a depth."""
         tree.path[depth] = node
         tree.spots[depth] = spot

@@ -1,5 +1,5 @@
 # cython: annotation_typing=False
-"""Free space: which bytes of the region are free, by kind, and what one transaction does to that.
+"""Free space: which bytes of the region are free, by kind, and what a transaction allocates and frees.
 
     region page   0        1        2        3        4        5
                   +--------+--------+--------+--------+--------+
@@ -8,29 +8,35 @@
     free trees      nodes    blobs (one block      pool   nodes
                              may span pages)
 
-A region page that is wholly free has no kind and lies in the pool; a free block in any other page lies
-in the tree of the page's kind. So nodes are 4 KiB aligned for nothing, and a small value never lands
-among raw blocks. Neighbours of one kind merge; a page whose last byte is freed goes back to the pool.
+A region page that is wholly free has no kind and is in the pool. A free block in any other page is in the
+tree of the page's kind. So nodes are 4 KiB aligned at no cost, and a small value never lies among raw blocks.
+Neighbouring free blocks of one kind merge. A page whose last byte is freed goes back to the pool.
 
-Transactions are layers (layers.py). What a layer allocated is *fresh*, and it knows what it freed of older
-things (``freed``). A block is reusable at once only if the innermost layer allocated it; all else waits:
+A transaction consists of layers (layers.py). A block that a layer allocated is *fresh*. Each layer also
+knows the older blocks that it freed (``freed``). A freed block can be reused at once only if the innermost
+layer allocated it; all others wait:
 
-    commit            fresh stays allocated; freed becomes limbo of this transaction
-    rollback          fresh becomes free; freed stays allocated
-    savepoint ends    its fresh joins the layer below; its freed is freed there
+    commit            fresh blocks stay allocated; freed blocks go into limbo under this transaction
+    rollback          fresh blocks become free; freed blocks stay allocated
+    savepoint ends    its fresh blocks join the layer below; its freed blocks are freed there
 
-Fresh is what is not free in the pages that the layer itself took, and what it allocated elsewhere. Pages
-are taken when they are wholly free, so nothing older can be in them, and nothing in them was freed and waits.
+Fresh bytes are those that are not free in the region pages that the layer took, and those that it allocated
+in other pages. A layer takes only pages that are wholly free. So nothing older can be in them, and nothing
+freed in them has to wait.
 
-Limbo holds what committed transactions freed, oldest first, each with the number of the transaction
-that freed it: reusable once no slot in use and no snapshot is older than that. What commits that were not
-synced allocated is *young*: the newest synced state does not reach it. If it is freed before the next sync,
-it waits for no sync, only for the snapshots of those commits.
+Limbo holds the blocks that committed transactions freed, oldest first, with the number of the transaction
+that freed them. They can be reused when no slot in use and no snapshot is older than that. Blocks that
+unsynced commits allocated are *young*: the newest synced state does not reach them. A young block that is
+freed before the next sync does not wait for that sync, only for the snapshots of those commits.
 
-Invariants: the free trees, the pool, limbo and everything allocated tile ``[0, end)``; a pool block is a
-multiple of region pages; a kind tree holds no whole region page; the layers' sets are disjoint; a region
-page has the number of the layer whose ``pages`` it is in, if any; neither limbo nor what that layer or an
-older one freed or allocated elsewhere is in it; nothing young is free or in limbo.
+Invariants:
+
+* The free trees, the pool, limbo and all allocated blocks together cover ``[0, end)`` without overlaps.
+* A block in the pool consists of whole region pages; the tree of a kind has no whole region page.
+* The sets of the layers are disjoint.
+* A region page has the number of the layer whose ``pages`` it is in, if any. In such a page there is nothing
+  in limbo, and nothing that this layer or an older one freed or allocated elsewhere.
+* No young block is free or in limbo.
 """
 
 from collections.abc import Callable
@@ -50,26 +56,26 @@ if not cython.compiled:
 __all__ = ["FreeSpace"]
 
 RESERVE = 1 << 20
-"""Bytes below ``most`` that only nodes and log may grow into; a quarter of it if that is less."""
+"""Bytes below ``most`` that only nodes and log may grow into; a quarter of ``most`` if that is less."""
 
 LIMBO_GENERATIONS = 64
-"""Distinct transaction numbers kept in limbo; beyond, neighbours share the younger number."""
+"""The most transaction numbers in limbo; if there are more, the oldest take the next younger number."""
 
 
 class FreeSpace:
-    """The free blocks of one region, for its one writer.
+    """The free blocks of one region, for its only writer.
 
     Attributes:
         end: end of the last region page that ever had a kind, in bytes.
-        layers: the open transaction's layers, innermost last; never empty.
-        limbo: what committed transactions freed, oldest first.
-        young: what commits since the last synced one allocated, and none of them freed.
+        layers: the layers of the open transaction, innermost last; never empty.
+        limbo: the blocks that committed transactions freed, oldest first.
+        young: the blocks that commits after the last synced one allocated, and none of them freed.
         areas: for each kind, the set of its region pages, as byte ranges.
         given: region pages that got a kind in this transaction, as byte ranges.
-        most: where the region must end at the latest; blobs and raw blocks leave the last ``RESERVE`` of it
-            to nodes and log, so that what is full can be deleted from.
-        grown: whether the region has grown since somebody cleared it.
-        packing: whether what is written out goes as low as it fits, at whatever price: while compacting.
+        most: the highest allowed end of the region. Blobs and raw blocks leave the last ``RESERVE`` bytes
+            to nodes and log, so that values can be deleted from a full region.
+        grown: whether the region has grown since this flag was last cleared.
+        packing: whether each allocation goes as low as possible, at any cost: while compacting.
         best: whether allocations take the best fit, for which pool and kind trees keep sizes; else the first.
 
     >>> space = FreeSpace()
@@ -105,7 +111,7 @@ class FreeSpace:
         self.end = REGION_PAGE
 
     def fit_best(self) -> None:
-        """Allocate from the smallest block that fits, not from the lowest, from now on. O(n log n)."""
+        """From now on, allocate from the smallest block that fits, not from the lowest. O(n log n)."""
         self.best = True
         self._pool.keep_sizes()
         for tree in self._trees:
@@ -114,7 +120,7 @@ class FreeSpace:
     # -- allocating ----------------------------------------------------------------------------------
 
     def allocate(self, kind: int, size: int) -> int:
-        """Return the address of a block of ``size`` bytes: one of the kind's that fits, else in new pages."""
+        """Return the address of a new block of ``size`` bytes, in free space of the kind or in new pages."""
         if self.packing:
             address = self.allocate_below(kind, size, self.end)
             if address:
@@ -133,11 +139,11 @@ class FreeSpace:
         return address
 
     def _is_sparse(self) -> bool:
-        """Tell whether most of the region is in the pool: then what is put high up keeps the file long."""
+        """Return whether most of the region is in the pool: then a block placed high keeps the file long."""
         return not self.best and self._pool.total > self.end >> 1
 
     def _is_higher(self, address: int, size: int) -> bool:
-        """Tell whether pages for a block of ``size`` bytes are to be had below an address."""
+        """Return whether the pool has pages for a block of ``size`` bytes below an address."""
         if address < 0:
             return False
         page = self._pool.lowest((size + REGION_PAGE - 1) // REGION_PAGE * REGION_PAGE)
@@ -146,9 +152,9 @@ class FreeSpace:
     def take_run(self, kind: int, wanted: int, least: int) -> tuple[int, int]:
         """Return a block (address, size) of at most ``wanted`` bytes and at least ``least``.
 
-        One run is worth more than old holes: bytes written together cost one write. Holes are used when
-        the whole run fits into one, when a long run fits a large part into one, or when more than a
-        quarter of the kind's pages is free, which bounds what contiguity may cost.
+        One long run is better than old holes, because bytes that lie together cost one write. A hole is used
+        if the whole run fits into it, or if a large part of a long run does. If more than a quarter of the
+        kind's pages is free, any hole is used: this limits the space that long runs may cost.
         """
         if self.packing:
             begin = self.allocate_below(kind, least, self.end)
@@ -163,7 +169,7 @@ class FreeSpace:
             least_run = max(least, REGION_PAGE >> 2)
         address = tree.find(wanted) if self.best else -1
         if address < 0:
-            # A run is cut to the hole that it gets: the smallest that holds any of it would be the worst.
+            # A run is cut to fit its hole. The smallest hole that holds any part of it would be the worst.
             address = tree.lowest(least_run)
         if self._is_sparse() and self._is_higher(address, wanted):
             address = -1
@@ -196,7 +202,7 @@ class FreeSpace:
             self._pool.remove(page, pages)
             self._give_kind(kind, page, pages)
             tree.insert(page, pages)
-            # With the free bytes before it, if they are of the kind, it is one block now.
+            # It is one block now with the free bytes before it, if they are of the same kind.
             address = tree.lowest(size)
         if address < 0 or address + size > cut:
             return 0
@@ -206,9 +212,9 @@ class FreeSpace:
         return address
 
     def allocate_apart(self, kind: int, size: int, address: int) -> int:
-        """Return ``address`` if a block of ``size`` bytes is free there, else that of one in new pages.
+        """Allocate ``size`` bytes at ``address`` if they are free, else in new pages; return their address.
 
-        So what is freed together lies together, apart from what lives longer.
+        So blocks that will be freed together lie together, apart from blocks that live longer.
         """
         if address % REGION_PAGE and self.extend_block(kind, address, size):
             return address
@@ -226,7 +232,7 @@ class FreeSpace:
         return begin
 
     def _lengthen(self, kind: int, address: int, most: int) -> int:
-        """Allocate what is free of a kind from an address on, up to ``most`` bytes; return how many."""
+        """Allocate the free bytes of a kind from an address on, at most ``most``; return their number."""
         tree = self._trees[kind]
         block = tree.floor(address)
         if block is None or block[0] != address:
@@ -238,7 +244,7 @@ class FreeSpace:
         return size
 
     def _note_fresh(self, address: int, size: int) -> int:
-        """Note that the innermost layer allocated a range: for one in a page of its own, nothing."""
+        """Note that the innermost layer allocated a range. Nothing to do if it is in a page of that layer."""
         layer = self.layers[-1]
         page = address // REGION_PAGE
         if (address + size - 1) // REGION_PAGE > page:
@@ -248,7 +254,7 @@ class FreeSpace:
         return 0
 
     def _trim(self, kind: int, address: int) -> None:
-        """Give whole region pages at an address back that a neighbour's free bytes made unneeded."""
+        """Give back whole region pages at an address: thanks to free bytes beside, they were not needed."""
         block = self._trees[kind].floor(address)
         if block is not None and block[0] == address:
             first = (address + REGION_PAGE - 1) // REGION_PAGE * REGION_PAGE
@@ -258,7 +264,7 @@ class FreeSpace:
                 self._reuse_pages(first, stop - first)
 
     def _extend(self, kind: int, size: int) -> None:
-        """Give pages to a kind so that its tree has a block of ``size``."""
+        """Give pages to a kind, so that its tree has a free block of ``size`` bytes."""
         if size > MAX_ADDRESS - self.end:
             raise RegionFullError(
                 f"a block of {size} bytes would end beyond the largest address, {MAX_ADDRESS}: allocate less"
@@ -282,7 +288,7 @@ class FreeSpace:
         self._trees[kind].insert(address, pages * REGION_PAGE)
 
     def _give_kind(self, kind: int, address: int, size: int) -> None:
-        """Write down that these region pages, wholly free so far, are of a kind now and the layer's own."""
+        """Give a kind to these region pages, which were wholly free, and make them the innermost layer's."""
         first = address // REGION_PAGE
         self._kinds[first : first + size // REGION_PAGE] = bytes([kind]) * (size // REGION_PAGE)
         layer = self.layers[-1]
@@ -296,7 +302,7 @@ class FreeSpace:
         self.given.insert(address, size)
 
     def _set_owner(self, number: int, address: int, size: int) -> None:
-        """Write down which layer took these region pages."""
+        """Note which layer took these region pages; 0 for none."""
         first = address // REGION_PAGE
         self._owners[first : first + size // REGION_PAGE] = bytes([number]) * (size // REGION_PAGE)
 
@@ -319,9 +325,9 @@ class FreeSpace:
             layer.freed.insert(address, size)
 
     def free_allocated(self, kind: int, address: int, size: int) -> str:
-        """Free a range that is wholly allocated in pages of a kind; else change nothing and return why.
+        """Free a range that is wholly allocated in pages of a kind; else change nothing and return why not.
 
-        As ``fault_of`` and ``free_range`` one after the other, with one search of each set.
+        Does the same as ``fault_of`` and then ``free_range``, with only one search in each set.
         """
         if size == 0 or address < HEADER_SIZE or size > self.end or address > self.end - size:
             return self.fault_of(kind, address, size)
@@ -332,13 +338,13 @@ class FreeSpace:
             if self._kinds[first] != kind:
                 return self.fault_of(kind, address, size)
             if self._owners[first] == layer.number:
-                # Whatever is not free there is fresh: to find it free is all that can be wrong.
+                # All bytes there are either free or fresh. So the only possible fault is that some are free.
                 return "" if self._merge_within(address, size) else self.fault_of(kind, address, size)
         else:
             tree = self.areas[kind]
             if not tree.covers(first * REGION_PAGE, (stop - first) * REGION_PAGE):
                 return self.fault_of(kind, address, size)
-        # Searches wait for memory; that of the later sets comes while the first ones are searched.
+        # Searches wait for memory. The memory of the later sets is fetched while the first ones are searched.
         tree = self._trees[kind]
         tree.expect(address)
         for each in self.limbo:
@@ -360,7 +366,7 @@ class FreeSpace:
         return ""
 
     def _is_free(self, kind: int, address: int, size: int) -> bool:
-        """Tell whether a byte of a range is free, in limbo, or freed by a layer below the innermost."""
+        """Return whether any byte of a range is free, in limbo, or freed by a layer below the innermost."""
         tree = self._trees[kind]
         if tree.count and tree.overlaps(address, size):
             return True
@@ -374,7 +380,7 @@ class FreeSpace:
         return False
 
     def fault_of(self, kind: int, address: int, size: int) -> str:
-        """Return why a range is not wholly allocated in pages of a kind, "" if it is."""
+        """Return why a range is not wholly allocated in pages of a kind; "" if it is."""
         if size <= 0 or address < HEADER_SIZE or size > self.end or address > self.end - size:
             return f"block ({address}, {size}) is not in the region of {self.end} bytes"
         first = address // REGION_PAGE * REGION_PAGE
@@ -396,16 +402,16 @@ class FreeSpace:
         return ""
 
     def _already_free(self, tree: FreeTree, address: int, size: int) -> str:
-        """Say which part of a range is free."""
+        """Return a sentence that names the part of a range that is free."""
         begin, length = tree.blocks(address, address + size, 1)[0]
         return f"block ({address}, {size}) is not all allocated: ({begin}, {length}) is free"
 
     def _gone(self) -> list[FreeTree]:
-        """Return what was freed and is not to be had yet."""
+        """Return the sets of blocks that were freed, but cannot be reused yet."""
         return [*[each.blocks for each in self.limbo], *[layer.freed for layer in self.layers]]
 
     def allocated_blocks(self, kind: int, start: int = 0, stop: int = MAX_ADDRESS) -> list[tuple[int, int]]:
-        """Return the maximal runs allocated in pages of a kind, cut to ``[start, stop)``. O(blocks there)."""
+        """Return the maximal allocated runs of a kind, cut to ``[start, stop)``. O(blocks there)."""
         used = FreeTree()
         for address, size in self.areas[kind].blocks(start, stop):
             low, high = max(address, start, HEADER_SIZE), min(address + size, stop)
@@ -427,7 +433,7 @@ class FreeSpace:
         return left.count == 0
 
     def extend_block(self, kind: int, address: int, more: int) -> bool:
-        """Allocate ``more`` bytes at an address, behind a block of a kind, if they are free there."""
+        """Allocate ``more`` bytes at an address, just after a block of a kind, if they are free."""
         tree = self._trees[kind]
         block = tree.floor(address)
         there = block[1] if block is not None and block[0] == address else 0
@@ -452,7 +458,7 @@ class FreeSpace:
         return True
 
     def _grow_to(self, end: int) -> None:
-        """Let the region end there; the new pages have no kind yet."""
+        """Let the region end at ``end``; the new pages have no kind yet."""
         if end > MAX_ADDRESS:
             raise RegionFullError(
                 f"the region would end beyond the largest address, {MAX_ADDRESS}: grow it by less"
@@ -465,12 +471,12 @@ class FreeSpace:
         self.end = end
 
     def _reserve(self, kind: int, size: int) -> None:
-        """Raise if taking pages for a kind leaves too few for nodes and log to delete with."""
+        """Raise if taking pages for a kind would leave too few for the nodes and log of a deletion."""
         if not self._may_take(kind, size):
             self._no_room(size)
 
     def _may_take(self, kind: int, size: int) -> bool:
-        """Return whether pages of so many bytes for a kind leave enough for nodes and log."""
+        """Return whether taking ``size`` bytes of pages for a kind leaves enough for nodes and log."""
         left = self._pool.total + max(self.most - self.end, 0)
         return kind == NODE_PAGE or left >= size + min(RESERVE, self.most >> 2)
 
@@ -489,7 +495,7 @@ class FreeSpace:
         self._pool.insert(begin, pages * REGION_PAGE)
 
     def reuse(self, address: int, size: int) -> None:
-        """Put a block that nothing reaches into the tree of its kind, or its whole pages into the pool."""
+        """Make a block free that nothing reaches: whole pages go to the pool, the rest to the kind's tree."""
         stop = address + size
         first = (address + REGION_PAGE - 1) // REGION_PAGE
         last = stop // REGION_PAGE
@@ -509,7 +515,7 @@ class FreeSpace:
             self._trees[self._kinds[address // REGION_PAGE]].insert(address, size)
 
     def _merge_within(self, address: int, size: int) -> bool:
-        """Do ``_reuse_within``; or, if some of it is free already, nothing, and return false."""
+        """Do the same as ``_reuse_within``; if some of it is free already, do nothing and return False."""
         page = address // REGION_PAGE
         tree = self._trees[self._kinds[page]]
         merged = tree.merge(address, size)
@@ -521,7 +527,7 @@ class FreeSpace:
         return merged > 0
 
     def _reuse_pages(self, address: int, size: int) -> None:
-        """Put whole region pages into the pool; they lose their kind, and are no layer's any more."""
+        """Put whole region pages into the pool; they lose their kind and their layer."""
         self._pool.insert(address, size)
         first = address // REGION_PAGE
         self._kinds[first : first + size // REGION_PAGE] = bytes(size // REGION_PAGE)
@@ -539,7 +545,7 @@ class FreeSpace:
         self.layers.append(Layer(len(self.layers) + 1))
 
     def pop(self) -> None:
-        """End a savepoint, keeping what it did."""
+        """End a savepoint and keep its changes."""
         layer = self.layers.pop()
         below = self.layers[-1]
         for address, size in layer.blocks.blocks():
@@ -551,17 +557,17 @@ class FreeSpace:
             self.free_range(address, size)
 
     def is_fresh(self, address: int, size: int) -> bool:
-        """Return whether the innermost layer allocated all of a range, and has not freed it."""
+        """Return whether the innermost layer allocated all of a range, and has freed none of it."""
         layer = self.layers[-1]
         if layer.owns_part(address, size):
             return self.fresh_blocks(address, address + size) == [(address, size)]
         return layer.blocks.covers(address, size)
 
     def fresh_blocks(self, start: int = 0, stop: int = MAX_ADDRESS) -> list[tuple[int, int]]:
-        """Return what the innermost layer allocated, as maximal blocks cut to ``[start, stop)``.
+        """Return the fresh bytes of the innermost layer, as maximal blocks cut to ``[start, stop)``.
 
-        That is what is not free in pages of its own, and what it allocated elsewhere. O(log n) for each run
-        of its pages there, and each block that is free in it, or fresh elsewhere.
+        These are the bytes that are not free in its own pages, and those that it allocated elsewhere.
+        O(log n) for each run of its pages there, each free block in them, and each fresh block elsewhere.
         """
         layer = self.layers[-1]
         parts: list[tuple[int, int]] = []
@@ -590,7 +596,7 @@ class FreeSpace:
         return found
 
     def fresh_parts(self, address: int, size: int) -> list[tuple[int, int, bool]]:
-        """Return a range cut into parts (address, size, whether the innermost layer allocated it)."""
+        """Return a range in parts: (address, size, whether the innermost layer allocated the part)."""
         parts = []
         place, stop = address, address + size
         for begin, length in self.fresh_blocks(address, stop):
@@ -603,7 +609,7 @@ class FreeSpace:
         return parts
 
     def free_range(self, address: int, size: int) -> None:
-        """Free a run that may lie partly in what the innermost layer allocated."""
+        """Free a range of which the innermost layer may have allocated a part."""
         page = address // REGION_PAGE
         if self._owners[page] == len(self.layers) and (address + size - 1) // REGION_PAGE == page:
             self.reuse(address, size)
@@ -612,7 +618,7 @@ class FreeSpace:
             self.free(begin, part)
 
     def undo(self) -> None:
-        """Undo the innermost layer: what it allocated is free again, what it freed is not."""
+        """Undo the innermost layer: the blocks it allocated are free again, those it freed are allocated."""
         layer = self.layers[-1]
         for address, size in layer.pages.blocks():
             for tree in self._trees:
@@ -625,12 +631,12 @@ class FreeSpace:
             self.given = FreeTree()
 
     def commit(self, transaction: int, since: int = 0, synced: bool = True) -> None:
-        """End the transaction: what it freed of older states goes into limbo.
+        """End the transaction: the blocks of older states that it freed go into limbo.
 
         Args:
             transaction: its number.
             since: the newest synced transaction before it.
-            synced: whether it is synced itself.
+            synced: whether this commit is synced.
         """
         layer = self.layers[-1]
         self._part_young(transaction, since)
@@ -651,7 +657,7 @@ class FreeSpace:
         self.given.clear()
 
     def _part_young(self, transaction: int, since: int) -> None:
-        """Put what the transaction freed of the young into limbo, apart from the rest."""
+        """Put the young blocks that the transaction freed into limbo, apart from the others."""
         freed = self.layers[-1].freed
         if not self.young.count or not freed.count:
             return
@@ -666,13 +672,13 @@ class FreeSpace:
         self.limbo.append(Limbo(transaction, blocks, since))
 
     def settled(self) -> None:
-        """Note that the newest commit was synced: that state reaches what was young."""
+        """Note that the newest commit was synced: so no block is young any more."""
         self.young.clear()
 
     def release(self, floor: int, is_read: Callable[[int, int], bool]) -> None:
-        """Reuse what limbo holds that neither a kept slot nor a snapshot reaches.
+        """Make the blocks in limbo free that neither a kept slot nor a snapshot reaches.
 
-        The newest slot reaches none of it: only the other kept one has to be looked at.
+        The newest slot reaches nothing in limbo, so only the other kept slot has to be checked.
 
         Args:
             floor: the oldest transaction among the header slots that the next commit keeps.
@@ -685,7 +691,8 @@ class FreeSpace:
             if each.since < least:
                 left.append(each)
             elif each.since < floor < each.transaction or is_read(each.since, each.transaction):
-                # What reaches this reaches what was freed later and allocated no later.
+                # A state that reaches these blocks also reaches those that were freed later and allocated
+                # no later.
                 least = each.since + 1
                 left.append(each)
             else:
@@ -699,13 +706,13 @@ class FreeSpace:
     # -- looking -------------------------------------------------------------------------------------
 
     def kind_at(self, address: int) -> int:
-        """Return the kind of the region page that holds an address; 0 behind the end."""
+        """Return the kind of the region page that an address is in; 0 after the end."""
         page = address // REGION_PAGE
         return self._kinds[page] if page < len(self._kinds) else 0
 
     @property
     def free_bytes(self) -> int:
-        """Bytes that may be allocated without growing."""
+        """Bytes that can be allocated without growing the region."""
         return self._pool.total + sum([tree.total for tree in self._trees])
 
     @property
@@ -714,7 +721,7 @@ class FreeSpace:
         return sum([each.blocks.total for each in self.limbo])
 
     def held_bytes(self, oldest: int, floor: int) -> int:
-        """Return the bytes in limbo that only snapshots from ``oldest`` on keep from being released."""
+        """Return the number of bytes in limbo that only snapshots, of ``oldest`` or later, keep there."""
         return sum(
             each.blocks.total
             for each in self.limbo
@@ -722,7 +729,7 @@ class FreeSpace:
         )
 
     def waiting_bytes(self, synced: int) -> int:
-        """Return the bytes in limbo that were freed after a transaction and allocated before or by it."""
+        """Return the number of bytes in limbo freed after ``synced`` that it, or an older one, allocated."""
         total = 0
         for each in self.limbo:
             if each.since < synced < each.transaction:
@@ -730,7 +737,7 @@ class FreeSpace:
         return total
 
     def count_blocks(self) -> int:
-        """Return the number of blocks free or in limbo, and of runs of region pages of one kind."""
+        """Return the number of free blocks, blocks in limbo, and runs of region pages of one kind, summed."""
         count = self._pool.count
         for tree in self._trees:
             count += tree.count
@@ -743,7 +750,7 @@ class FreeSpace:
     def free_blocks(
         self, start: int = 0, stop: int = MAX_ADDRESS, most: int = MAX_ADDRESS
     ) -> list[tuple[int, int]]:
-        """Return the first ``most`` free blocks that touch ``[start, stop)``, by address, not clipped."""
+        """Return the first ``most`` free blocks with a byte in ``[start, stop)``, by address, not cut."""
         found = self._pool.blocks(start, stop, most)
         for tree in self._trees:
             found += tree.blocks(start, stop, most)
@@ -751,7 +758,7 @@ class FreeSpace:
         return found[:most]
 
     def used_end(self) -> int:
-        """Return the end of the last byte that is not free. O(log n) for each tree that ends there."""
+        """Return the end of the last byte that is not free. O(log n) for each free block after it."""
         end = self.end
         below = -1
         while end != below:
@@ -762,7 +769,7 @@ class FreeSpace:
         return end
 
     def end_without(self, gone: list[FreeTree]) -> int:
-        """Return where the last byte in use would end if these sets were free as well."""
+        """Return the end of the last byte in use, if the blocks in these sets were free as well."""
         end = self.end
         below = -1
         while end != below:
@@ -778,7 +785,7 @@ class FreeSpace:
         return total
 
     def idle_pages(self, least: int) -> list[tuple[int, int]]:
-        """Return the runs of region pages of no kind, of ``least`` bytes or more."""
+        """Return the runs of region pages of no kind that have ``least`` bytes or more."""
         return [(address, size) for address, size in self._pool.blocks() if size >= least]
 
     def largest_free(self) -> int:
@@ -790,13 +797,13 @@ class FreeSpace:
     def rebuild(
         self, end: int, areas: list[FreeTree], free: FreeTree, limbo: list[Limbo]
     ) -> None:  # fmt: skip
-        """Take over a state read from the space map.
+        """Take over a state that was read from the log.
 
         Args:
-            end: bytes of the region; rounded up to region pages here, the rest being free.
+            end: bytes of the region. Rounded up to whole region pages here; the added bytes are free.
             areas: for each kind, its region pages as byte ranges.
             free: the free bytes below ``end``.
-            limbo: what is in limbo, oldest first.
+            limbo: the blocks in limbo, oldest first.
         """
         self._pool = FreeTree()
         self._trees = [FreeTree() for _ in KIND_NAMES]
@@ -831,7 +838,7 @@ class FreeSpace:
     # -- checking ------------------------------------------------------------------------------------
 
     def check(self) -> list[str]:
-        """Return a sentence for every invariant that does not hold."""
+        """Return a sentence for each violation of an invariant."""
         faults = []
         everything = FreeTree()
         named = [("pool", self._pool), *zip(KIND_NAMES, self._trees, strict=True)]
@@ -844,7 +851,7 @@ class FreeSpace:
             if name == "freed":
                 continue
             if name == "young":
-                # Allocated, so in none of the sets before but that of what is freed meanwhile.
+                # Young blocks are allocated: they may be in no set so far, except in the freed ones.
                 faults += [f"young: block {block} is in another set" for block in common(tree, everything)]
                 continue
             for address, size in tree.blocks():

@@ -1,15 +1,15 @@
 # cython: annotation_typing=False, boundscheck=False, wraparound=False, auto_pickle=False
 """A max-value B+tree of disjoint blocks of bytes, in memory: the free list, and any set of ranges.
 
-Leaves hold (address, size) of each block by address; a branch holds for each child the first address
-and the largest size below it. From the sizes the lowest block that fits is found in one descent.
+Leaves hold (address, size) of each block, by address. A branch holds, for each child, the first address and
+the largest size below it. With these sizes, the lowest block that fits is found in one descent.
 
 Invariants, all proved by ``FreeTree.check``:
 
-* Those of blocktree.py; the nodes on the right edge may be less than half full, because ascending inserts
-  leave full nodes behind.
+* Those of blocktree.py. The nodes on the right edge may be less than half full: ascending inserts leave a
+  full node as it is and begin a new one.
 * Blocks are at least 1 byte long, inside [0, 2**56), in order, and no two overlap or touch.
-* A tree of sizes, if there is one, has exactly the blocks of this one.
+* The tree of sizes, if there is one, has exactly the blocks of this tree.
 * ``total`` and ``count`` are the bytes and the number of the blocks.
 """
 
@@ -34,16 +34,16 @@ BEYOND = LIMIT + 1
 class FreeTree(BlockTree):
     """A set of bytes as maximal blocks (address, size), with first fit in one descent, or best fit.
 
-    A max-value B+tree: a B+tree by address in which each branch also knows the largest size below
-    each child, as in the MaxBpTree of the Motoko library "memory-region" [1]_. Where that one takes the
-    largest block, this one takes the lowest that fits. n is the number of blocks; every method costs
-    O(log n) where it does not say otherwise. Addresses and sizes are in bytes. A method that changes a
-    block or asks about one raises BlockError if it is empty or not inside [0, 2**56).
+    A max-value B+tree: a B+tree by address in which each branch also knows the largest size below each
+    child, as in the MaxBpTree of the Motoko library "memory-region" [1]_. That tree takes the largest block;
+    this one takes the lowest that fits. n is the number of blocks; every method costs O(log n) unless it
+    says otherwise. Addresses and sizes are in bytes. A method that changes or looks for a block raises
+    BlockError if the block is empty or not inside [0, 2**56).
 
     Attributes:
         total: bytes in all blocks.
         count: number of blocks.
-        sizes: the same blocks by size, from which the best fit is taken; None for first fit.
+        sizes: the same blocks by size, for the best fit; None for first fit.
 
     .. [1] https://github.com/NatLabs/memory-region
 
@@ -88,7 +88,7 @@ class FreeTree(BlockTree):
             self.sizes = SizeTree()
 
     def keep_sizes(self) -> None:
-        """Take the best fit from now on, not the lowest: all blocks go into a SizeTree too, in O(n log n).
+        """From now on, take the best fit, not the lowest: put all blocks into a SizeTree, too. O(n log n).
 
         >>> tree = FreeTree()
         >>> tree.insert(0, 10); tree.insert(20, 5)
@@ -102,10 +102,10 @@ class FreeTree(BlockTree):
         self.sizes = sizes
 
     def insert(self, address: int, size: int) -> None:
-        """Add a block and merge it with those it touches.
+        """Add a block and merge it with the blocks that it touches.
 
         Raises:
-            BlockError: a byte of it is already in the tree, which is unchanged.
+            BlockError: a byte of the block is already in the tree; the tree is unchanged.
 
         >>> tree = FreeTree()
         >>> tree.insert(0, 10)
@@ -120,9 +120,9 @@ class FreeTree(BlockTree):
             )
 
     def merge(self, address: int, size: int) -> int:
-        """Do ``insert``, and return the size of the block that the bytes are in now.
+        """Do the same as ``insert``, and return the size of the merged block.
 
-        If a byte of it is already there, change nothing and return 0.
+        If a byte of the block is already in the tree, change nothing and return 0.
         """
         _check_block(address, size)
         stop = address + size
@@ -150,7 +150,7 @@ class FreeTree(BlockTree):
             else:
                 self._add_entry(address, size, fence)
         elif joins:
-            # The grown block is larger than both it came from, so theirs need no looking for as maxima.
+            # The merged block is larger than its two parts, so it does not matter if they were maxima.
             if spot + 1 < node.count:
                 merged = room + size + node.values[spot + 1]
                 node.values[spot] = merged
@@ -191,15 +191,15 @@ class FreeTree(BlockTree):
     def allocate(self, size: int) -> int:
         """Take the front of the lowest block of ``size`` bytes or more: first fit.
 
-        A tree that keeps sizes takes that of the smallest block of ``size`` bytes or more, the lowest of
-        equals: best fit.
+        A tree that keeps sizes takes the front of the smallest block of ``size`` bytes or more, and of
+        several such blocks the lowest: best fit.
 
         Returns:
             The address of the bytes taken, or -1 if no block is large enough.
         """
         address = self.find(size)
         if address >= 0:
-            # The search for the lowest has led the path to it.
+            # ``lowest`` has left the path to this block.
             self._take(address, size, BEYOND if self.sizes is None else self._descend(address))
         return address
 
@@ -209,7 +209,7 @@ class FreeTree(BlockTree):
         return self.lowest(size) if self.sizes is None else self.sizes.fit(size, 0)
 
     def lowest(self, size: int) -> int:
-        """Return the address of the lowest block of ``size`` bytes or more, or -1, whatever the policy."""
+        """Return the address of the lowest block of ``size`` bytes or more, or -1, even in best fit."""
         _check_block(0, size)
         node = self.root
         for depth in range(self.height):
@@ -224,18 +224,18 @@ class FreeTree(BlockTree):
         return node.keys[spot] if spot >= 0 else -1
 
     def remove(self, address: int, size: int) -> None:
-        """Take exactly these bytes out of the one block that holds them, splitting it if need be.
+        """Take exactly these bytes out of the block that holds them; split that block if necessary.
 
         Raises:
-            BlockError: they are not wholly inside one block; the tree is unchanged.
+            BlockError: the bytes are not wholly inside one block; the tree is unchanged.
         """
         if self.take(address, size) <= 0:
             raise BlockError(f"block at {address} of {size} bytes is not inside one block")
 
     def take(self, address: int, size: int) -> int:
-        """Do ``remove`` and return 1; if none of the bytes is there, return 0, and if only some are, -1.
+        """Do the same as ``remove`` and return 1. If none of the bytes is there, return 0; if some are, -1.
 
-        The tree changes only in the first case.
+        The tree changes only if the result is 1.
         """
         _check_block(address, size)
         fence = self._descend(address)
@@ -260,7 +260,7 @@ class FreeTree(BlockTree):
             fetch(node)
 
     def discard(self, start: int, stop: int) -> int:
-        """Take out every byte of [start, stop) that is there, in O(k log n) for k blocks met.
+        """Remove every byte of [start, stop) that is in the tree. O(k log n) for k blocks with such bytes.
 
         Returns:
             The number of bytes removed.
@@ -292,7 +292,7 @@ class FreeTree(BlockTree):
         return end
 
     def covers(self, address: int, size: int) -> bool:
-        """Return whether all these bytes are in the tree, and so in one block."""
+        """Return whether all these bytes are in the tree, and therefore in one block."""
         _check_block(address, size)
         self._descend(address)
         node = node_at(self, self.height)
@@ -312,14 +312,14 @@ class FreeTree(BlockTree):
         return fence < address + size
 
     def floor(self, address: int) -> tuple[int, int] | None:
-        """Return the block with the largest address not above ``address``, or None."""
+        """Return the block with the highest address at or below ``address``, or None."""
         self._descend(address)
         node = node_at(self, self.height)
         spot = self.spots[self.height]
         return (node.keys[spot], node.values[spot]) if spot >= 0 else None
 
     def largest(self) -> int:
-        """Return the size of the largest block, 0 if there is none, in O(1)."""
+        """Return the size of the largest block, 0 if there is none. O(1)."""
         return self.root.top()
 
     def last(self) -> tuple[int, int] | None:
@@ -332,7 +332,7 @@ class FreeTree(BlockTree):
         return node.keys[node.count - 1], node.values[node.count - 1]
 
     def blocks(self, start: int = 0, stop: int = LIMIT, most: int = LIMIT) -> list[tuple[int, int]]:
-        """Return the first ``most`` blocks with a byte in [start, stop), whole and in order; O(log n + k).
+        """Return the first ``most`` blocks with a byte in [start, stop), not cut, in order. O(log n + k).
 
         >>> tree = FreeTree()
         >>> tree.insert(0, 10); tree.insert(20, 10)
@@ -371,10 +371,10 @@ class FreeTree(BlockTree):
                 spot = 0
 
     def check(self) -> list[str]:
-        """Prove every invariant of the module, in O(n).
+        """Prove every invariant of the module. O(n).
 
         Returns:
-            What is broken, a sentence each; none if the tree is sound.
+            A sentence for each violation; an empty list if the tree is sound.
 
         >>> FreeTree().check()
         []
@@ -404,10 +404,10 @@ class FreeTree(BlockTree):
         return faults
 
     def _descend(self, address: int) -> int:
-        """Lead the path to the last block at or below ``address``, or to -1 in the first leaf.
+        """Set the path to the last block at or below ``address``, or to -1 in the first leaf.
 
         Returns:
-            The address of the first block after that leaf, BEYOND if there is none.
+            The address of the first block after that leaf; BEYOND if there is none.
         """
         fence = BEYOND
         node = self.root
@@ -424,7 +424,7 @@ class FreeTree(BlockTree):
     def _changed(self, depth: int, old: int, new: int) -> int:
         """Bring the branches above a node of the path up to date.
 
-        One value in the node went from ``old`` to ``new``; 0 stands for "was not there" or "is gone".
+        One value in the node has changed from ``old`` to ``new``; 0 means that it was, or is, not there.
         """
         node = node_at(self, depth)
         while depth > 0:
@@ -449,7 +449,7 @@ class FreeTree(BlockTree):
         return 0
 
     def _add_entry(self, key: int, value: int, fence: int) -> int:
-        """Insert an entry after the spot of the path; ``fence`` is of the same descent."""
+        """Insert an entry after the spot of the path; ``fence`` is the result of the same descent."""
         self.count += 1
         node = node_at(self, self.height)
         spot = self.spots[self.height] + 1
@@ -459,7 +459,7 @@ class FreeTree(BlockTree):
         return self._changed(self.height, 0, value)
 
     def _drop_entry(self, spot: int, old: int, new: int) -> int:
-        """Delete an entry of the path's leaf; ``old`` and ``new`` as in ``_changed``."""
+        """Delete an entry of the path's leaf; ``old`` and ``new`` are those of ``_changed``."""
         self.count -= 1
         node = node_at(self, self.height)
         node.cut(spot)
@@ -468,7 +468,7 @@ class FreeTree(BlockTree):
         return self.mend()
 
     def _take(self, address: int, size: int, fence: int) -> int:
-        """Take bytes out of the block of the path, which has them all; ``fence`` is of the same descent."""
+        """Remove bytes from the path's block, which has all of them; ``fence`` is from the same descent."""
         node = node_at(self, self.height)
         spot = self.spots[self.height]
         key = node.keys[spot]
@@ -495,7 +495,7 @@ class FreeTree(BlockTree):
 
 
 def _check_block(address: int, size: int) -> int:
-    """Check that a block is inside [0, 2**56) and not empty."""
+    """Raise unless a block is inside [0, 2**56) and not empty."""
     if size == 0 or size > LIMIT or address > LIMIT - size:
         raise BlockError(f"block at {address} of {size} bytes is empty, or ends beyond 2**56")
     return 0

@@ -1,18 +1,18 @@
 # cython: annotation_typing=False
-"""Layers: what one transaction, or one savepoint within it, allocated and freed; limbo, what stays of it.
+"""Layers: what a transaction, or a savepoint in it, allocated and freed. Limbo: blocks that were freed.
 
-What a layer allocated is *fresh*: nobody else has seen it, so it may be written to, and is free at once when
-it is freed. Most of it is fresh for the page it is in, and is written down nowhere else:
+A block that a layer allocated is *fresh*: no other state reaches it. So it may be written to, and it is free
+at once when it is freed. Most fresh blocks are known only by the region page that they are in:
 
-    a region page that the layer took from the pool or the tail    in ``pages``; all that is not free
-                                                                    in it is fresh
-    any other page                                                  in ``blocks``: what is fresh
+    a region page that the layer took from the pool or the tail    is in ``pages``: all bytes in it
+                                                                    that are not free are fresh
+    any other region page                                           its fresh blocks are in ``blocks``
 
-So to allocate in a page of its own, and to free there, costs a layer nothing. What is free, only
-FreeSpace knows, and so it says what is fresh (``FreeSpace.fresh_blocks``).
+So allocating and freeing in its own pages costs a layer nothing. Only FreeSpace knows which bytes are free,
+so it says which blocks are fresh (``FreeSpace.fresh_blocks``).
 
-Invariants: ``pages`` are whole region pages, each taken by one layer only; ``blocks`` lie in no page of
-their own layer, nor of a later one; ``freed`` in no page of its own layer, nor of a later one.
+Invariants: ``pages`` are whole region pages, and each is in one layer only. No block of ``blocks`` or
+``freed`` is in a page of the same layer or of a later one.
 """
 
 from .freetree import FreeTree
@@ -27,19 +27,19 @@ if not cython.compiled:
 __all__ = ["MOST_OWNERS", "Layer", "Limbo", "common", "owner_faults", "without"]
 
 MOST_OWNERS = 255
-"""Layers that have pages of their own: a byte numbers them. What a later one allocates is in ``blocks``."""
+"""Number of layers that have their own pages: a byte numbers them. Later layers use only ``blocks``."""
 
 
 class Layer:
-    """What one transaction, or one savepoint within it, took, allocated and freed.
+    """What a transaction, or a savepoint in it, took, allocated and freed.
 
     Args:
-        number: how many layers there are with it; the transaction's own is 1.
+        number: the number of layers up to this one; 1 for the transaction itself.
 
     Attributes:
         pages: region pages that it took and has not given back, as byte ranges.
-        blocks: what it allocated in other pages.
-        freed: what it freed of older things.
+        blocks: the blocks that it allocated in other pages.
+        freed: the older blocks that it freed.
     """
 
     __slots__ = ("blocks", "freed", "number", "pages")
@@ -51,7 +51,7 @@ class Layer:
         self.freed = FreeTree()
 
     def owns_part(self, address: int, size: int) -> bool:
-        """Tell whether any byte of a range is in a page of the layer's own."""
+        """Return whether any byte of a range is in one of the layer's own pages."""
         return self.pages.count > 0 and self.pages.overlaps(address, size)
 
     def add(self, address: int, size: int) -> None:
@@ -63,7 +63,7 @@ class Layer:
             self.blocks.insert(address, size)
 
     def remove(self, address: int, size: int) -> None:
-        """Note that a range, all of it fresh, is no longer allocated."""
+        """Note that a range, which is wholly fresh, is not allocated any more."""
         if self.owns_part(address, size):
             self.blocks.discard(address, address + size)
         else:
@@ -71,14 +71,14 @@ class Layer:
 
 
 class Limbo:
-    """Blocks freed by one committed transaction that something older may still reach.
+    """Blocks that one committed transaction freed, but that older states may still reach.
 
-    Only states with a number between the two, neither included, reach them.
+    Only states with a number between ``since`` and ``transaction``, neither included, reach them.
 
     Attributes:
-        transaction: the one that freed them, or a later one.
-        since: one that was committed before any of them was allocated; 0 if that is not known.
-        blocks: what was freed.
+        transaction: number of the transaction that freed the blocks, or of a later one.
+        since: number of a commit before any of the blocks was allocated; 0 if none is known.
+        blocks: the freed blocks.
     """
 
     __slots__ = ("blocks", "since", "transaction")
@@ -89,7 +89,7 @@ class Limbo:
         self.blocks = blocks
 
     def join(self, older: "Limbo") -> None:
-        """Take the blocks of an older one, as if this had freed them. O(k log n), k of the fewer."""
+        """Add the blocks of an older Limbo, as if freed here. O(k log n), k blocks in the smaller one."""
         self.since = min(self.since, older.since)
         fewer, more = older.blocks, self.blocks
         if fewer.count > more.count:
@@ -100,7 +100,7 @@ class Limbo:
 
 
 def common(one: FreeTree, other: FreeTree) -> list[tuple[int, int]]:
-    """Return the blocks of the bytes that two sets both have, by address. O(k log n), k of the fewer.
+    """Return the bytes that are in both sets, as blocks by address. O(k log n), k blocks in the smaller.
 
     >>> from stablemem._core.space.freetree import FreeTree
     >>> one, other = FreeTree(), FreeTree()
@@ -120,7 +120,7 @@ def common(one: FreeTree, other: FreeTree) -> list[tuple[int, int]]:
 
 
 def without(start: int, stop: int, holes: list[tuple[int, int]]) -> list[tuple[int, int]]:
-    """Return what is left, as blocks, of the range ``[start, stop)`` without other blocks; all by address.
+    """Return the rest of the range ``[start, stop)`` without other blocks, as blocks; all by address.
 
     >>> without(0, 10, [(2, 3), (9, 12)])
     [(0, 2), (5, 4)]
@@ -140,14 +140,14 @@ def without(start: int, stop: int, holes: list[tuple[int, int]]) -> list[tuple[i
 def owner_faults(
     layers: list[Layer], limbo: list[Limbo], given: FreeTree, kinds: bytearray, owners: bytearray
 ) -> list[str]:
-    """Return a sentence for everything that would make what is fresh another thing than was allocated.
+    """Return a sentence for each violation of the invariants about which layer owns a region page.
 
     Args:
-        layers: innermost last.
-        limbo: what committed transactions freed.
+        layers: the layers, innermost last.
+        limbo: the blocks that committed transactions freed.
         given: region pages that got a kind in this transaction.
-        kinds: the kind of each region page, 0 for none.
-        owners: the number of the layer in whose ``pages`` it is, 0 for none.
+        kinds: the kind of each region page; 0 for none.
+        owners: for each region page, the number of the layer whose ``pages`` it is in; 0 for none.
     """
     faults = []
     expected = bytearray(len(kinds))

@@ -1,6 +1,6 @@
-"""Packing: how far down a region's nodes and blobs could be moved, as an estimate.
+"""Packing: estimates how far down the nodes and blobs of a region could be moved.
 
-Raw blocks stay where they are. An eighth of the holes is taken to be of no use, since not everything fits.
+Raw blocks stay where they are. An eighth of the holes counts as useless, because not everything fits.
 """
 
 from ...layout import BLOB_PAGE, HEADER_SIZE, NODE_PAGE, RAW_PAGE, REGION_PAGE
@@ -10,27 +10,27 @@ from .freetree import FreeTree
 __all__ = ["packed_end"]
 
 Part = tuple[int, int, bool]
-"""(address, size, whether it is room to move to; else it is to be moved)"""
+"""(address, size, whether this is room to move to); if not, it is to be moved."""
 
 
 def packed_end(space: FreeSpace, oldest: int | None, gone: FreeTree | None = None) -> tuple[int, int]:
-    """Return where a region could end if nodes and blobs moved into the holes below.
+    """Return the end that a region could have if nodes and blobs moved into the holes below it.
 
-    O(b log b) in free blocks, blocks in limbo, and runs of region pages of one kind.
+    O(b log b) for b free blocks, blocks in limbo, and runs of region pages of one kind.
 
     Args:
         space: the free space.
-        oldest: the oldest commit that a snapshot is open on: what was freed later is neither; None for none,
-            and then what is in limbo counts as free.
+        oldest: the oldest commit that a snapshot is open on. Blocks freed later are no room, and are not
+            moved. None if there is no snapshot; then all blocks in limbo count as free.
         gone: allocated blocks that will be freed, and count as free.
 
     Returns:
-        The address from which on all could move, a multiple of region pages, or where the last raw page ends
-        if that is higher; and the bytes in nodes and blobs from there on.
+        The address from which on everything could move down: a multiple of region pages, or the end of the
+        last raw page if that is higher. Then the number of bytes in nodes and blobs from there on.
     """
     parts = _parts(space, oldest, gone)
     need = sum(size for _, size, free in parts if not free)
-    # The header's page, and one of blobs if there is any.
+    # The page of the header, and one page of blobs if there are any.
     lowest = max(
         sum(space.areas[RAW_PAGE].last() or ()), REGION_PAGE * (1 + (space.areas[BLOB_PAGE].count > 0))
     )
@@ -53,7 +53,7 @@ def packed_end(space: FreeSpace, oldest: int | None, gone: FreeTree | None = Non
 
 
 def _parts(space: FreeSpace, oldest: int | None, gone: FreeTree | None) -> list[Part]:
-    """Return what is to be moved, and what there is room in, by address."""
+    """Return the ranges that are to be moved, and those that have room, by address."""
     holes = [(0, HEADER_SIZE, False)]
     parts: list[Part] = []
     for address, size in space.free_blocks():
@@ -82,7 +82,7 @@ def _parts(space: FreeSpace, oldest: int | None, gone: FreeTree | None) -> list[
                     parts.append((low, high - low, True))
                 place = high
             if begin + length > stop:
-                break  # what was freed together may lie in pages of two kinds
+                break  # a freed block may lie in pages of two kinds
             at += 1
         if place < stop:
             parts.append((place, stop - place, False))

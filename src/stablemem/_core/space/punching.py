@@ -1,12 +1,12 @@
-"""Holes: which free region pages are to be given back to the disk in the middle of a file.
+"""Punching: chooses the free region pages in the middle of a file that are given back to the disk.
 
-A hole costs when its space is used again: the disk must find room anew, and a small commit into it takes
-half as long again. So a run of free pages is punched out only if it is long, and was free at two looks in a
-row, which are some commits apart: fewer where most of the region has become free at once, as it does when
-a snapshot ends that had been open for long.
+Using the space of a hole again has a cost: the disk must find room again, and a small commit into the hole
+takes half as long again. So a run of free pages is punched out only if it is long, and was free at two looks
+in a row. The looks are some commits apart; fewer if most of the region has become free at once, as when a
+snapshot ends that was open for a long time.
 
-Invariants: ``seen`` and ``punched`` hold pages that no committed transaction was given since; what was free
-once and brought no hole brings no look before its time.
+Invariants: no page in ``seen`` or ``punched`` has been given to a committed transaction since it was put
+there. Pages that were free once and brought no hole do not cause an early look again.
 """
 
 from .freetree import FreeTree
@@ -20,15 +20,15 @@ LOOK_EVERY = 64
 """Commits from one look to the next."""
 
 LOOK_SOON = 2
-"""Commits to a look at much that has become free, and from it to the next."""
+"""Commits until a look after much has become free, and from that look to the next."""
 
 
 class Holes:
-    """What is known of the free pages of one region.
+    """The free pages of one region that are known from the last look.
 
     Attributes:
-        seen: those that were free at the last look.
-        punched: those of them that were given back.
+        seen: the pages that were free at the last look.
+        punched: those of them that were given back to the disk.
 
     >>> holes = Holes()
     >>> holes.look([(0, 1 << 20)]), holes.look([(0, 2 << 20)]), holes.look([(0, 2 << 20)])
@@ -43,10 +43,10 @@ class Holes:
         self._promising = False
 
     def committed(self, given: list[tuple[int, int]], idle: int, end: int) -> bool:
-        """Note the pages that a commit was given; return whether it is time to look.
+        """Note the pages that a commit has taken; return whether it is time to look.
 
         Args:
-            given: the pages.
+            given: those pages.
             idle: bytes in all pages that are free now.
             end: bytes of the region.
         """
@@ -61,7 +61,7 @@ class Holes:
         return due
 
     def look(self, idle: list[tuple[int, int]]) -> list[tuple[int, int]]:
-        """Return what to punch out, given the runs of pages that are free now: their parts seen before."""
+        """Return the runs to punch out: parts of the now ``idle`` runs that were free at the last look."""
         self._commits = 0
         now, punched, found = FreeTree(), FreeTree(), FreeTree()
         for address, size in idle:
@@ -74,7 +74,7 @@ class Holes:
         runs = [(address, size) for address, size in found.blocks() if size >= HOLE_LEAST]
         for address, size in runs:
             punched.insert(address, size)
-        # Both are without what was punched out before.
+        # Neither term includes pages that were punched out before.
         fresh = now.total - punched.total + sum(size for _, size in runs) - found.total
         self._promising = fresh >= max(HOLE_LEAST, now.total >> 4)
         self.seen, self.punched = now, punched

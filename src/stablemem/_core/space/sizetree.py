@@ -1,16 +1,16 @@
 # cython: annotation_typing=False, boundscheck=False, wraparound=False, auto_pickle=False
-"""A B+tree of blocks by size and then address, in memory: what best fit looks into.
+"""A B+tree of blocks by size and then address, in memory, for the best fit.
 
-The second tree of a dual-tree allocator, as the first free list of the Motoko library "memory-region" [1]_
-was, which had address -> size and size -> addresses. There, a search stopped at the first branch with a key
-that qualified; here it always goes down to a leaf, so the fit is exact on any number of levels. The
-addresses of one size are entries of their own, not a set to each size: so the lowest comes first.
+It is the second tree of a dual-tree allocator, like the first free list of the Motoko library "memory-region"
+[1]_, which had address -> size and size -> addresses. There, a search stopped at the first branch with a key
+that qualified. Here it always goes down to a leaf, so the fit is exact for any number of levels. Each
+address is an entry of its own; there is no set of addresses for each size. So the lowest address comes first.
 
-A free tree that keeps its sizes makes one to three changes here for each block that appears, vanishes or
-changes there.
+A free tree that keeps its sizes makes one to three changes here for each of its blocks that appears, vanishes
+or changes.
 
-Invariants, all proved by ``SizeTree.check``: those of blocktree.py; pairs (size, address) are in order, and
-no two are the same.
+Invariants, all proved by ``SizeTree.check``: those of blocktree.py; and pairs (size, address) are in order,
+without duplicates.
 
 .. [1] https://github.com/NatLabs/memory-region
 """
@@ -33,7 +33,7 @@ if not cython.compiled:
 class SizeTree(BlockTree):
     """A set of pairs (size, address), in that order.
 
-    Sizes and addresses are at most 2**56; the caller has checked that.
+    Sizes and addresses are at most 2**56; the caller must check that.
 
     Attributes:
         fitting: the size of the block that ``fit`` found last.
@@ -54,7 +54,7 @@ class SizeTree(BlockTree):
         """Add a pair.
 
         Raises:
-            BlockError: it is there already.
+            BlockError: the pair is already there.
         """
         self._descend(size, address)
         node = node_at(self, self.height)
@@ -70,10 +70,10 @@ class SizeTree(BlockTree):
             self._begins(self.height)
 
     def remove(self, size: int, address: int) -> None:
-        """Take a pair out.
+        """Remove a pair.
 
         Raises:
-            BlockError: it is not there.
+            BlockError: the pair is not there.
         """
         self._descend(size, address)
         node = node_at(self, self.height)
@@ -88,10 +88,10 @@ class SizeTree(BlockTree):
             self._begins(self.height)
 
     def fit(self, size: int, address: int = 0) -> int:
-        """Return the address of the first pair not before (``size``, ``address``), or -1.
+        """Return the address of the first pair at or after (``size``, ``address``), or -1.
 
-        With address 0: the smallest block of ``size`` or more, the lowest of equals. Its size is in
-        ``fitting``.
+        With address 0, that is the smallest block of ``size`` or more, and of several such blocks the lowest.
+        Its size is in ``fitting``.
         """
         node = self.root
         self.fitting = 0
@@ -111,10 +111,10 @@ class SizeTree(BlockTree):
         return next_address
 
     def check(self) -> list[str]:
-        """Prove every invariant of the module, in O(n).
+        """Prove every invariant of the module. O(n).
 
         Returns:
-            What is broken, a sentence each; none if the tree is sound.
+            A sentence for each violation; an empty list if the tree is sound.
 
         >>> SizeTree().check()
         []
@@ -130,7 +130,7 @@ class SizeTree(BlockTree):
         return faults
 
     def _descend(self, size: int, address: int) -> int:
-        """Lead the path to the last pair at or before this one, or to -1 in the first leaf."""
+        """Set the path to the last pair at or before this one, or to -1 in the first leaf."""
         node = self.root
         for depth in range(self.height):
             spot = max(node.seek_pair(size, address), 0)
@@ -141,7 +141,7 @@ class SizeTree(BlockTree):
         return 0
 
     def _begins(self, depth: int) -> int:
-        """Tell the branches above a node of the path what it begins with."""
+        """Copy the first pair of a node of the path into the branches above it."""
         node = node_at(self, depth)
         while depth > 0:
             depth -= 1

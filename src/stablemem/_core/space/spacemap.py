@@ -1,30 +1,31 @@
 # cython: annotation_typing=False
-"""Space map: the log, on disk, of what is allocated, free and in limbo.
+"""Space map: the log in the file, which says which bytes are in use, free and in limbo.
 
-Every commit writes one whole log page or more; pages form a chain from the newest back:
+Every commit writes one or more whole log pages. The pages form a chain from the newest back to the oldest:
 
     0    mark 0x474F4C 'LOG'     u32      entry: two words of 64 bits
-    4    number of entries       u32        bits 60-63  what        (below)
+    4    number of entries       u32        bits 60-63  type        (below)
     8    transaction             u64        bits 56-59  kind of a region page
     16   sequence number         u64        bits 0-55   address, or transaction number
     24   page before: address    u64        second word: size in bytes
     32   page before: checksum   u64
     40   cursor                  u64      ALLOCATED a n   in use
     48   sweep began at page     u64      FREE a n        free
-    56   last sweep began at     u64      LIMBO a n       freed by the transaction named last
-    64   252 entries of 16       4032     FREED_BY t      names it
-    4096                                  KIND a n        these region pages are of the kind
-                                          SWEEP a n       what follows is all there is in a, n
+    56   last sweep began at     u64      LIMBO a n       freed by the transaction that was named last
+    64   252 entries of 16       4032     FREED_BY t      names that transaction
+    4096                                  KIND a n        these region pages have the kind
+                                          SWEEP a n       the next entries say everything about (a, n)
 
-A commit's own entries come first: growth as FREE, new kinds, ALLOCATED, LIMBO. Then it restates, from a
-cursor that sweeps over the region, what is free and in limbo and which pages have which kind. When the
-cursor reaches the end, nothing older than the page where it began is needed: the next commits free those
-pages, a few each (not those of commits that were not synced, which recovery asks for what they wrote). So
-the log never needs compaction, no committed page is appended to, no commit writes much more than another
-of its size, and the chain is at most about two sweeps long: a commit restates at least as much as it adds.
+A commit's own entries come first: growth as FREE, new kinds, ALLOCATED, LIMBO. Then the commit restates a
+part of the region, from the cursor on: which bytes are free and in limbo, and which pages have which kind.
+When the cursor reaches the end of the region, pages older than the one where it began are not needed any
+more. The next commits free them, a few each; but not the pages of unsynced commits, from which recovery
+learns which bytes these commits wrote. So the log never needs compaction, no committed page is appended to,
+and no commit writes much more than another of the same size. The chain is at most about two sweeps long,
+because a commit restates at least as much as it adds.
 
-Replay starts with the oldest page kept, which is the first of its commit, and applies entries in
-order: each sets the state of its range, and what no entry mentions is in use. Ranges are clipped to the
+Replay starts with the oldest page kept, which is the first page of its commit, and applies the entries in
+order. Each entry sets the state of its range; bytes that no entry mentions are in use. Ranges are cut at the
 length in the slot.
 """
 
@@ -48,16 +49,16 @@ __all__ = ["Chain", "SpaceMap", "read_chain", "replay", "written_since"]
 LOG_MARK = 0x474F4C
 CAPACITY = 252
 SWEEP_LEAST = 32
-"""Blocks restated by a commit at the least; as many as it has entries of its own if those are more."""
+"""Least number of blocks that a commit restates. With more entries of its own, it restates as many blocks."""
 
 SWEEP_COMMITS = 64
-"""Small commits that a sweep takes at the most; more only where a page of each would not hold enough."""
+"""The most small commits that a sweep takes; it takes more only if one page per commit is not enough."""
 
 DROP_LEAST = 16
-"""Unneeded pages freed by a commit; as many as it has entries of its own if those are more."""
+"""Number of unneeded pages that a commit frees. With more entries of its own, it frees as many pages."""
 
 BATCH = 4096
-"""Blocks that replay asks for at once."""
+"""Number of blocks that replay asks for at once."""
 
 _HEADER = Struct("<IIQQQQQQQ")
 _BODY = CAPACITY * 16
@@ -65,12 +66,12 @@ _BODY = CAPACITY * 16
 ALLOCATED, FREE, LIMBO, FREED_BY, KIND, SWEEP = range(1, 7)
 
 Entry = tuple[int, int, int, int]
-"""(what, kind, address or transaction, size)"""
+"""(type, kind, address or transaction, size)"""
 
 
 @dataclass
 class Chain:
-    """Where the log's pages are and how far its sweep has got."""
+    """Where the pages of the log are, and how far the sweep has come."""
 
     pages: deque[tuple[int, int, int]] = field(default_factory=deque)
     """(sequence number, address, transaction), oldest first."""
@@ -78,11 +79,11 @@ class Chain:
     cursor: int = 0
     sweep_from: int = 1
     needed_from: int = 1
-    """Sequence number where the last finished sweep began: older pages may go."""
+    """Sequence number of the page where the last finished sweep began: older pages may be freed."""
 
 
 class Plan(NamedTuple):
-    """The log pages of one commit, ready to be written, and what the chain becomes with them."""
+    """The log pages of one commit, ready to be written, and the values of the chain after it."""
 
     transaction: int
     length: int
@@ -96,7 +97,7 @@ class Plan(NamedTuple):
 
 
 def tag(what: int, kind: int = 0) -> int:
-    """Return the first word of an entry without its address."""
+    """Return the first word of an entry, without its address."""
     return what << 60 | kind << 56
 
 
@@ -104,19 +105,19 @@ _FREE, _LIMBO, _FREED_BY = tag(FREE), tag(LIMBO), tag(FREED_BY)
 
 
 class SpaceMap:
-    """The writer's end of the log.
+    """The log, for the writer.
 
-    Entries that are to be written are kept as words, two an entry, one behind the other.
+    Entries that are to be written are kept as a flat list of words, two for each entry.
 
     Args:
-        space: the free space it describes.
-        chain: the log as it is now.
-        length: length in the slot that the chain belongs to.
+        space: the free space that the log describes.
+        chain: the pages of the log now.
+        length: the length in the slot that the chain belongs to.
 
     Attributes:
         unsynced_from: sequence number of the first page written since the last synced commit; None if
             there is none.
-        unsynced_commits: commits since then.
+        unsynced_commits: number of commits since the last synced one.
         whole: whether the next commit restates everything.
     """
 
@@ -131,13 +132,13 @@ class SpaceMap:
 
     @property
     def keep_from(self) -> int:
-        """Sequence number of the oldest page that must stay: for replay, or for recovery (Header.recover)."""
+        """Sequence number of the oldest page that replay or recovery (``Header.recover``) needs."""
         needed = self.chain.needed_from
         return needed if self.unsynced_from is None else min(needed, self.unsynced_from)
 
     @property
     def unsynced_pages(self) -> int:
-        """Pages that recovery asks for what was written since the last synced commit."""
+        """Number of pages that tell recovery which bytes were written since the last synced commit."""
         return 0 if self.unsynced_from is None else self.chain.pages[-1][0] + 1 - self.unsynced_from
 
     def settled(self) -> None:
@@ -145,17 +146,17 @@ class SpaceMap:
         self.unsynced_from, self.unsynced_commits = None, 0
 
     def allocate_page(self) -> int:
-        """Return the address of the next commit's first page: behind the page before, or in new region pages.
+        """Return the address of the next commit's first page: after the page before, or in new region pages.
 
-        What recovery asks for stays until the next sync. Among nodes, which come and go meanwhile, it would
-        leave a hole for each.
+        Pages that recovery needs stay until the next sync. If they lay among nodes, which come and go in the
+        meantime, each page would leave a hole.
         """
         return self.space.allocate_apart(NODE_PAGE, NODE_SIZE, self.chain.pages[-1][1] + NODE_SIZE)
 
     def drop_unneeded(self) -> None:
-        """Free pages that a finished sweep has made unnecessary; the plan then forgets them.
+        """Free pages that are not needed after a finished sweep; the plan leaves them out.
 
-        Whole commits only: an entry may need what an earlier page of its commit says.
+        It frees all pages of a commit or none: an entry may depend on an earlier page of the same commit.
         """
         layer = self.space.layers[-1]
         freed, most = layer.freed.count, DROP_LEAST
@@ -168,7 +169,8 @@ class SpaceMap:
             if sequence >= keep_from:
                 break
             if number == DROP_LEAST:
-                # Only now, as it costs as much as there is fresh; freed older pages are not.
+                # Computed only here, because it costs O(fresh blocks). The log pages freed above are old,
+                # so they are not among these.
                 most = max(most, len(self.space.fresh_blocks()) + freed)
             if number >= most and transaction != commit:
                 self._oldest = sequence
@@ -177,11 +179,11 @@ class SpaceMap:
             self.space.free(address, NODE_SIZE)
 
     def plan(self, transaction: int, first_page: int) -> Plan:
-        """Return the log pages of a commit; ``drop_unneeded`` was called for it.
+        """Return the log pages of a commit, for which ``drop_unneeded`` has been called.
 
         Args:
-            transaction: its number.
-            first_page: address of the first page; more are allocated as needed.
+            transaction: number of the commit.
+            first_page: address of its first page; more pages are allocated if needed.
         """
         addresses = [first_page]
         while True:
@@ -191,17 +193,18 @@ class SpaceMap:
             if needed <= len(addresses):
                 break
             while needed > len(addresses):
-                # What is free may lie in many short runs; only then are the entries told anew.
+                # Free space may consist of many short runs. Make the entries again only after all are taken.
                 run, size = self.space.take_run(NODE_PAGE, NODE_SIZE * (needed - len(addresses)), NODE_SIZE)
                 addresses += range(run, run + size, NODE_SIZE)
         sweep, cursor = self._sweep(len(own) // 2, length, transaction)
         number = (len(own) + len(sweep)) // 2
         spare = len(addresses) - -(-number // CAPACITY)
-        # A page given back may split a run that the commit allocated, and be a free block: two entries more.
+        # A page that is given back may split a run that the commit allocated, and becomes a free block: that
+        # is two more entries.
         while spare > 0 and number + 2 * spare > CAPACITY * (len(addresses) - spare):
             spare -= 1
         if spare > 0:
-            # The sweep has reached the end of the region before it filled them.
+            # The sweep has reached the end of the region before it filled all pages.
             for address in addresses[-spare:]:
                 self.space.free(address, NODE_SIZE)
             del addresses[-spare:]
@@ -211,7 +214,7 @@ class SpaceMap:
         return self._write(transaction, addresses, own + sweep, cursor, length)
 
     def _restated(self, own: int) -> int:
-        """Return how many blocks a commit with so many entries of its own restates."""
+        """Return the number of blocks that a commit with ``own`` entries of its own restates."""
         space = self.space
         if self.whole:
             return own + space.count_blocks() + CAPACITY
@@ -219,12 +222,12 @@ class SpaceMap:
         return max(SWEEP_LEAST, own, min(space.count_blocks() // SWEEP_COMMITS, most - own))
 
     def _pages_for(self, own: int) -> int:
-        """Return how many pages hold a commit's own entries and what it restates."""
+        """Return the number of pages for ``own`` entries of a commit and the blocks that it restates."""
         entries = own + 1 + self._restated(own) + len(self.space.limbo) + 1
         return -(-entries // CAPACITY)
 
     def _own_entries(self, transaction: int, length: int) -> list[int]:
-        """Return what this transaction changed."""
+        """Return the entries for the changes of this transaction."""
         layer = self.space.layers[-1]
         words: list[int] = []
         if length > self.length:
@@ -244,7 +247,7 @@ class SpaceMap:
         space = self.space
         start = self.chain.cursor if self.chain.cursor < length else 0
         budget = self._restated(own)
-        # One block more than may be restated, to see where the next one begins.
+        # One block more than may be restated, to know where the next one begins.
         seen = budget + 1
         sets = [(_LIMBO, each.transaction, each.blocks) for each in space.limbo]
         sets.append((_LIMBO, transaction, space.layers[-1].freed))
@@ -256,8 +259,8 @@ class SpaceMap:
         most = seen
         for first, freed_by, tree in sets:
             if len(begins) >= most:
-                # Nothing that begins here or behind is restated: it need not be listed. Sorted again only
-                # behind as many more, which costs no more than it does to list them.
+                # Blocks that begin here or later are not restated, so they need not be listed. The list is
+                # sorted again only after as many more blocks: that costs no more than listing them.
                 begins = sorted(begins)[:seen]
                 stop = min(stop, begins[budget])
                 most = 2 * seen
@@ -265,12 +268,12 @@ class SpaceMap:
             if blocks:
                 begins += [block[0] for block in blocks]
                 if freed_by and parts[-1][1] == freed_by:
-                    # Two sets of one transaction: what it freed of the young, and the rest.
+                    # Two sets of one transaction: the young blocks that it freed, and the others.
                     blocks = sorted(parts.pop()[2] + blocks)
                 parts.append((first, freed_by, blocks))
         if len(begins) >= seen:
-            # At most two blocks begin at one address or lie across the start: bytes of one state, and
-            # region pages of one kind. So the cursor moves.
+            # At most two blocks begin at the same address or lie across the start: one of bytes in one
+            # state, and one of region pages of one kind. So the cursor always moves.
             stop = min(stop, sorted(begins)[budget])
         words = [tag(SWEEP) | start, stop - start]
         for first, freed_by, blocks in parts:
@@ -283,7 +286,7 @@ class SpaceMap:
     def _write(
         self, transaction: int, addresses: list[int], words: list[int], cursor: int, length: int
     ) -> Plan:
-        """Return the plan: pages filled with entries and chained."""
+        """Return the plan: the pages, filled with entries and chained."""
         old = self.chain
         sequence = old.pages[-1][0] if old.pages else 0
         before = (old.pages[-1][1], old.newest_check) if old.pages else (0, 0)
@@ -322,7 +325,7 @@ class SpaceMap:
 
 
 def clip(words: list[int], first: int, blocks: list[tuple[int, int]], start: int, stop: int) -> None:
-    """Add entries for the parts of blocks, in order of address, that lie within ``[start, stop)``."""
+    """Add entries for the parts of blocks, which are in order of address, within ``[start, stop)``."""
     for address, size in blocks:
         low = max(address, start)
         high = min(address + size, stop)
@@ -337,10 +340,10 @@ def clip(words: list[int], first: int, blocks: list[tuple[int, int]], start: int
 def read_chain(region: Region, slot: Slot) -> tuple[Chain, list[tuple[int, bytes]]]:
     """Return the log that a slot names: its chain, and each page's transaction and entries, oldest first.
 
-    The entries are as they are on the page, for ``_entries``: of a log of millions, they take 16 bytes each.
+    The entries stay bytes, for ``_entries``: so they take only 16 bytes each, even in a log of millions.
 
     Raises:
-        CorruptRegionError: a page is not the one that the page behind it, or the slot, names.
+        CorruptRegionError: a page is not the one that the next page, or the slot, names.
     """
     pages: list[tuple[int, int, int]] = []
     contents: list[tuple[int, bytes]] = []
@@ -383,11 +386,11 @@ def _entries(content: bytes) -> list[Entry]:
 def written_since(
     region: Region, slot: Slot, transaction: int
 ) -> tuple[list[tuple[int, int]], int | None, int]:  # fmt: skip
-    """Return what commits after ``transaction`` wrote, as the slot's log says.
+    """Return the bytes that commits after ``transaction`` wrote, according to the slot's log.
 
     Returns:
-        Blocks (address, size) by address, the sequence number of the first log page of those commits, and
-        how many they are.
+        Blocks (address, size) by address; the sequence number of the first log page of those commits; and
+        the number of those commits.
     """
     chain, contents = read_chain(region, slot)
     first = None
@@ -402,16 +405,16 @@ def written_since(
         for what, _, address, size in _entries(content):
             stop = min(address + size, slot.length)
             if what == ALLOCATED and address < stop:
-                # What one commit freed, a later one may have allocated again.
+                # A later commit may have allocated again what an earlier one freed.
                 written.discard(address, stop)
                 written.insert(address, stop - address)
     return written.blocks(), first, len(numbers)
 
 
 def replay(region: Region, slot: Slot) -> tuple[FreeSpace, Chain]:
-    """Return the free space, as of a slot, that the log describes. O(k log k) for k entries in the log.
+    """Return the free space as of a slot, read from the log. O(k log k) for k entries in the log.
 
-    Works from the newest entry back: what a later entry has decided, an earlier one no longer changes.
+    Works from the newest entry back: an earlier entry does not change bytes that a later one has decided.
 
     Raises:
         CorruptRegionError: the log is damaged.
@@ -448,7 +451,7 @@ def replay(region: Region, slot: Slot) -> tuple[FreeSpace, Chain]:
 
 def _backwards(contents: list[tuple[int, bytes]]) -> Iterator[tuple[int, int, int, int, int]]:
     """Yield (what, kind, address, size, freed by) of all entries, the newest first."""
-    # FREED_BY speaks of what follows it, and may do so in the next page of its commit.
+    # FREED_BY is for the entries after it, which may be on the next page of the same commit.
     named = []
     by = 0
     for _, content in contents:
@@ -470,7 +473,7 @@ def _backwards(contents: list[tuple[int, bytes]]) -> Iterator[tuple[int, int, in
 def _undecided(decided: FreeTree, start: int, stop: int) -> Iterator[tuple[int, int]]:
     """Yield the parts (begin, end) of a range that are not decided yet, and decide them.
 
-    Some at a time: a sweep over the whole region may find a million.
+    Works in batches: a sweep over the whole region may find a million parts.
     """
     place, more = start, True
     while more and place < stop:
