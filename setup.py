@@ -26,6 +26,8 @@ EVERY_CALL = {
     "calls/raw",
     "calls/shortcuts",
     "calls/values",
+    "calls/codec",
+    "calls/walking",
     "disk/region",
     "format/checksum",
     "space/blocknode",

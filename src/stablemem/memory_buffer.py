@@ -22,8 +22,9 @@ from typing import (
 
 from ._core.calls import sorting
 from ._core.calls.editing import edited
-from ._core.calls.list_core import BufferIterator, ListCore
+from ._core.calls.list_core import ListCore
 from ._core.calls.searching import clamped, first_difference, positions_of
+from ._core.calls.walking import BufferIterator
 from ._core.format.catalog import MAIN
 from ._core.txn.handle import Handle
 from .blobify import Blobify
@@ -552,7 +553,7 @@ class MemoryBuffer(ListCore, Structure[T], MutableSequence[T], kind="list"):
             if found < 0:
                 raise ValueError("list.remove(x): x not in list")
             del self[found : found + 1]
-        self._settle()
+        self._relieve()
 
     # -- arithmetic ----------------------------------------------------------------------------------
 

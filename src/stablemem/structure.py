@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar
 
 from ._core.audit.stats import Stats
 from ._core.audit.verify import Report
+from ._core.calls.codec import Codec
 from ._core.disk.region import Io
 from ._core.format.catalog import MAIN
 from ._core.txn.block import Block
@@ -44,8 +45,8 @@ Source = str | os.PathLike[str] | MemoryRegion | None
 class Structure(Generic[T]):
     """One name in a region; a base of what users make.
 
-    A subclass says how the compiled part of it begins, ends and takes another Blobify: ``_bind``, ``detach``
-    and ``recode``. That part knows the name too.
+    A subclass says how the compiled part of it begins, ends and takes another Blobify: ``_bind``, ``_detach``
+    and ``_recode``. That part knows the name too.
     """
 
     _kind: ClassVar[str]
@@ -59,10 +60,10 @@ class Structure(Generic[T]):
     if TYPE_CHECKING:
         # The compiled part of a subclass has these.
         _name: str
-        _blobify: Blobify[T]
+        _codec: Codec
 
-        def detach(self) -> None: ...  # noqa: D102
-        def recode(self, blobify: Blobify[T]) -> None: ...  # noqa: D102
+        def _detach(self) -> None: ...
+        def _recode(self, blobify: Blobify[T]) -> None: ...
         def __len__(self) -> int: ...
 
     def __init_subclass__(cls, *, kind: str | None = None, **options: Any) -> None:
@@ -169,14 +170,14 @@ class Structure(Generic[T]):
             except BlobifyError:
                 self._end()
                 raise
-            self.recode(chosen)
+            self._recode(chosen)
 
     # -- ending --------------------------------------------------------------------------------------
 
     def _end(self) -> None:
         """Refuse every further call, though the region may stay open."""
         self._ended = True
-        self.detach()
+        self._detach()
 
     def close(self) -> None:
         """Commit, wait for the disk, and release the file.
@@ -232,7 +233,7 @@ class Structure(Generic[T]):
     def blobify(self) -> Blobify[T]:
         """The object that turns values into bytes and back."""
         self._require_begun()
-        chosen: Blobify[T] = self._blobify
+        chosen: Blobify[T] = self._codec.blobify
         return chosen
 
     @property

@@ -21,7 +21,7 @@ cdef class Calls:
     cdef int _begin(self) except -1
     cdef object _begin_transaction(self)
     cdef int _end_change(self) except -1
-    cdef int _relieve(self) except -1
+    cpdef object _relieve(self)
     cdef object _fail(self, error)
 
 @cython.locals(changing=bint)

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import Any
 
-from ...errors import RegionClosedError, StableMemoryError
+from ...errors import RegionClosedError, StableMemoryError, never_opened
 from ..txn.handle import Handle
 
 try:
@@ -73,10 +73,7 @@ class Calls:
 
     def _refuse(self) -> None:
         """Raise for an object that was closed, or never opened."""
-        raise RegionClosedError(
-            self._closed
-            or f"this {type(self).__name__} was never opened: let its class call super().__init__() first"
-        )
+        raise RegionClosedError(self._closed or never_opened(self))
 
     def _require_open(self) -> None:
         """Raise if this object or its region was closed."""
@@ -155,7 +152,7 @@ def edit(
     return result
 
 
-def edit_in_pieces(calls: Calls, pieces: Iterable[Any], change: Callable[[Calls, Any], int]) -> None:
+def edit_in_pieces(calls: Calls, pieces: Iterable[Any], change: Callable[[Any, Any], int]) -> None:
     """Make a change to each piece of a list, each in a bracket of its own, all or nothing.
 
     The caller keeps other threads out, and calls ``_relieve`` when it has let them in again. Nothing can fail

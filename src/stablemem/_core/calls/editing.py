@@ -23,7 +23,7 @@ def edited(core: ListCore, index: Any) -> Iterator[Any]:
     core._require_writable()
     position = at + len(core) if at < 0 else at
     before = bytes(core.blob_view(at))
-    value = core._decoded(before, position)
+    value = core._codec.decode(before, position)
     if _is_immutable(value):
         raise TypeError(
             f"edit() changes a value in place, and the {type(value).__name__} at index {at} cannot be "
@@ -37,7 +37,7 @@ def edited(core: ListCore, index: Any) -> Iterator[Any]:
                 f"nothing was assigned; change the list before or after, and edit again"
             )
         core[position] = value
-    core._settle()
+    core._relieve()
 
 
 def _is_immutable(value: object) -> bool:

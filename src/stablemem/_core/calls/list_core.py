@@ -1,39 +1,37 @@
 # cython: annotation_typing=False
-"""ListCore: the calls of a list that must be fast, between the Python class and the index.
+"""ListCore: all calls of a list, as a table of contents, and the code of those that must be fast.
 
-The layers below it, each a class over the one before:
-
-    values.py    blobs of values, entries of blobs, positions of indices
-    slices.py    many values at once
-    moving.py    pointers into another order
-
-``BufferIterator`` walks by position, as list's does: what is changed meanwhile is seen. It reads a leaf at a
-time. When the list changed, it drops what it has read of the positions that the change was of, and reads less
-ahead if all of it went.
+values.py       the list itself, and the steps that calls are made of
+walking.py      read from one value to the next: iterators, searches, pointers
+slicing.py      many values read, assigned, deleted
+extending.py    many values added
+order.py        pointers into another order
+sorting.py      sorting
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
-from .order import Moving
+from . import extending, order, slicing, walking
+from .values import Values
 
 try:
     import cython
 except ModuleNotFoundError:
     from .. import _cython as cython
 if not cython.compiled:
-    from ...layout import INLINE_SIZE, LEAF_CAPACITY
-    from ..format.words import low32
-    from ..tree.measure import measure
     from ..tree.node import word0, word1
-    from .shortcuts import BYTES, MSGPACK
+    from .shortcuts import MSGPACK
 
-__all__ = ["BufferIterator", "ListCore"]
+__all__ = ["ListCore"]
 
 POP_EMPTY, POP_RANGE = "pop from empty list", "pop index out of range"
 
+RAISE = object()
+"""In place of a default: there is none, and an IndexError is raised."""
 
-class ListCore(Moving):
+
+class ListCore(Values):
     """A list of values in a region; its arguments are those of Values."""
 
     __slots__ = ()
@@ -43,8 +41,8 @@ class ListCore(Moving):
     def __getitem__(self, item: Any) -> Any:
         """Return the value at an index, or a list of the values in a slice. O(log n + size)."""
         if type(item) is not int and isinstance(item, slice):
-            return self._get_slice(item)
-        return self._value(self._position(item))
+            return slicing.get(self, item)
+        return self._value(self._position(item), RAISE)
 
     def get(self, index: Any, default: Any = None) -> Any:
         """Return the value at an index, or ``default`` if it is out of range. O(log n + size).
@@ -55,10 +53,53 @@ class ListCore(Moving):
         ('c', None, 'none')
         """
         try:
-            blob, position = self._read(index, "")
+            position = self._position(index)
         except IndexError:
             return default
-        return self._decode(blob, position)
+        return self._value(position, default)
+
+    def _value(self, position: int, default: Any) -> Any:
+        """Return the value at a position, possibly from the end; the default if there is none."""
+        self._enter()
+        try:
+            length = self._index.length
+            if position < 0:
+                position += length
+            if not 0 <= position < length:
+                if default is RAISE:
+                    raise IndexError("list index out of range")
+                return default
+            leaf = self._index.leaf(position)
+            slot = self._index.slot
+            first = word0(leaf, slot)
+            second = word1(leaf, slot)
+            if self._codec.knows:
+                value = self._codec.known(first, second)
+                if value is not NotImplemented:
+                    return value
+            blob = self._pager.blob(first, second)
+        finally:
+            self._latch.leave()
+        return self._codec.decode(blob, position)
+
+    def get_many(self, indices: Any) -> list[Any]:
+        """Return the values at indices, in the order asked for. O(k log k + k) for k indices.
+
+        All values are of one state of the list. Each page of the index is read once. Negative indices count
+        from the end. ``__getitems__``, which data loaders call, is the same.
+
+        Raises:
+            IndexError: one of the indices is out of range; nothing was read.
+
+        >>> from stablemem import MemoryBuffer
+        >>> MemoryBuffer.from_iterable("abcdef").get_many([5, 0, -2, 0])
+        ['f', 'a', 'e', 'a']
+        """
+        return slicing.get_many(self, indices)
+
+    def __getitems__(self, indices: Any) -> list[Any]:
+        """Return ``get_many(indices)``."""
+        return slicing.get_many(self, indices)
 
     def blob_view(self, index: Any) -> memoryview:
         """Return a read-only view of the bytes of a value. O(log n), plus its size to verify the checksum.
@@ -76,81 +117,45 @@ class ListCore(Moving):
         ...     bytes(snapshot.blob_view(0)[:4])
         b'seen'
         """
-        version = self.version()
-        blob, position = self._read(index, "list index out of range")
-        if self._store.writable or len(blob) <= INLINE_SIZE:
-            return memoryview(blob)
-        self._enter()
-        try:
-            # A refresh in another thread: what is there now is something else.
-            if self._index.version != version:
-                return memoryview(blob)
-            leaf = self._index.leaf(position)
-            first = word0(leaf, self._index.slot)
-            return self._pager.region.view(first, len(blob))
-        finally:
-            self._latch.leave()
+        return walking.view(self, index)
 
     def __iter__(self) -> Iterator[Any]:
         """Iterate by position. O(1) a step; holds up to 255 blobs."""
         len(self)
-        return BufferIterator(self, 0, 1)
+        return walking.BufferIterator(self, 0, 1)
 
     def __reversed__(self) -> Iterator[Any]:
         """Iterate from the last to the first."""
-        return BufferIterator(self, len(self) - 1, -1)
+        return walking.BufferIterator(self, len(self) - 1, -1)
 
-    def _match(self, position: int, stop: int, step: int, blob: bytes, value: Any, exact: bool) -> int:
-        """Return the first position from one on, before another, whose value equals one sought; -1 for none.
+    def pointers(
+        self, start: Any = 0, stop: Any = None, *, reverse: bool = False
+    ) -> Iterator[tuple[int, int]]:
+        """Iterate over (address, size) of the blobs in a range of positions, in bytes.
 
-        Args:
-            position: where to begin.
-            stop: where to end: above it for step 1, below it for step -1.
-            step: 1 or -1.
-            blob: the blob of the value sought.
-            value: what that blob says: the value, as it would come back from the list.
-            exact: whether equal values always have equal blobs, so that nothing has to be decoded.
+        A value of up to 8 bytes is kept inside its pointer, and its address is 0. Uncommitted values are
+        written out first, so that all have an address. The bounds are those of a slice, and are fixed by this
+        call. If the list changes meanwhile, the iterator goes on by position. O(1) a step.
+
+        >>> from stablemem import MemoryBuffer
+        >>> texts = MemoryBuffer.from_iterable(["short", "more than eight bytes"], blobify="text")
+        >>> [(address > 0, size) for address, size in texts.pointers()]
+        [(False, 5), (True, 21)]
         """
-        walk = BufferIterator(self, position, step, True)
-        while position < stop if step > 0 else position > stop:
-            if walk._place >= len(walk._blobs) or walk._version != self.version():
-                walk._renew(self)
-                if not walk._blobs:
-                    return -1
-            found = walk._blobs[walk._place]
-            walk._place += 1
-            walk._position += step
-            if found == blob or (not exact and self._decode(found, position) == value):
-                return position
-            position += step
-        return -1
+        return walking.pointers(self, start, stop, reverse)
 
     def _measure(self) -> tuple[int, int, int, int]:
         """Return how many values there are, the bytes of their blobs, and how many nodes and leaves."""
-        self._enter()
-        try:
-            return self._index.length, *measure(self._index)
-        finally:
-            self._latch.leave()
+        return walking.sizes(self)
 
-    # -- changing ------------------------------------------------------------------------------------
+    # -- adding --------------------------------------------------------------------------------------
 
     def append(self, value: Any) -> None:
         """Add a value at the end. O(1) amortised plus its size.
 
         With ``maxlen``, a full list drops its first value.
         """
-        blob = self._encode(value, -1)
-        self._begin_change()
-        try:
-            self._index.insert(self._index.length, self._word0(blob), self._word1(blob))
-            if 0 <= self._most < self._index.length:
-                self._trim()
-            self._store.tx.changes += 1
-        except BaseException as error:
-            self._fail(error)
-            raise
-        self._end_change()
+        _push(self, value, False)
 
     def appendleft(self, value: Any) -> None:
         """Add a value before the first one. O(log n) plus its size.
@@ -163,17 +168,7 @@ class ListCore(Moving):
         MemoryBuffer(['a', 'b', 'c'])
         >>> letters.close()
         """
-        blob = self._encode(value, -1)
-        self._begin_change()
-        try:
-            self._index.insert(0, self._word0(blob), self._word1(blob))
-            if 0 <= self._most < self._index.length:
-                self._index.delete_range(self._most, self._index.length)
-            self._store.tx.changes += 1
-        except BaseException as error:
-            self._fail(error)
-            raise
-        self._end_change()
+        _push(self, value, True)
 
     def insert(self, index: Any, value: Any) -> None:
         """Insert a value before an index, clamped to the ends as list does. O(log n).
@@ -185,10 +180,12 @@ class ListCore(Moving):
 
     def _insert(self, position: int, value: Any) -> None:
         """Insert a value before a position, which may count from the end, and is clamped."""
-        blob = self._encode(value, -1)
+        if not self._open:
+            self._refuse()
+        blob = self._codec.encode(value, -1)
         self._enter_change()
         length = self._index.length
-        if 0 <= self._most <= length:
+        if self._excess(length + 1):
             self._latch.leave()
             raise IndexError("list already at its maximum size")
         self._begin()
@@ -203,13 +200,64 @@ class ListCore(Moving):
             raise
         self._end_change()
 
+    def extend(self, values: Iterable[Any]) -> None:
+        """Add all values of an iterable at the end, or none of them. O(1) amortised each.
+
+        The iterable may have any length; memory stays bounded. A list that is extended by itself is doubled.
+        From a list with the same Blobify, bytes are copied without decoding. With ``maxlen``, the newest
+        values stay.
+
+        >>> from stablemem import MemoryBuffer
+        >>> numbers = MemoryBuffer.from_iterable([1, 2])
+        >>> numbers.extend(n * n for n in range(4)); numbers
+        MemoryBuffer([1, 2, 0, 1, 4, 9])
+        >>> numbers.close()
+        """
+        extending.extend(self, values)
+
+    def extendleft(self, values: Iterable[Any]) -> None:
+        """Add the values of an iterable before the first, one by one, so that their order is reversed.
+
+        ``collections.deque`` does the same. All values are added, or none. They are held in memory
+        meanwhile. At most O(log n) each. With ``maxlen``, values at the right end are dropped.
+
+        >>> from stablemem import MemoryBuffer
+        >>> letters = MemoryBuffer.from_iterable("x")
+        >>> letters.extendleft("abc"); letters
+        MemoryBuffer(['c', 'b', 'a', 'x'])
+        >>> letters.close()
+        """
+        extending.extend_left(self, values)
+
+    def _append_copies(self, value: Any, number: int) -> None:
+        """Add a value at the end so many times; it is encoded once."""
+        extending.add_copies(self, value, number)
+
+    def __iadd__(self, values: Iterable[Any]) -> Any:
+        """Extend by the values and return the list."""
+        extending.extend(self, values)
+        return self
+
+    def __imul__(self, times: Any) -> Any:
+        """Repeat the values ``times`` times in place; 0 or less leaves an empty list."""
+        extending.repeat(self, times)
+        return self
+
+    def _limit(self, most: int) -> None:
+        """Keep so many values from now on, -1 for any number; the first ones go, where there are more."""
+        slicing.limit(self, most)
+
+    # -- replacing and deleting ----------------------------------------------------------------------
+
     def __setitem__(self, item: Any, value: Any) -> None:
         """Replace the value at an index, or the values of a slice. O(log n), O(k + log n)."""
         if isinstance(item, slice):
-            self._set_slice(item, value)
+            slicing.assign(self, item, value)
             return
+        if not self._open:
+            self._refuse()
         position = self._position(item)
-        blob = self._encode(value, -1)
+        blob = self._codec.encode(value, -1)
         position = self._begin_change_at(position, "list assignment index out of range")
         try:
             self._index.replace(position, self._word0(blob), self._word1(blob))
@@ -222,10 +270,9 @@ class ListCore(Moving):
     def __delitem__(self, item: Any) -> None:
         """Delete the value at an index, or the values of a slice. O(log n), O(k + log n)."""
         if isinstance(item, slice):
-            self._delete_slice(item)
+            slicing.delete(self, item)
             return
-        position = self._position(item)
-        position = self._begin_change_at(position, "list assignment index out of range")
+        position = self._begin_change_at(self._position(item), "list assignment index out of range")
         try:
             self._index.delete(position)
             self._store.tx.changes += 1
@@ -233,6 +280,28 @@ class ListCore(Moving):
             self._fail(error)
             raise
         self._end_change()
+
+    def _begin_change_at(self, position: int, message: str) -> int:
+        """Begin a change of the value at a position, possibly from the end; return it from the start.
+
+        Raises:
+            ReadOnlyError: the list may not be changed.
+            IndexError: there is no such value; nothing was begun.
+        """
+        self._enter_change()
+        length = self._index.length
+        if position < 0:
+            position += length
+        if not 0 <= position < length:
+            self._latch.leave()
+            self._require_writable()
+            raise IndexError(message if length or message != POP_RANGE else POP_EMPTY)
+        self._begin()
+        return position
+
+    def clear(self) -> None:
+        """Delete all values. O(n): every blob is freed."""
+        slicing.delete(self, slice(None))
 
     def pop(self, index: Any = -1) -> Any:
         """Delete the value at an index and return it. O(log n)."""
@@ -254,7 +323,9 @@ class ListCore(Moving):
 
     def _pop(self, index: int) -> Any:
         """Delete the value at an index and return it."""
-        if self._form:
+        if not self._open:
+            self._refuse()
+        if self._codec.form:
             value = self._pop_known(index)
             if value is not NotImplemented:
                 return value
@@ -262,7 +333,7 @@ class ListCore(Moving):
 
     def _pop_known(self, index: int) -> Any:
         """Delete the value at an index and return it; NotImplemented if only its Blobify knows: it stays."""
-        position = self._begin_change_at(index, POP_RANGE if self._index.length else POP_EMPTY)
+        position = self._begin_change_at(index, POP_RANGE)
         changing = True
         try:
             leaf = self._index.owned(position)
@@ -271,13 +342,10 @@ class ListCore(Moving):
             second = word1(leaf, slot)
             # What is wrong with the blob alone leaves the transaction as it is.
             changing = False
-            if self._form > BYTES and low32(second) <= INLINE_SIZE:
-                value = self._inline(first, second)
-            elif self._form == MSGPACK:
-                # Likely a container, whose blob would be read for nothing.
-                value = NotImplemented
-            else:
-                value = self._known(self._pager.blob(first, second))
+            value = self._codec.known(first, second)
+            if value is NotImplemented and self._codec.form != MSGPACK:
+                # In MessagePack it is likely a container, whose blob would be read for nothing.
+                value = self._codec.known_blob(self._pager.blob(first, second))
             if value is not NotImplemented:
                 changing = True
                 self._index.delete_owned(position)
@@ -305,13 +373,13 @@ class ListCore(Moving):
             RuntimeError: its Blobify changes the list.
         """
         # The version first: what changes while the blob is read makes it stale.
-        version = self._index.version
+        version = self._version()
         try:
-            blob, position = self._read_at(index, POP_RANGE if self._index.length else POP_EMPTY)
+            blob, position = self._read(index, POP_RANGE if self._index.length else POP_EMPTY)
         except IndexError:
             self._require_writable()
             raise
-        value = self._decode(blob, position)
+        value = self._codec.decode(blob, position)
         self._enter_change()
         if self._index.version != version:
             self._latch.leave()
@@ -331,77 +399,96 @@ class ListCore(Moving):
         self._end_change()
         return value
 
+    # -- order ---------------------------------------------------------------------------------------
 
-class BufferIterator:
-    """An iterator over a ListCore, by position.
+    def swap(self, i: Any, j: Any) -> None:
+        """Exchange two values. O(log n) for values of any size: only pointers move.
 
-    Args:
-        core: the list.
-        position: where to begin.
-        step: 1 or -1.
-        raw: whether to give blobs instead of values.
-    """
+        Raises:
+            IndexError: one of the indices is out of range.
 
-    __slots__ = ("_ahead", "_blobs", "_core", "_place", "_position", "_raw", "_step", "_version")
+        >>> from stablemem import MemoryBuffer
+        >>> letters = MemoryBuffer.from_iterable("abc")
+        >>> letters.swap(0, -1); letters
+        MemoryBuffer(['c', 'b', 'a'])
+        >>> letters.close()
+        """
+        order.swap(self, i, j)
 
-    def __init__(self, core: ListCore, position: int, step: int, raw: bool = False) -> None:
-        self._core: ListCore | None = core
-        self._position = position
-        self._step = step
-        self._raw = raw
-        self._blobs: list[bytes] = []
-        self._place = 0
-        self._version = 0
-        self._ahead = LEAF_CAPACITY
+    def swap_remove(self, index: Any) -> Any:
+        """Delete the value at an index and return it; the last value takes its place. O(log n).
 
-    def __iter__(self) -> "BufferIterator":
-        return self
+        Raises:
+            IndexError: the index is out of range.
+            RuntimeError: decoding the value has changed the list; nothing was deleted.
 
-    def __next__(self) -> Any:
-        core = self._core
-        if core is None:
-            raise StopIteration
-        if self._place >= len(self._blobs) or self._version != core.version():
-            self._renew(core)
-            if not self._blobs:
-                self._core = None
-                raise StopIteration
-        blob = self._blobs[self._place]
-        position = self._position
-        self._place += 1
-        self._position += self._step
-        return blob if self._raw else core._decode(blob, position)
+        >>> from stablemem import MemoryBuffer
+        >>> letters = MemoryBuffer.from_iterable("abcd")
+        >>> letters.swap_remove(0), letters
+        ('a', MemoryBuffer(['d', 'b', 'c']))
+        >>> letters.close()
+        """
+        return order.swap_remove(self, index)
 
-    def _renew(self, core: ListCore) -> None:
-        """Drop what has changed of what was read ahead; if nothing is left of it, read on."""
-        # The version first: what changes while the blobs are read makes them stale.
-        version = core.version()
-        left = len(self._blobs) - self._place
-        if left:
-            kept = core._index.kept(self._version, version, self._position, self._step, left)
-            if kept < left:
-                # The next time no more than twice what is of use this time.
-                self._ahead = self._place + kept
-                del self._blobs[self._ahead :]
-            if kept:
-                self._version = version
-                return
-        self._ahead = min(max(1, 2 * self._ahead), LEAF_CAPACITY)
-        self._blobs = []
-        self._place = 0
-        self._version = version
-        self._blobs = core.read_ahead(self._position, self._step, self._ahead)
+    def reverse(self) -> None:
+        """Reverse the list in place. O(n): only pointers move.
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        """Copy and pickle as the list and the position, as list's iterators do."""
-        if self._core is None:
-            return iter, ((),)
-        return BufferIterator, (self._core, self._position, self._step, self._raw)
+        >>> from stablemem import MemoryBuffer
+        >>> letters = MemoryBuffer.from_iterable("abc")
+        >>> letters.reverse(); letters
+        MemoryBuffer(['c', 'b', 'a'])
+        >>> letters.close()
+        """
+        order.reverse(self)
 
-    def __length_hint__(self) -> int:
-        """Return how many values are left."""
-        if self._core is None:
-            return 0
-        if self._step < 0:
-            return max(0, self._position + 1)
-        return max(0, len(self._core) - self._position)
+    def rotate(self, n: Any = 1) -> None:
+        """Rotate the list ``n`` steps to the right, as ``deque.rotate``; to the left if ``n`` is negative.
+
+        O(log n) for any number of steps: the index is cut in two, and the parts change places.
+
+        >>> from stablemem import MemoryBuffer
+        >>> letters = MemoryBuffer.from_iterable("abcd")
+        >>> letters.rotate(1); letters
+        MemoryBuffer(['d', 'a', 'b', 'c'])
+        >>> letters.close()
+        """
+        order.rotate(self, n)
+
+    def shuffle(self, rng: Any = None) -> None:
+        """Put the values in random order; every order is equally likely. O(n): only pointers move.
+
+        It is a Fisher-Yates shuffle of the pointers. For more than a million values, the pointers are kept
+        in a temporary file meanwhile, 16 bytes each, so that memory stays bounded.
+
+        Args:
+            rng: gives the random numbers: a ``random.Random``, or any object with its ``randrange``; None
+                takes the ``random`` module.
+
+        Raises:
+            ValueError: ``rng`` changed the list meanwhile; the list stays as ``rng`` left it.
+
+        >>> import random
+        >>> from stablemem import MemoryBuffer
+        >>> numbers = MemoryBuffer.from_iterable(range(5))
+        >>> numbers.shuffle(random.Random(1)); sorted(numbers)
+        [0, 1, 2, 3, 4]
+        >>> numbers.close()
+        """
+        order.shuffle(self, rng)
+
+
+def _push(core: ListCore, value: Any, left: bool) -> None:
+    """Add a value at an end; a full list drops one at the other end."""
+    if not core._open:
+        core._refuse()
+    blob = core._codec.encode(value, -1)
+    core._begin_change()
+    try:
+        core._index.insert(0 if left else core._index.length, core._word0(blob), core._word1(blob))
+        if 0 <= core._most < core._index.length:
+            core._trim(not left)
+        core._store.tx.changes += 1
+    except BaseException as error:
+        core._fail(error)
+        raise
+    core._end_change()

@@ -10,6 +10,7 @@ from operator import index as as_index
 from typing import Any
 
 from .list_core import ListCore
+from .walking import match
 
 __all__ = ["clamped", "first_difference", "positions_of"]
 
@@ -23,10 +24,10 @@ def first_difference(core: ListCore, other: Any) -> tuple[Any, Any] | None:
             if not (one is two or one == two):
                 return one, two
         return None
-    exact = _equal_by_blob(core._blobify)
+    exact = core._codec.is_ordered()
     for position, (mine, theirs) in enumerate(zip(core._all_blobs(), other._all_blobs(), strict=False)):
         if mine != theirs:
-            one, two = core._decoded(mine, position), core._decoded(theirs, position)
+            one, two = core._codec.decode(mine, position), core._codec.decode(theirs, position)
             if exact or one != two:
                 return one, two
     return None
@@ -40,13 +41,13 @@ def positions_of(core: ListCore, value: object, start: int, stop: int, step: int
     instead, that is raised.
     """
     len(core)
-    blob = core._sought(value)
+    blob = core._codec.sought(value)
     if blob is None:
         return
-    exact = _equal_by_blob(core._blobify)
-    sought = None if exact else core._decoded(blob, -1)
+    exact = core._codec.is_ordered()
+    sought = None if exact else core._codec.decode(blob, -1)
     while True:
-        found = core._match(start, stop, step, blob, sought, exact)
+        found = match(core, start, stop, step, blob, sought, exact)
         if found < 0:
             return
         yield found
@@ -63,8 +64,3 @@ def clamped(core: ListCore, start: Any, stop: Any) -> tuple[int, int]:
     low += length if low < 0 else 0
     high += length if high < 0 else 0
     return min(max(low, 0), sys.maxsize), min(max(high, 0), sys.maxsize)
-
-
-def _equal_by_blob(blobify: Any) -> bool:
-    """Return whether values are equal exactly when their blobs are, so that none has to be decoded."""
-    return getattr(blobify, "order_preserving", False) is True

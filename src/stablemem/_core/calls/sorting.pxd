@@ -2,15 +2,16 @@ cimport cython
 from libc.string cimport memcpy
 
 from stablemem._core.tree.index cimport Index
-from stablemem._core.calls.list_core cimport ListCore
+from stablemem._core.calls.bracket cimport edit
+from stablemem._core.calls.values cimport Values
 from stablemem._core.format.words cimport INLINE_SIZE, LEAF_CAPACITY, dirty_t, get64, low32, page_t, u64
 
 @cython.locals(work=Sorting)
-cpdef object sort(ListCore core, key, reverse, by_blob)
+cpdef object sort(Values core, key, reverse, by_blob)
 
 @cython.final
 cdef class Sorting:
-    cdef ListCore _core
+    cdef Values _core
     cdef Index _index
     cdef object _key
     cdef bint _raw
@@ -29,24 +30,20 @@ cdef class Sorting:
     @cython.locals(place=Py_ssize_t, number=Py_ssize_t, order=list)
     cdef list _order(self, list keys)
     cdef bint before(self, key, other, bint earlier) except -1
-    @cython.locals(core=ListCore)
-    cdef object _permute(self, list order)
     @cython.locals(spool=Spool, merged=Spool)
     cdef Spool _merged(self, list keys, files)
     @cython.locals(position=cython.longlong, stop=cython.longlong, begin=cython.longlong, run=Run)
     cdef list _runs(self, list keys, Spool spool)
     @cython.locals(place=Py_ssize_t, entries=bytes)
     cdef object _spool(self, list order, list keys, long long start, Spool spool)
-    @cython.locals(core=ListCore, place=Py_ssize_t, number=Py_ssize_t, first=u64, second=u64, chosen=bytes, record=bytes, blobs=list, records=list)
+    @cython.locals(core=Values, place=Py_ssize_t, number=Py_ssize_t, first=u64, second=u64, chosen=bytes, record=bytes, blobs=list, records=list)
     cdef list _records(self, bytes entries, list order, list keys)
-    @cython.locals(core=ListCore)
+    @cython.locals(core=Values)
     cdef bytes entries(self, long long start, long long stop)
-    @cython.locals(core=ListCore)
+    @cython.locals(core=Values)
     cdef bytes blob(self, u64 first, u64 second)
     @cython.locals(run=Run, first=Run, keys=list, records=list, order=list)
     cdef object _merge(self, list runs, Spool spool, bint whole)
-    @cython.locals(core=ListCore, position=cython.longlong, entries=bytes)
-    cdef object _write_back(self, file)
 
 @cython.final
 cdef class Run:
@@ -76,5 +73,8 @@ cdef class Spool:
     cdef object write(self, list records)
     cdef object flush(self)
 
+cpdef object _permute(Values core, list order)
+@cython.locals(position=cython.longlong, length=cython.longlong, entries=bytes)
+cpdef object _write_back(Values core, file)
 @cython.locals(made=bytearray, target=dirty_t, source=page_t, place=Py_ssize_t, number=Py_ssize_t)
 cpdef bytes permuted(bytes entries, list order)

@@ -31,7 +31,8 @@ from tempfile import TemporaryFile
 from typing import IO, Any
 
 from ..tree.rebalance import cut
-from .list_core import ListCore
+from .bracket import edit
+from .values import Values
 
 try:
     import cython
@@ -65,8 +66,9 @@ WRITTEN_BACK = 16 << 10
 """Entries put into the tree between two looks at whether a write-out is due."""
 
 
-def sort(core: ListCore, key: Callable[[Any], Any] | None, reverse: bool, by_blob: bool) -> None:
+def sort(core: Values, key: Callable[[Any], Any] | None, reverse: bool, by_blob: bool) -> None:
     """Sort a list; see MemoryBuffer.sort."""
+    core._require_open()
     work = Sorting(core, key, _is_reverse(reverse), _compares_blobs(core, key, by_blob))
     with core._store.exclusive():
         work.sort()
@@ -84,13 +86,13 @@ def _is_reverse(reverse: Any) -> bool:
     return pair[0] == 2
 
 
-def _compares_blobs(core: ListCore, key: Callable[[Any], Any] | None, by_blob: bool) -> bool:
+def _compares_blobs(core: Values, key: Callable[[Any], Any] | None, by_blob: bool) -> bool:
     """Return whether blobs are compared: asked for, or the same as comparing values."""
-    ordered = getattr(core._blobify, "order_preserving", False) is True
+    ordered = core._codec.is_ordered()
     if by_blob and key is not None:
         raise TypeError("sort compares by key or by blob: leave out key=, or by_blob=")
     if by_blob and not ordered:
-        kind = type(core._blobify).__name__
+        kind = type(core._codec.blobify).__name__
         raise TypeError(
             f"the blobs of {kind} do not compare as its values do (it has no order_preserving = True): "
             f"sort without by_blob, or make the list with blobify='text' or 'bytes'"
@@ -110,7 +112,7 @@ class Sorting:
 
     __slots__ = ("_core", "_index", "_key", "_largest", "_length", "_raw", "_version", "reverse")
 
-    def __init__(self, core: ListCore, key: Callable[[Any], Any] | None, reverse: bool, raw: bool) -> None:
+    def __init__(self, core: Values, key: Callable[[Any], Any] | None, reverse: bool, raw: bool) -> None:
         self._core = core
         self._index = self._core._index
         self._key = key
@@ -122,23 +124,23 @@ class Sorting:
 
     def sort(self) -> None:
         """Sort; the caller keeps other threads out."""
-        self._version = self._core.version()
+        self._version = self._core._version()
         self._core._store.require_writable()
         self._length = self._index.length
         keys = self._keys(0)
         if len(keys) == self._length:
             order = self._order(keys)
             if order:
-                self._permute(order)
+                edit(self._core, _permute, (self._core, order))
             return
         with ExitStack() as files:
             spool = self._merged(keys, files)
             if spool is not None:
-                self._write_back(spool.file)
+                edit(self._core, _write_back, (self._core, spool.file))
 
     def _require_unchanged(self) -> None:
         """Raise if user code has changed the list."""
-        if self._core.version() != self._version:
+        if self._core._version() != self._version:
             raise ValueError("list modified during sort")
 
     # -- keys ------------------------------------------------------------------------------------------
@@ -147,7 +149,7 @@ class Sorting:
         """Return what a blob is compared by; ``position`` is -1 where it is not known."""
         if self._raw:
             return blob
-        value = self._core._decode(blob, position)
+        value = self._core._codec.decode(blob, position)
         return value if self._key is None else self._key(value)
 
     def estimate(self, size: int) -> int:
@@ -166,7 +168,7 @@ class Sorting:
         room = RUN_SIZE
         while position < self._length and room > 0:
             self._require_unchanged()
-            for blob in self._core.read_ahead(position, 1, LEAF_CAPACITY):
+            for blob in self._core._read_ahead(position, 1, LEAF_CAPACITY):
                 room -= self.estimate(len(blob))
                 keys.append(self.keyed(blob, position))
                 position += 1
@@ -188,21 +190,6 @@ class Sorting:
         if self.reverse:
             key, other = other, key
         return not other < key if earlier else bool(key < other)
-
-    # -- in memory -------------------------------------------------------------------------------------
-
-    def _permute(self, order: list[int]) -> None:
-        """Give the whole list a new order, by positions."""
-        core = self._core
-        core._begin_change()
-        try:
-            entries = self._index.entries(0, self._length)
-            self._index.put_entries_at(0, permuted(entries, order))
-            core._store.tx.changes += 1
-        except BaseException as error:
-            core._fail(error)
-            raise
-        core._latch.leave()
 
     # -- larger than memory ----------------------------------------------------------------------------
 
@@ -290,11 +277,7 @@ class Sorting:
         """Return entries of the tree, which must be as it was."""
         self._require_unchanged()
         core = self._core
-        core._enter()
-        try:
-            return self._index.entries(start, stop)
-        finally:
-            core._latch.leave()
+        return core._entries_between(start, stop)
 
     def blob(self, first: int, second: int) -> bytes:
         """Return the blob of an entry of the tree, which must be as it was."""
@@ -328,30 +311,6 @@ class Sorting:
             spool.write(records)
         spool.flush()
         self._require_unchanged()
-
-    def _write_back(self, file: IO[bytes]) -> None:
-        """Put entries into the tree, from the first position on, in bounded memory.
-
-        The latch is held all the while: no other thread reads a list half sorted.
-        """
-        core = self._core
-        file.seek(0)
-        core._begin_change()
-        try:
-            position = 0
-            while position < self._length:
-                entries = file.read(16 * WRITTEN_BACK)
-                if not entries:
-                    raise OSError("a temporary file of sort() was cut short: sort again")
-                self._index.put_entries_at(position, entries)
-                position += len(entries) // 16
-                if core._pager.is_full():
-                    core._store.write_out()
-            core._store.tx.changes += 1
-        except BaseException as error:
-            core._fail(error)
-            raise
-        core._latch.leave()
 
 
 class Run:
@@ -494,6 +453,28 @@ def _told(error: OSError) -> OSError:
     return OSError(
         error.errno, f"{why}: free some space, or name another folder in the environment variable TMPDIR"
     )
+
+
+def _permute(core: Values, order: list[int]) -> None:
+    """Give the whole list a new order, by positions; within a change."""
+    core._index.put_entries_at(0, permuted(core._index.entries(0, core._index.length), order))
+
+
+def _write_back(core: Values, file: IO[bytes]) -> None:
+    """Put the entries of a file into the tree, from the first position on, in bounded memory.
+
+    Within one change: no other thread reads a list half sorted.
+    """
+    position = 0
+    length = core._index.length
+    file.seek(0)
+    while position < length:
+        entries = file.read(16 * WRITTEN_BACK)
+        if not entries:
+            raise OSError("a temporary file of sort() was cut short: sort again")
+        core._index.put_entries_at(position, entries)
+        position += len(entries) // 16
+        core._write_out_if_full()
 
 
 def permuted(entries: bytes, order: list[int]) -> bytes:

@@ -5,7 +5,8 @@ import random
 import pytest
 
 from stablemem import COMPILED, MemoryBuffer, MemoryRegion, RegionFullError, StableMemoryError
-from stablemem._core.calls import slices
+from stablemem._core.calls import slicing
+from stablemem._core.calls.bracket import edit_in_pieces
 from stablemem._core.tree.pager import BLOB_BUDGET, NODE_BUDGET
 from support import scaled
 from support.probe import handles, transactions
@@ -20,7 +21,7 @@ def texts(count):
 @pytest.fixture(params=[1 << 16, 128])
 def piece(request, monkeypatch):
     """Let walks go in pieces as they are, and in small ones."""
-    monkeypatch.setattr(slices, "PIECE", request.param)
+    monkeypatch.setattr(slicing, "PIECE", request.param)
     return request.param
 
 
@@ -129,7 +130,7 @@ def test_walks_in_bounded_memory(monkeypatch):
 @pytest.mark.parametrize("assigned", [True, False])
 def test_steps_in_bounded_memory(monkeypatch, step, assigned):
     """Nodes and blobs are written out as the walk goes on; what fails there rolls the transaction back."""
-    monkeypatch.setattr(slices, "PIECE", 1 << 10)
+    monkeypatch.setattr(slicing, "PIECE", 1 << 10)
     monkeypatch.setattr(transactions, "NODE_BUDGET", 4)
     monkeypatch.setattr(transactions, "MOST_NODES", 4)
     model = texts(20_000)
@@ -175,7 +176,7 @@ def test_steps_in_bounded_memory(monkeypatch, step, assigned):
 
 def test_assigning_large_blobs_in_bounded_memory(monkeypatch):
     """The nodes may be few, and the blobs much."""
-    monkeypatch.setattr(slices, "PIECE", 1 << 10)
+    monkeypatch.setattr(slicing, "PIECE", 1 << 10)
     model = [b"%d" % number for number in range(20_000)]
     with MemoryBuffer.from_iterable(model, blobify="bytes") as values:
         store = values._store
@@ -198,19 +199,20 @@ def test_assigning_large_blobs_in_bounded_memory(monkeypatch):
 
 def test_a_walk_that_fails_half_way_changes_nothing(monkeypatch):
     """What fails between two pieces rolls the transaction back, as a fault of storage does."""
-    monkeypatch.setattr(slices, "PIECE", 1 << 10)
+    monkeypatch.setattr(slicing, "PIECE", 1 << 10)
     model = texts(5000)
     with MemoryBuffer.from_iterable(model, blobify="text") as values:
         begun = 0
 
-        def failing(piece):
+        def failing(core, piece):
             nonlocal begun
             begun += 1
             if begun == 3:
                 raise MemoryError
+            return 1
 
         with values._store.exclusive(), pytest.raises(MemoryError):
-            values._in_pieces(range(5), failing)
+            edit_in_pieces(values, range(5), failing)
         assert begun == 3
         assert values == model
         values.append("usable")
