@@ -1,15 +1,15 @@
-"""Census: what the bytes of a committed state are used for, counted cell by cell.
+"""Census: the use of the bytes of a committed state, counted for each cell.
 
     address 0      cell       2 cell      3 cell      length
             +-----------+-----------+-----------+-------+
             |  cell 0   |  cell 1   |  cell 2   | rest  |
             +-----------+-----------+-----------+-------+
 
-The space map and the addresses of the log's pages are all it takes: what lies in the region pages of a
-kind and is neither free nor in limbo is in use by that kind; the header and the log lie in pages of nodes.
-So no node and no blob is read, and a region costs what its blocks and the cells cost, however long it is.
+The log, and the addresses of its pages, are enough. Bytes in the region pages of a kind that are neither
+free nor in limbo are in use by that kind; the header and the log are in pages of nodes. So no node and no
+blob is read: the cost depends on the numbers of blocks and cells, and not on the length of the region.
 
-Invariant: the counts of a cell sum up to its bytes, those of all cells to the length of the region.
+Invariant: the counts of a cell sum up to its bytes, and those of all cells to the length of the region.
 """
 
 from ...errors import CorruptRegionError
@@ -23,14 +23,14 @@ LEAST_CELL = 16
 
 
 class Census:
-    """What the bytes of one committed state are used for.
+    """The use of the bytes of one committed state.
 
     Attributes:
         transaction: number of the state.
         length: bytes of the region.
-        ahead: bytes of the file behind those, for the next commits.
-        cell: bytes of a cell; the last one may have fewer.
-        counts: for each of USES, the bytes of each cell that are used for it.
+        ahead: bytes of the file after the region, for the next commits.
+        cell: bytes of a cell; the last cell may have fewer.
+        counts: for each of USES, the number of bytes in each cell that have this use.
     """
 
     def __init__(
@@ -46,15 +46,15 @@ class Census:
         return len(self.counts["header"])
 
     def size(self, number: int) -> int:
-        """Return the bytes of a cell."""
+        """Return the number of bytes in a cell."""
         return min(self.cell, self.length - number * self.cell)
 
     def total(self, use: str) -> int:
-        """Return how many bytes of the region are used for something. O(cells)."""
+        """Return the number of bytes of the region that have a use. O(cells)."""
         return sum(self.counts[use])
 
     def share(self, use: str) -> str:
-        """Return which part of the region is used for something, as a person reads it. O(cells)."""
+        """Return the share of the region that has a use, as text for a person. O(cells)."""
         total = self.total(use)
         percent = 100 * total / self.length
         if 0 < percent < 0.1:
@@ -64,10 +64,10 @@ class Census:
         return f"{percent:.1f} %"
 
     def shown(self, number: int) -> tuple[str, float]:
-        """Return the use that a cell is shown as, and which part of its bytes is in use, 0 to 1.
+        """Return the use to show for a cell, and the share of its bytes that is in use, from 0 to 1.
 
-        What is in use comes before what is not, so that a small block in a large cell is seen; a cell of
-        which nothing is in use counts as limbo if any of it is.
+        Bytes in use come first, so that a small block in a large cell is visible. A cell in which nothing is
+        in use is shown as limbo if any of its bytes are in limbo, else as free.
         """
         counts = [self.counts[use][number] for use in IN_USE]
         if used := sum(counts):
@@ -76,7 +76,7 @@ class Census:
 
 
 def cell_size(length: int, most: int) -> int:
-    """Return the least power of two that divides a region into ``most`` cells or fewer; 16 at the least.
+    """Return the least power of two, at least 16, that divides a region into at most ``most`` cells.
 
     >>> cell_size(1 << 36, 1024), cell_size(69632, 1024), cell_size(1, 1)
     (67108864, 128, 16)
@@ -85,17 +85,17 @@ def cell_size(length: int, most: int) -> int:
 
 
 def census(store: Handle, cell: int) -> Census:
-    """Count what the bytes of a store's newest commit are used for, in cells of so many bytes.
+    """Return the use of the bytes of a handle's newest commit, in cells of ``cell`` bytes.
 
-    O(n log n) for n entries of the space map, and O(cells); the region is not read.
+    O(n log n) for n entries of the log, and O(cells). Reads only the log, not the rest of the region.
 
     Raises:
-        CorruptRegionError: the log is damaged, or what it says cannot be.
+        CorruptRegionError: the log is damaged, or contradicts itself.
     """
     length = store.slot.length
     space, chain = replay(store.region, store.slot)
     counts = count_uses(space, [address for _, address, _ in chain.pages], length, cell)
-    # Nothing is freed by a transaction that has not begun.
+    # No transaction is open, so nothing is freed by one.
     del counts["freed"]
     found = Census(store.slot.transaction, length, max(store.region.device.size() - length, 0), cell, counts)
     for number, cells in enumerate(zip(*counts.values(), strict=True)):

@@ -1,4 +1,4 @@
-"""Stats: how the bytes of an open region are used, its uncommitted changes included."""
+"""Stats: the use of the bytes of an open region, including its uncommitted changes."""
 
 from dataclasses import dataclass
 
@@ -12,32 +12,32 @@ __all__ = ["Stats", "stats"]
 
 @dataclass(frozen=True, repr=False)
 class Stats:
-    """How the bytes of a region are used.
+    """The use of the bytes of a region.
 
-    A writer's figures include its uncommitted changes. A reader's are those of its commit. Used, free and
-    limbo bytes together make the region; the file may have more bytes at its end, without meaning.
+    A writer's figures include its uncommitted changes; a reader's are those of its commit. Used, free and
+    limbo bytes together are the region. The file may have more bytes at its end, which mean nothing.
 
     Attributes:
         path: the file; empty for a region in memory.
         transaction: number of the last commit.
-        lists: number of values in each list, by name, uncommitted changes included.
+        lists: number of values in each list, by name, including uncommitted changes.
         changes: number of changes since the last commit.
         file_bytes: length of the file.
         disk_bytes: bytes that the file takes on the disk, without its holes.
         used_bytes: bytes in use: header, log, index, values, raw blocks.
         raw_bytes: the part of ``used_bytes`` in raw blocks.
-        free_bytes: bytes that may be used again now.
+        free_bytes: bytes that can be used again now.
         limbo_bytes: bytes that were freed, but that an older commit or a snapshot still uses.
         free_blocks: number of free blocks.
         largest_free: bytes of the largest free block.
         fragmentation: share of the free bytes that are not in the largest free block, from 0 to 1.
-        reclaimable_bytes: about how much shorter ``compact()`` could make the file now, with the snapshots
-            that are open.
+        reclaimable_bytes: estimate of the bytes by which ``compact()`` could shorten the file now, with the
+            snapshots that are open.
         oldest_snapshot: number of the oldest commit on which a snapshot is open, in this process or another;
             None if there is no snapshot.
         held_bytes: bytes in limbo that would be free if there were no snapshots.
-        written_bytes: bytes that the last commit of this handle wrote; 0 before the first.
-        written_runs: number of pieces in which they were written.
+        written_bytes: bytes that the last commit of this handle wrote; 0 before its first commit.
+        written_runs: number of pieces in which it wrote them.
     """
 
     path: str
@@ -64,7 +64,7 @@ class Stats:
 
 
 def stats(store: Handle) -> Stats:
-    """Return how the bytes of a region are used. O(free blocks + region pages of 64 KiB)."""
+    """Return the use of the bytes of a region. O(free blocks + region pages of 64 KiB)."""
     with store.latch.held():
         lengths = {name: entry.tree[3] for name, entry in store.entries.items()}
         lengths |= {name: index.length for name, index in store.indexes.items()}

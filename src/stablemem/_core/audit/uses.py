@@ -1,8 +1,9 @@
-"""Uses: what the bytes of a region are used for, as its free space says it: the one place that counts them.
+"""Uses: counts the bytes of a region by their use, from its free space. Only this module counts them.
 
-What lies in the region pages of a kind and is neither free, nor in limbo, nor freed by the open transaction,
-is in use by that kind; the header and the log lie in pages of nodes. So no node and no blob is read. What
-``verify`` counts, it has met and read: it is a proof of these figures, and so does not take them from here.
+Bytes in the region pages of a kind that are neither free, nor in limbo, nor freed by the open transaction are
+in use by that kind. The header and the log are in pages of nodes. So no node and no blob is read. ``verify``
+counts the bytes that it has found and read itself: it proves these figures, so it does not take them from
+here.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -15,28 +16,28 @@ __all__ = ["IN_USE", "USES", "Counts", "count_uses", "total_uses"]
 
 IN_USE = ("header", "log", "nodes", "blobs", "raw")
 USES = (*IN_USE, "free", "limbo")
-"""What a byte of a commit may be used for. The catalog, and what patches hold, count as blobs."""
+"""The uses of a byte in a commit. The catalog and the bytes of patches count as blobs."""
 
 BATCH = 4096
-"""Blocks that are asked for at once: a list of all of them might not fit into memory."""
+"""Number of blocks that are asked for at once: a list of all blocks might not fit into memory."""
 
 Counts = list[int]
-"""Bytes, for each cell."""
+"""Number of bytes in each cell."""
 
 
 def total_uses(space: FreeSpace, length: int) -> dict[str, int]:
-    """Return the bytes of a region that are used for something; the log's count as nodes."""
+    """Return the number of bytes of a region that have each use; those of the log count as nodes."""
     return {use: cells[0] for use, cells in count_uses(space, [], length, length).items()}
 
 
 def count_uses(space: FreeSpace, log: Iterable[int], length: int, cell: int) -> dict[str, Counts]:
-    """Return, for each of USES and for "freed", the bytes of each cell of a region that are used for it.
+    """Return, for each of USES and for "freed", the number of bytes in each cell that have this use.
 
-    Freed is what the open transaction has freed of older things: the newest commit uses it still.
+    "freed" are older blocks that the open transaction has freed: the newest commit still uses them.
 
     Args:
-        space: what is free.
-        log: addresses of the log's pages.
+        space: the free space of the region.
+        log: addresses of the pages of the log.
         length: bytes of the region.
         cell: bytes of a cell.
     """
@@ -44,7 +45,7 @@ def count_uses(space: FreeSpace, log: Iterable[int], length: int, cell: int) -> 
     areas: dict[int, Counts] = {}
     for kind in KINDS:
         areas[kind] = count.blocks(_all(space.areas[kind].blocks, length))
-    # Of each kind's pages, what is something else.
+    # The bytes in the pages of each kind that have another use.
     others = {kind: count.zeros() for kind in KINDS}
     header = count.blocks([(0, HEADER_SIZE)])
     pages = count.blocks((address, NODE_SIZE) for address in log)
@@ -52,7 +53,7 @@ def count_uses(space: FreeSpace, log: Iterable[int], length: int, cell: int) -> 
     free, limbo, freed = count.zeros(), count.zeros(), count.zeros()
     for address, size in _all(space.free_blocks, length):
         count.add(free, address, size)
-        # A free block lies in pages of one kind, or of none.
+        # All pages of a free block have the same kind, or none.
         if kind := space.kind_at(address):
             count.add(others[kind], address, size)
     gone: list[tuple[Counts, FreeTree]] = [(limbo, each.blocks) for each in space.limbo]
@@ -70,7 +71,7 @@ def count_uses(space: FreeSpace, log: Iterable[int], length: int, cell: int) -> 
 
 
 class _Counter:
-    """Adds blocks, clipped to the region, to the cells that they lie in."""
+    """Adds blocks, cut at the end of the region, to the cells that they lie in."""
 
     def __init__(self, length: int, cell: int) -> None:
         self.length = length
@@ -103,7 +104,7 @@ class _Counter:
 def _all(
     blocks: Callable[[int, int, int], list[tuple[int, int]]], length: int
 ) -> Iterator[tuple[int, int]]:  # fmt: skip
-    """Yield the blocks below ``length``, given what returns some of those in a range."""
+    """Yield the blocks below ``length``, given a function that returns the first blocks in a range."""
     place = 0
     while place < length and (found := blocks(place, length, BATCH)):
         yield from found
@@ -111,7 +112,7 @@ def _all(
 
 
 def _by_kind(space: FreeSpace, address: int, size: int) -> Iterator[tuple[int, int, int]]:
-    """Yield the parts (kind, start, stop) of a block that lie in pages of a kind."""
+    """Yield the parts (kind, start, stop) of a block that lie in region pages with a kind."""
     stop = address + size
     if address // REGION_PAGE == (stop - 1) // REGION_PAGE:
         if kind := space.kind_at(address):

@@ -1,9 +1,10 @@
-"""Verify: prove, for one committed state, that every byte of the region belongs to exactly one thing.
+"""Verify: prove, for one committed state, that every byte of the region has exactly one use.
 
-Walks the header, the log, the catalog, every node and every blob, checking each against what points to
-it, and puts every range it meets into one set. Whatever is met twice is reported; what the space map says
-is free or in limbo joins the set; in the end the set must be the whole region, without a gap. Only if the
-catalog has structures or records that this version does not know, gaps are theirs: counted, not checked.
+It walks over the header, the log, the catalog, every node and every blob, and checks each of them against the
+pointer to it. It puts each range that it meets into one set, and reports a range that it meets twice. The
+ranges that are free or in limbo according to the log join the set. In the end, the set must be the whole
+region, without a gap. Only if the catalog has structures or records that this version does not know, the gaps
+belong to them, and are counted, not checked.
 """
 
 from dataclasses import dataclass, field
@@ -24,7 +25,7 @@ __all__ = ["Report", "verify", "verify_writer"]
 
 
 MOST_FAULTS = 1000
-"""Overlaps that are written down before a walk gives up."""
+"""Number of faults after which an overlap ends the walk."""
 
 
 @dataclass(repr=False)
@@ -34,11 +35,11 @@ class Report:
     Attributes:
         transaction: number of the commit that was verified.
         lists: number of values in each list, by name.
-        nodes, blobs: how many pages of the index, and how many values over 8 bytes, were read and checked.
+        nodes, blobs: number of pages of the index, and of values over 8 bytes, that were read and checked.
         header_bytes, log_bytes, catalog_bytes, node_bytes, blob_bytes, raw_bytes, patch_bytes,
-            free_bytes, limbo_bytes: how many bytes of the file have this use.
-        unknown_bytes: how many bytes are in use by what this version does not know.
-        unknown: names of the structures that were not checked, since this version does not know their kind.
+            free_bytes, limbo_bytes: number of bytes of the file that have this use.
+        unknown_bytes: number of bytes in use by structures or records that this version does not know.
+        unknown: names of the structures that were not checked, because this version does not know their kind.
         faults: a sentence for each fault; empty if there is none.
     """
 
@@ -64,7 +65,7 @@ class Report:
 
 
 class _Ranges:
-    """Every range met so far, with the kind of page it should be in."""
+    """All ranges met so far, and the addresses of the nodes among them."""
 
     def __init__(self, report: Report, path: str) -> None:
         self.report = report
@@ -82,7 +83,7 @@ class _Ranges:
 
     def node(self, address: int) -> None:
         if self.met.overlaps(address, NODE_SIZE):
-            # Going on below a node met before could take for ever.
+            # Going on below a node that was met before might never end.
             raise CorruptRegionError(address, "a node that nothing else holds", "one met before", self.path)
         self.report.nodes += 1
         self.report.node_bytes += NODE_SIZE
@@ -96,9 +97,9 @@ class _Ranges:
 
 
 def verify(store: Handle) -> Report:
-    """Return a report on the state that a snapshot store stands on.
+    """Return a report on the state of a snapshot.
 
-    Never raises for damage: that is in ``Report.faults``. O(n log n) in values, one read of every byte.
+    Damage does not raise; it is in ``Report.faults``. O(n log n) for n values, and one read of every byte.
     """
     slot = store.slot
     report = Report(slot.transaction)
@@ -176,7 +177,7 @@ def verify(store: Handle) -> Report:
 
 
 def verify_writer(store: Handle) -> list[str]:
-    """Return what is wrong with a writer's structures in memory, measured against its committed state."""
+    """Return the faults of a writer's structures in memory, compared with its committed state."""
     faults = [f"{name!r}: {fault}" for name, index in store.indexes.items() for fault in index.check()]
     if store.writer is None:
         return faults

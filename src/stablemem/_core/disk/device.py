@@ -1,16 +1,16 @@
 # cython: annotation_typing=False
-"""Devices: where the bytes of a region are kept, and the only code that asks the kernel for I/O.
+"""Devices: keep the bytes of a region. This is the only code that asks the kernel for I/O.
 
-Two twins with one interface:
+There are two, with the same interface:
 
     FileDevice       a file
     MemoryDevice     anonymous memory (memfd), so that a list without a path runs the same code
 
-The tests have a third in tests/tools/support/recording.py. It records each write, growth and sync, and fails
-when told to; the crash and fault tests are built on it.
+The tests have a third one in tests/tools/support/recording.py. It records each write, growth and sync, and
+fails on demand; the crash tests and fault tests use it.
 
-Invariants: a descriptor is never 0 to 2 (a library that prints to a closed standard stream would write
-into the region); every error is an ``OSError`` that names the file; a failed or short write raises.
+Invariants: a descriptor is never 0 to 2, because a library that prints to a closed standard stream would
+write into the region. Every error is an ``OSError`` that names the file. A failed or short write raises.
 """
 
 import errno
@@ -40,7 +40,7 @@ _REMEDIES = {
     errno.ENOMEM: "free some memory, close other regions, or raise the limit (ulimit -v)",
     errno.EFBIG: "raise the limit on the size of files, or delete values and commit",
 }
-"""What to do when the kernel fails to do what it is asked."""
+"""Advice for the user, by error number of the kernel."""
 
 
 def _above_standard_streams(descriptor: int) -> int:
@@ -54,7 +54,7 @@ def _above_standard_streams(descriptor: int) -> int:
 
 @contextmanager
 def _standard_streams_taken() -> Iterator[None]:
-    """Keep what is opened within above the standard streams, where some of those are closed."""
+    """Make files that are opened inside get descriptors above 2, even if a standard stream is closed."""
     taken = [os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)]
     try:
         while taken[-1] < 3:
@@ -66,31 +66,31 @@ def _standard_streams_taken() -> Iterator[None]:
 
 
 def _told(number: int, during: str, path: str) -> OSError:
-    """Return the exception for an error number of the kernel, with what to do."""
+    """Return the exception for an error number of the kernel, with advice."""
     remedy = f": {_REMEDIES[number]}" if number in _REMEDIES else ""
     return OSError(number, f"{os.strerror(number)} while {during}{remedy}", path or None)
 
 
 class Device:
-    """An open file, anonymous or not, with the calls the engine makes of it.
+    """An open file, anonymous or not, with the calls that the engine needs.
 
     Args:
         descriptor: an open descriptor, which the device now owns.
-        path: the name used in messages and for reopening.
+        path: the name for messages and for reopening.
     """
 
     path: str
     name = ""
-    """The absolute path that the file was asked for by, perhaps a link's; empty where it has none."""
+    """The absolute path by which the file was opened, which may be a link; empty if there is none."""
 
     durable = True
-    """Whether what was synced outlives the machine."""
+    """Whether synced bytes survive the end of the machine."""
 
     written = (0, 0)
-    """Bytes written through it, and in how many runs."""
+    """Number of bytes written through the device, and number of runs."""
 
     before_close: Callable[[], None] | None = None
-    """What to do before the descriptor is closed."""
+    """Called before the descriptor is closed."""
 
     def __init__(self, descriptor: int, path: str) -> None:
         self.descriptor = _above_standard_streams(descriptor)
@@ -98,7 +98,7 @@ class Device:
         self.closed = False
 
     def error(self, number: int, during: str) -> OSError:
-        """Return the exception for an error number, with the file named and what to do."""
+        """Return the exception for an error number; it names the file and gives advice."""
         if number in {errno.ENOSPC, errno.EDQUOT}:
             return RegionFullError(
                 f"no space left on the disk while {during}; nothing committed was lost: "
@@ -121,7 +121,7 @@ class Device:
         return (status.st_dev, status.st_ino) == self.identity()
 
     def name_leads_to(self) -> str:
-        """Return "this" while the file has its name, or nobody can tell; else "another" (file), or "none"."""
+        """Return "this" if the name leads to this file, or is not known; else "another" (file) or "none"."""
         if not self.name:
             return "this"
         try:
@@ -136,7 +136,7 @@ class Device:
         return os.fstat(self.descriptor).st_size
 
     def room(self) -> int:
-        """Return how many bytes the disk has left for this file."""
+        """Return the number of bytes that the disk has left for this file."""
         try:
             status = os.fstatvfs(self.descriptor)
         except OSError as error:
@@ -144,7 +144,7 @@ class Device:
         return status.f_bavail * status.f_frsize
 
     def read(self, address: int, size: int) -> bytes:
-        """Return ``size`` bytes at ``address``, fewer where the file ends before."""
+        """Return ``size`` bytes at ``address``; fewer if the file ends before."""
         pieces = []
         try:
             while size and (piece := os.pread(self.descriptor, size, address)):
@@ -160,14 +160,14 @@ class Device:
         self.write_run(address, [data])
 
     def write_run(self, address: int, pieces: Sequence[Buffer]) -> None:
-        """Write ``pieces`` one behind the other from ``address`` on, with as few calls as possible."""
+        """Write ``pieces`` one after the other from ``address`` on, with as few calls as possible."""
         for first in range(0, len(pieces), _IOV_MAX):
             batch: Sequence[Buffer] = pieces[first : first + _IOV_MAX]
             size = sum(map(len, batch))
             try:
                 written = os.pwritev(self.descriptor, batch, address)
                 if written < size:
-                    # A write is cut short by a full disk or a limit; only the next call says which.
+                    # A full disk or a limit cuts a write short; only the next call says which of them.
                     rest = memoryview(b"".join(batch))
                     while written < size:
                         step = os.pwrite(self.descriptor, rest[written:], address + written)
@@ -181,7 +181,7 @@ class Device:
             self.written = self.written[0] + size, self.written[1] + 1
 
     def sync(self) -> None:
-        """Return once everything written survives a power cut."""
+        """Return when everything written so far survives a power cut."""
         try:
             os.fdatasync(self.descriptor)
         except OSError as error:
@@ -195,18 +195,18 @@ class Device:
             raise self.error(error.errno or errno.EIO, f"setting the length to {size} bytes") from error
 
     def punch(self, address: int, size: int) -> None:
-        """Give the disk space of a range back; it reads as zeros. A hint: not every file system can."""
+        """Give the disk space of a range back; the range then reads as zeros. Not every file system can."""
         with suppress(OSError, AttributeError):
             _punch_hole(self.descriptor, address, size)
 
     def allocated(self) -> int:
-        """Return how many bytes the file takes on the disk, holes not counted."""
+        """Return the number of bytes that the file takes on the disk, without holes."""
         return os.fstat(self.descriptor).st_blocks * 512
 
     def map(self, size: int) -> mmap.mmap:
         """Return a read-only map of the first ``size`` bytes.
 
-        A map keeps a duplicate of the descriptor it is made from, and with it that descriptor's locks.
+        A map keeps a duplicate of its descriptor, and therefore the locks of that descriptor.
         """
         try:
             with _standard_streams_taken():
@@ -215,7 +215,7 @@ class Device:
             raise self.error(error.errno or errno.EIO, f"mapping {size} bytes") from error
 
     def reopen(self) -> "Device":
-        """Return a read-only device on the same file, with a file description of its own."""
+        """Return a read-only device on the same file, with its own open file description."""
         device = self._reopened()
         device.name = self.name
         return device
@@ -226,18 +226,18 @@ class Device:
             try:
                 return Device(os.open(f"/proc/self/fd/{self.descriptor}", flags), self.path)
             except FileNotFoundError:
-                # Without /proc there is only the name, which may be another file's by now.
+                # Without /proc there is only the name, and by now another file may have it.
                 device = Device(os.open(self.path, flags), self.path)
                 if device.identity() != self.identity():
                     device.close()
                     raise
                 return device
         except OSError as error:
-            # The kernel's error names a file of /proc, which says nothing to a user.
+            # The kernel's error names a file in /proc, which means nothing to a user.
             raise self.error(error.errno or errno.EIO, "opening the file again to read it") from None
 
     def close(self) -> None:
-        """Close the descriptor; locks taken through it end with the last copy of it."""
+        """Close the descriptor. Locks that were taken through it end with its last copy."""
         if not self.closed:
             self.closed = True
             before, self.before_close = self.before_close, None
@@ -272,18 +272,18 @@ class FileDevice(Device):
 
     @classmethod
     def temporary(cls, path: str, private: bool = False) -> "FileDevice":
-        """Create a new file beside ``path``, under a name that only this call knows.
+        """Create a new file in the folder of ``path``, under a name that only this call knows.
 
         Args:
             path: the name that the file will have.
-            private: whether nobody else may open it, until it is given another mode.
+            private: whether no other user may open the file until its mode is changed.
         """
         return cls(*create_beside(path, private))
 
 
 def _punch_hole(descriptor: int, address: int, size: int) -> None:
     """Call ``fallocate`` to free a range of a file's blocks (Linux; os.posix_fallocate cannot)."""
-    # Imported here: few need it, and it takes milliseconds.
+    # Imported here, because it takes milliseconds, and few programs need it.
     import ctypes
 
     library = ctypes.CDLL(None, use_errno=True)
@@ -295,7 +295,7 @@ def _punch_hole(descriptor: int, address: int, size: int) -> None:
 
 
 class MemoryDevice(Device):
-    """Anonymous memory: a file without a name that ends with its last descriptor and map."""
+    """Anonymous memory: a file without a name, which ends with its last descriptor and map."""
 
     durable = False
 

@@ -1,12 +1,12 @@
-"""Futex: threads of any process sleep until a word of a file is another, or somebody wakes them.
+"""Futex: threads of any process sleep until a word of a file changes, or until they are woken.
 
-The word is reached through a shared map of the file that only reads; it changes by ordinary writes.
+The kernel finds the word by a shared, read-only map of the file. The word is changed by ordinary writes.
 
 Invariants:
 
-* A word is a convenience: where the processor, the kernel or the file system has none, ``Word.of`` is None or
-  ``sleep`` raises, and whoever waits has to look again from time to time.
-* Nothing is read through the map here: a file that was cut short is an error, not a signal.
+* A word may be missing: if the processor, the kernel or the file system does not support it, ``Word.of``
+  returns None or ``sleep`` raises. Then a thread that waits has to look again from time to time.
+* This module reads nothing through the map. So if the file was cut short, that is an error, not a signal.
 """
 
 import errno
@@ -17,7 +17,7 @@ from typing import Any, Self
 __all__ = ["ALL", "Word"]
 
 _CALL = {"x86_64": 202, "aarch64": 98, "riscv64": 98, "loongarch64": 98, "ppc64le": 221}
-"""Number of the system call, by processor."""
+"""The number of the system call, by processor."""
 
 _WAIT_BITSET, _WAKE_BITSET = 9, 10
 _PROT_READ, _MAP_SHARED = 1, 1
@@ -26,13 +26,13 @@ _EVERYBODY = (1 << 31) - 1
 _FAILED = (1 << 64) - 1
 
 ALL = (1 << 32) - 1
-"""A mark with every bit."""
+"""Bits that match every sleeper."""
 
 
 @cache
 def _library() -> Any:
-    """Return the C library with the calls that are made here, None where there is no futex known."""
-    # Imported here: few have to wait.
+    """Return the C library, prepared for the calls of this module; None if no futex is known here."""
+    # Imported here, because few programs have to wait.
     import ctypes
 
     if ctypes.sizeof(ctypes.c_void_p) != 8 or os.uname().machine not in _CALL:
@@ -50,10 +50,10 @@ def _library() -> Any:
 class Word:
     """Four bytes of a file, on which threads sleep.
 
-    Each sleeper has a *mark*, some of 32 bits, and is woken by a mark that shares one of them.
+    Each sleeper has a ``mark``, a set of 32 bits. A call of ``wake`` wakes it if their marks share a bit.
 
     Args:
-        begin: where the file is mapped.
+        begin: address of the map in memory.
         at: address of the word in the file.
 
     >>> from stablemem._core.disk.device import MemoryDevice
@@ -72,7 +72,7 @@ class Word:
 
     @classmethod
     def of(cls, descriptor: int, at: int) -> Self | None:
-        """Return the word at an address, a multiple of four, of an open file; None where there is none."""
+        """Return the word at an address (a multiple of 4) of an open file; None if it is not supported."""
         library = _library()
         if library is None:
             return None
@@ -80,7 +80,7 @@ class Word:
         return None if begin is None or begin == _FAILED else cls(begin, at)
 
     def _futex(self, operation: int, value: int, until: Any, mark: int) -> int:
-        """Call the kernel, without the interpreter's lock; return its answer, or minus an error number."""
+        """Call the kernel without holding the GIL; return its result, or an error number times -1."""
         import ctypes
 
         call = _CALL[os.uname().machine]
@@ -88,15 +88,15 @@ class Word:
         return result if result >= 0 else -ctypes.get_errno()
 
     def sleep(self, seen: bytes, until: float, mark: int) -> bool:
-        """Sleep while the word is what was seen; return False when the time is over, True to look again.
+        """Sleep while the word equals ``seen``; return False when the time is over, True to look again.
 
         Args:
             seen: the word, as it was read.
             until: a time of ``time.monotonic``.
-            mark: bits to be woken by.
+            mark: the bits by which this thread may be woken.
 
         Raises:
-            OSError: nobody can sleep on it here.
+            OSError: the system cannot sleep on this word.
         """
         import ctypes
 
@@ -111,9 +111,9 @@ class Word:
         raise OSError(-error, os.strerror(-error))
 
     def wake(self, mark: int) -> int:
-        """Wake those that share a bit of a mark; return how many that were."""
+        """Wake the sleepers whose mark shares a bit with this one; return their number."""
         return max(0, self._futex(_WAKE_BITSET, _EVERYBODY, None, mark))
 
     def close(self) -> None:
-        """Let go of the map."""
+        """Unmap the file."""
         _library().munmap(self._begin, self._at + 4)

@@ -1,13 +1,13 @@
-"""Header: which of the three commit slots counts, and the next one to write.
+"""Header: chooses the one of the three slots that counts, and the one to write next.
 
 Invariants:
 
-* A commit writes the slot that is neither the newest valid one nor the last synced one; what the
-  other two reach is never written to meanwhile.
-* Of the slots that pass magic, format, bounds, length and checksum, the newest counts; an unsynced one
-  only under the boot it was written in. Invalid slots are dropped before numbers are compared.
-* A region that was closed has its newest state in two slots: there a damaged slot is told from one
-  that a crash tore, and nobody is led back to an older state.
+* A commit writes a slot that is neither the newest valid one nor the newest synced one besides it. Bytes that
+  these two slots reach are not written to meanwhile.
+* Of the slots whose magic, format, bounds, length and checksum are right, the newest counts. An unsynced slot
+  counts only in the boot in which it was written. Invalid slots are dropped before numbers are compared.
+* A closed region has its newest state in two slots. So damage to one slot can be told from a slot that a
+  crash tore, and does not lead to an older state.
 * The number of a transaction that may have been seen is never used again.
 """
 
@@ -36,9 +36,9 @@ UNSYNCED = "written but not synced before the machine stopped"
 
 
 def boot_id() -> bytes:
-    """Return the 16 bytes that name this boot of the machine.
+    """Return the 16 bytes that identify this boot of the machine.
 
-    Where the kernel does not tell, random ones: then no handle counts another's unsynced commits.
+    If the kernel does not tell, the bytes are random: then no handle counts unsynced commits of another.
     """
     try:
         with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
@@ -53,7 +53,7 @@ def newest_number(device: Device) -> int:
 
 
 def is_sealed(device: Device) -> bool:
-    """Return whether a slot says that the file takes no more changes; damaged ones say nothing."""
+    """Return whether any slot says that the file takes no more changes; damaged slots are ignored."""
     return any(slot.sealed for slot in _slots(device))
 
 
@@ -73,15 +73,15 @@ class Header:
         content: the bytes of the header, if they were read already.
 
     Attributes:
-        valid: the slots that may count, newest first; a digest is checked only where it decides.
-        dropped: what is wrong with each of the others, by slot number.
-        highest: the highest transaction number in any slot whose checksum holds, or taken back from one.
-        failure: why nothing may be written any more; empty while all went well.
+        valid: the slots that may count, newest first; a digest is checked only if it decides which one does.
+        dropped: the fault of each of the other slots, by slot number.
+        highest: the highest transaction number in any slot whose checksum matches, or taken back from a slot.
+        failure: why nothing may be written any more; empty if nothing has failed.
 
     Raises:
         NotARegionError: no slot has the magic.
-        VersionError: the slots are of a format that this version does not read, or the one that counts needs
-            a feature that it lacks.
+        VersionError: this version does not read the format of the slots, or lacks a feature that the slot
+            that counts needs.
         CorruptRegionError: every slot is damaged.
     """
 
@@ -109,15 +109,15 @@ class Header:
                 self.dropped[number] = UNSYNCED
             elif found.length > size:
                 if found.synced and found.digest is None:
-                    # Its length was on the disk before the slot was: no crash leaves this.
+                    # The length was on the disk before the slot, so this is not the result of a crash.
                     raise CorruptRegionError(
                         size, f"{found.length} bytes", "the end of the file", device.path
                     )
                 self.dropped[number] = f"it needs {found.length} bytes, the file has {size}"
             else:
                 self.valid.append(found)
-        # Of two slots of one transaction the synced one, and the one without a digest, which needs no look at
-        # the data.
+        # Of two slots of one transaction, prefer the synced one, and the one without a digest, because its
+        # data need not be read.
         self.valid.sort(key=lambda slot: (slot.transaction, slot.synced, slot.digest is None), reverse=True)
         while self.valid and not self._digest_holds(self.valid[0]):
             self.dropped[self.valid.pop(0).number] = "its digest does not match"
@@ -130,11 +130,11 @@ class Header:
             )
 
     def _digest_holds(self, slot: Slot) -> bool:
-        """Return whether a slot has no digest, or what it covers is there."""
+        """Return whether a slot has no digest, or its digest matches the data."""
         return slot.digest is None or self.digest(slot.extents) == slot.digest
 
     def digest(self, extents: tuple[tuple[int, int], ...]) -> int:
-        """Return the XXH3-64 of what the extents hold now, one behind the other."""
+        """Return the XXH3-64 of the present bytes of the extents, one after the other."""
         return page_checksum(b"".join([self.device.read(*extent) for extent in extents]))
 
     def _refuse(self, content: bytes, size: int) -> None:
@@ -161,11 +161,11 @@ class Header:
         raise CorruptRegionError(0, "a valid header slot", faults, path)
 
     def require_writable(self) -> None:
-        """Raise if nobody may change the region, or this version may not.
+        """Raise unless this version may change the region.
 
         Raises:
             ReadOnlyError: the region is sealed.
-            VersionError: to change it needs a feature that this version lacks.
+            VersionError: changing the region needs a feature that this version lacks.
         """
         newest = self.valid[0]
         if newest.sealed:
@@ -186,18 +186,18 @@ class Header:
         return self.valid[0]
 
     def kept(self) -> list[Slot]:
-        """Return the slots that the next commit leaves alone: newest, last synced, one older."""
+        """Return the slots that the next commit leaves alone: the newest, and the newest synced beside it."""
         kept = [self.valid[0]]
         kept += [slot for slot in self.valid[1:] if slot.synced][:1]
         return kept
 
     @property
     def floor(self) -> int:
-        """The oldest transaction whose state must stay whole through the next commit."""
+        """Number of the oldest transaction whose state must stay whole during the next commit."""
         return min(slot.transaction for slot in self.kept())
 
     def write(self, slot: Slot) -> None:
-        """Write a slot where no kept one is, which gives it its number. The caller syncs."""
+        """Write a slot to a place that no kept slot has, and set its number. The caller syncs."""
         taken = [kept.number for kept in self.kept()]
         number = 0
         while number in taken:
@@ -207,7 +207,7 @@ class Header:
         self._number = slot.transaction
         page = slot.encode()
         if self.highest > slot.transaction:
-            # A second copy of an old state may take the page that held a number taken back.
+            # A second copy of an old state may go to the page that held a number that was taken back.
             page = burn(page, self.highest)
         self._pages[number] = page
         self.device.write(number * NODE_SIZE, page)
@@ -219,18 +219,18 @@ class Header:
         return sum(slot.transaction == newest and slot.synced for slot in self.valid) > 1
 
     def poison(self, what: str, error: BaseException) -> None:
-        """Note that nothing more may be written: what the disk has now is not known."""
+        """Note that nothing more may be written, because the contents of the disk are not known any more."""
         self.failure = f"{what} ({shown_text(getattr(error, 'strerror', None) or shown_error(error))})"
 
     def take_back(self) -> None:
-        """Restore the slot that ``write`` wrote last, or began to: it failed, or its sync did."""
+        """Restore the page of the last ``write``, because that write, or the sync after it, failed."""
         number, before = self._before
         if before:
             self._pages[number] = burn(before, self._number)
             self.device.write(number * NODE_SIZE, self._pages[number])
 
     def published(self, slot: Slot) -> None:
-        """Note that a slot is written, and synced if it says so."""
+        """Note that a slot was written, and synced if the slot says so."""
         self._before = (0, b"")
         self.valid = [slot, *[each for each in self.kept() if each.number != slot.number]]
         self.dropped.pop(slot.number, None)
@@ -238,27 +238,27 @@ class Header:
 
     @property
     def last_synced(self) -> int:
-        """Number of the newest transaction that was synced, 0 if none is known."""
+        """Number of the newest synced transaction; 0 if none is known."""
         return max((slot.transaction for slot in self.valid if slot.synced), default=0)
 
     def recover(self, unsynced: list[tuple[int, int]]) -> None:
-        """Write the slots and every byte of the newest one's digest extents again, then sync.
+        """Write the slots, and every byte in the extents of the newest slot's digest, again; then sync.
 
         Args:
-            unsynced: blocks (address, size) written by commits that were not synced: these too.
+            unsynced: blocks (address, size) that unsynced commits wrote; they are written again, too.
 
-        What the page cache shows may never have reached the disk: the writer before was killed between
-        writing and syncing, or its sync failed and the kernel marked the pages clean. Only after this may
-        anything be allocated. The word of who let go last is taken back, before anything else can follow.
+        The bytes in the page cache may never have reached the disk: the last writer was killed between
+        writing and syncing, or its sync failed and the kernel marked the pages as clean. Nothing may be
+        allocated before this is done. The let-go word is cleared, before anything else can be written.
         """
         for address, size in [*self.newest.extents, *unsynced]:
             for begin in range(address, address + size, MAX_DIGESTED):
                 piece = self.device.read(begin, min(MAX_DIGESTED, address + size - begin))
                 self.device.write(begin, piece)
         content = self.device.read(0, HEADER_SIZE)
-        # A slot that lost to an older one must not win later: the next transaction may write, to the same
-        # free space, the very bytes that its digest waits for.
-        # The others are written as they are: one may have been put back by a handle whose syncs failed.
+        # A slot that lost to an older one must not win later: the next transaction may write exactly the
+        # bytes that match its digest to the same free space. So that slot is erased.
+        # The other slots are written as they are: a handle whose syncs failed may have restored one of them.
         for number in range(SLOT_COUNT):
             page = content[number * NODE_SIZE : (number + 1) * NODE_SIZE]
             if number == LET_GO_AT // NODE_SIZE:
@@ -270,16 +270,16 @@ class Header:
         self.device.sync()
 
     def write_let_go(self) -> None:
-        """Say that everything up to the newest state is on the disk, and that nothing was begun since.
+        """Write the let-go word: all up to the newest state is on the disk, and nothing was begun since.
 
-        For the next writer, who need not make sure of it; written after the last sync. If it does not reach
-        the disk, the next writer makes sure.
+        It is written after the last sync, for the next writer, which then need not make sure of this. If the
+        word does not reach the disk, the next writer makes sure.
         """
         self.device.write(LET_GO_AT, self.newest.transaction.to_bytes(8, "little"))
 
 
 def _bits(word: int) -> str:
-    """Return which bits of a word of features are set, for a message."""
+    """Return the numbers of the bits that are set in a word of features, for a message."""
     found = [str(bit) for bit in range(64) if word >> bit & 1]
     return f"bit{'s' if len(found) > 1 else ''} {', '.join(found)}"
 

@@ -1,11 +1,12 @@
-"""Locks on bytes of a file, far behind its end: no byte is there, only the kernel's table of locks.
+"""Locks on bytes far after the end of a file: these bytes exist only in the kernel's table of locks.
 
-    byte 2**60 + T    read-locked by those snapshots of transaction T that know it to be whole (readers.py)
-    byte 2**61 + N    write-locked by whoever has place N among those who wait to write (turns.py)
+    byte 2**60 + T    read-locked by each snapshot of transaction T that knows that T is whole (readers.py)
+    byte 2**61 + N    write-locked by the handle that has place N in the queue of waiting writers (turns.py)
     byte 2**62 + T    read-locked by every snapshot of transaction T (readers.py)
 
-They belong to the open file description (F_OFD_SETLK), so that two handles of one process are two. They end
-with it, however its process ends: no table, no pids, nothing stale.
+The locks belong to the open file description (F_OFD_SETLK), so two handles in one process have separate
+locks. A lock ends with its file description, no matter how the process ends: no table and no process ids in
+the file, nothing stale.
 """
 
 import fcntl
@@ -31,19 +32,19 @@ def lock(device: Device, byte: int, *, shared: bool) -> None:
     """Lock a byte.
 
     Raises:
-        BlockingIOError: somebody else has locked it.
-        OSError: the kernel has no more locks, or none for this file.
+        BlockingIOError: another handle has locked it.
+        OSError: the kernel has no more locks, or does not support them for this file.
     """
     _set(device, fcntl.F_RDLCK if shared else fcntl.F_WRLCK, byte)
 
 
 def unlock(device: Device, byte: int) -> None:
-    """Unlock a byte, for every process that shares the description."""
+    """Unlock a byte, for every process that shares the file description."""
     _set(device, fcntl.F_UNLCK, byte)
 
 
 def probe(device: Device, begin: int, end: int) -> tuple[int, int] | None:
-    """Return (begin, end) of a lock that somebody else has in a range of bytes; None if there is none."""
+    """Return (begin, end) of a lock that another handle has in a range of bytes; None if there is none."""
     wanted = _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, begin, end - begin, 0)
     reply = fcntl.fcntl(device.descriptor, fcntl.F_OFD_GETLK, wanted)
     kind, _, start, size, _ = _FLOCK.unpack(reply)

@@ -1,8 +1,9 @@
-"""Who else has the region open: one writer by ``flock``, readers by a lock on their transaction's byte.
+"""Readers: which handles have the region open: one writer by ``flock``, readers by a lock on a byte each.
 
-Neither is a table in the file: what the kernel keeps ends with the descriptor, however its process ends. The
-lock of a snapshot is never unlocked, only closed: a forked child shares the description, and an unlock there
-would take the parent's protection away. That of a writer is unlocked by the process that took it (turns.py).
+The byte of a reader stands for its transaction. There is no table in the file: the kernel's locks end with
+the descriptor, no matter how its process ends. The lock of a snapshot is never unlocked; its file is closed.
+The reason: a forked child shares the file description, and unlocking there would remove the parent's lock,
+too. The lock of a writer is unlocked by the process that took it (turns.py).
 """
 
 import errno
@@ -33,7 +34,7 @@ __all__ = [
 ]
 
 _FAR = 1 << 32
-"""Numbers beyond the highest in which a reader is looked for: whoever may read may lock any byte."""
+"""How far above a number readers are looked for: any process that may read the file may lock any byte."""
 
 
 def lock_writer(device: Device, timeout: float) -> None:
@@ -44,7 +45,7 @@ def lock_writer(device: Device, timeout: float) -> None:
         timeout: seconds to wait for another writer to end; 0 does not wait.
 
     Raises:
-        RegionLockedError: another handle writes, here or in another process.
+        RegionLockedError: another handle is the writer, in this or in another process.
     """
     if not (timeout > 0 and somebody_waits(device)) and _try(device):
         return
@@ -71,7 +72,7 @@ def _try(device: Device) -> bool:
 
     def before_close() -> None:
         if os.getpid() == owner:
-            # In the child of a fork the lock is the parent's.
+            # In the child of a fork, the lock belongs to the parent.
             let_go(device)
 
     device.before_close = before_close
@@ -79,7 +80,7 @@ def _try(device: Device) -> bool:
 
 
 def writer_pid(device: Device) -> int | None:
-    """Return the process that holds the writer lock, or None where the kernel does not tell."""
+    """Return the id of the process that holds the writer lock; None if the kernel does not tell."""
     number, inode = device.identity()
     file = f"{os.major(number):02x}:{os.minor(number):02x}:{inode}"
     try:
@@ -97,14 +98,14 @@ def writer_pid(device: Device) -> int | None:
 def register_reader(device: Device, transaction: int) -> None:
     """Tell writers that a snapshot of a transaction is open, until the device is closed.
 
-    The caller looks at the header again afterwards: only if that transaction is still the newest was
-    the lock in time.
+    The caller must look at the header again afterwards: the lock was in time only if that transaction is
+    still the newest.
     """
     _share(device, READERS + transaction)
 
 
 def _mark_whole(device: Device, transaction: int) -> None:
-    """Tell others that a transaction which this device is registered for is whole, as long as it is."""
+    """Tell others that the transaction of this registered device is whole, as long as the device is open."""
     _share(device, WHOLE + transaction)
 
 
@@ -116,12 +117,12 @@ def _share(device: Device, byte: int) -> None:
 
 
 def _is_held(device: Device, transaction: int) -> bool:
-    """Return whether another snapshot says that a transaction is whole."""
+    """Return whether another snapshot has a lock that says that a transaction is whole."""
     return probe(device, WHOLE + transaction, WHOLE + transaction + 1) is not None
 
 
 def oldest_reader(device: Device, below: int) -> int | None:
-    """Return the oldest transaction under ``below`` that a snapshot is open on, or None."""
+    """Return the oldest transaction below ``below`` on which a snapshot is open, or None."""
     oldest = None
     while below > 0 and (found := probe(device, READERS, READERS + below)) is not None:
         oldest = below = found[0] - READERS
@@ -129,15 +130,15 @@ def oldest_reader(device: Device, below: int) -> int | None:
 
 
 def is_read(device: Device, above: int, below: int) -> bool:
-    """Return whether a snapshot is open on a transaction between two numbers, neither included."""
+    """Return whether a snapshot is open on a transaction between ``above`` and ``below``, both excluded."""
     return below > above + 1 and probe(device, READERS + above + 1, READERS + below) is not None
 
 
 def newest_reader(device: Device, above: int) -> int:
-    """Return the newest transaction above ``above`` that a snapshot is open on, or ``above``.
+    """Return the newest transaction above ``above`` on which a snapshot is open; if none, ``above``.
 
-    There is one only if the slot of that transaction is lost: its sync failed, its writer died, and the
-    kernel has forgotten the page.
+    There is such a transaction only if its slot is lost: its sync failed, its writer died, and the kernel
+    has dropped the page.
     """
     newest, end = above, above + _FAR
     while newest < end:
@@ -149,10 +150,10 @@ def newest_reader(device: Device, above: int) -> int:
 
 
 def look(device: Device, boot: bytes) -> Header:
-    """Return the header of a region that somebody may be writing to meanwhile.
+    """Return the header of a region that another handle may be writing to.
 
-    What a digest covers may be reused while a slow reader looks at it: if the slots changed as well, the
-    mismatch says nothing, and the reader looks again.
+    Bytes under a digest may be reused while a slow reader checks them. If the slots have changed, too, the
+    mismatch means nothing, and the reader looks again.
     """
     while True:
         content = device.read(0, HEADER_SIZE)
@@ -169,8 +170,8 @@ def look(device: Device, boot: bytes) -> Header:
 def acquire_newest(device: Device, boot: bytes, least: int) -> tuple[Device, Header]:
     """Register as a reader of the newest commit; return the registered device and its header.
 
-    A writer that committed between the look and the lock may have missed the lock; then the next commit
-    is tried, on a new file description (locks are closed, never unlocked).
+    If a writer committed between the look and the lock, it may have missed the lock. Then the next commit
+    is tried, on a new file description, because locks are never unlocked.
     """
     while True:
         try:
@@ -189,7 +190,7 @@ def acquire_newest(device: Device, boot: bytes, least: int) -> tuple[Device, Hea
 
 
 def require_as_new(header: Header, slot: Slot, path: str) -> None:
-    """Raise unless a file is the one that a slot is of, and has not gone back behind it."""
+    """Raise unless the header is of the same file as the slot, and its newest commit is not older."""
     found = header.newest
     if found.file_id != slot.file_id:
         raise RegionReplacedError(
@@ -206,12 +207,14 @@ def require_as_new(header: Header, slot: Slot, path: str) -> None:
 def acquire(device: Device, boot: bytes, slot: Slot) -> Header:
     """Register as a reader of an older commit; return the header as of that commit.
 
-    Such a commit is whole if a slot that is kept names it, or another snapshot stands on it. The lock of the
-    other does not prove that, since it may be asking just as we do: only its mark does. Our own lock comes
-    before the looks, so that what they find stays so.
+    Such a commit is whole if a kept slot names it, or if a snapshot of it is open that knows that it is
+    whole. A reader's lock does not prove this, because that reader may still be asking, as we do: only the
+    lock that says "whole" proves it. Our own lock is taken before the looks, so that the commit stays whole
+    after them.
 
     Raises:
-        RegionReplacedError, StableMemoryError: the file is another one, or does not have it any more.
+        RegionReplacedError: the path leads to another file.
+        StableMemoryError: the file does not have that commit any more.
     """
     require_as_new(look(device, boot), slot, device.path)
     register_reader(device, slot.transaction)

@@ -1,18 +1,18 @@
-"""Turns: those who wait for the writer lock of a file get it one after the other, in the order they came.
+"""Turns: handles that wait for the writer lock of a file get it in the order in which they came.
 
-The lock itself is taken by ``flock``, which keeps no order and cannot wait for a limited time. So whoever
-waits takes a place, which is a lock on a byte of its own (locks.py), and sleeps on a word of the header.
-Whoever lets go of the lock changes that word and wakes the first of them. A newcomer that is ready to wait
-takes the place after the last one, and does not try the lock before.
+The lock itself is taken by ``flock``, which keeps no order and cannot wait for a limited time. So a handle
+that waits takes a place in a queue, which is a lock on one byte (locks.py), and sleeps on the wake word in
+the header. A handle that lets go of the lock changes that word and wakes the first in the queue. A newcomer
+that is ready to wait takes the place after the last one, and does not try the lock before.
 
 Invariants:
 
-* The word is read, then the lock is tried, then the sleep begins, which ends at once if the word is another.
-  The word changes after the lock has become free. So whoever sleeps while the lock is free is woken, unless
-  its holder has died.
-* Whoever has not tried the lock for POLL seconds tries it, the first or not: nobody waits for longer than
-  that for a holder that has died, or for a first one that was stopped.
-* The word is written only while somebody waits, and only to a region: another file is never written to.
+* A waiting handle reads the word, then tries the lock, then begins to sleep. The sleep ends at once if the
+  word has changed. The word changes after the lock has become free. So a handle that sleeps while the lock
+  is free is woken, unless the holder of the lock has died.
+* A handle that has not tried the lock for POLL seconds tries it, even if it is not the first. So no handle
+  waits longer than that for a holder that has died, or for a first one that was stopped.
+* The word is written only if a handle waits, and only in a region: no other file is ever written to.
 """
 
 import fcntl
@@ -31,27 +31,27 @@ from .locks import PLACES, lock, probe, unlock
 __all__ = ["POLL", "Turn", "let_go", "somebody_waits"]
 
 POLL = 0.05
-"""Seconds after which whoever waits tries the lock unasked."""
+"""Seconds after which a waiting handle tries the lock without being woken."""
 
 _LAST = PLACES + (1 << 32)
 
 
 def somebody_waits(device: Device) -> bool:
-    """Return whether somebody else has a place."""
+    """Return whether another handle has a place in the queue."""
     return probe(device, PLACES, _LAST) is not None
 
 
 def _mark(place: int) -> int:
-    """Return the bit by which whoever has a place is woken; in a long queue several have the same."""
+    """Return the bit by which the handle at a place is woken; in a long queue, several share one bit."""
     return 1 << place % 32
 
 
 class Turn:
-    """A place among those who wait, as a context: at its end it is given up.
+    """A place in the queue of waiting handles, as a context: the place is given up at its end.
 
     Args:
         device: opened for writing.
-        end: a time of ``time.monotonic``: when it gives up.
+        end: when the handle stops waiting, as a time of ``time.monotonic``.
     """
 
     def __init__(self, device: Device, end: float) -> None:
@@ -74,14 +74,14 @@ class Turn:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        # It may have been woken for nothing: then the next one is.
+        # This handle may have been woken and not used its turn: then the next one is woken.
         unused = kind is not None and self._is_first()
         self._leave()
         if unused:
             wake_first(self._device)
 
     def _take_place(self) -> None:
-        """Take the place after the last one; none where the kernel gives no more locks."""
+        """Take the place after the last one; take none if the kernel gives no more locks."""
         place = PLACES
         while place < _LAST and (found := probe(self._device, place, _LAST)) is not None:
             place = found[1]
@@ -108,11 +108,11 @@ class Turn:
             unlock(self._device, place)
 
     def look(self) -> bytes:
-        """Return the word, for ``sleep``: to be read before the lock is tried."""
+        """Return the word, for ``sleep``. Call this before the lock is tried."""
         return self._device.read(WAKE_AT, 4)
 
     def has_come(self) -> bool:
-        """Return whether to try the lock: it is the first, or has not tried for long, or gives up next."""
+        """Return whether to try the lock: it is the first handle, or has not tried for POLL, or times out."""
         now = time.monotonic()
         if now < self._next and not self._is_first():
             return False
@@ -120,7 +120,7 @@ class Turn:
         return True
 
     def sleep(self, seen: bytes) -> None:
-        """Sleep until it is woken, or is to try the lock unasked; ``seen`` is what ``look`` returned."""
+        """Sleep until woken, or until it is time to try the lock; ``seen`` is the result of ``look``."""
         if self._word is not None and len(seen) == 4:
             try:
                 self._word.sleep(seen, self._next, _mark(self._place))
@@ -133,8 +133,8 @@ class Turn:
 
 
 def wake_first(device: Device) -> None:
-    """Wake the first of those who wait, if anybody does: the lock has become free."""
-    # ImportError: at the very end of the interpreter.
+    """Wake the first handle in the queue, if there is one, because the lock has become free."""
+    # There may be an ImportError at the very end of the interpreter.
     with suppress(OSError, ImportError):
         first = _LAST
         while first > PLACES and (found := probe(device, PLACES, first)) is not None:
@@ -155,10 +155,10 @@ def wake_first(device: Device) -> None:
 
 
 def let_go(device: Device) -> None:
-    """Let go of the writer lock, and wake the first of those who wait for it.
+    """Let go of the writer lock, and wake the first handle that waits for it.
 
-    It is unlocked, not only closed: a process that another thread is just starting has a copy of the
-    descriptor until it runs its own program.
+    The lock is unlocked, not only closed: if another thread is just starting a process, that process has a
+    copy of the descriptor until it runs its own program.
     """
     with suppress(OSError):
         fcntl.flock(device.descriptor, fcntl.LOCK_UN)
