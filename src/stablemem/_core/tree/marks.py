@@ -82,22 +82,25 @@ class Mark:
         if self.pending is None and number < self.first_blob:
             self.blobs[number] = blob
 
-    def take_nodes(self, now: list[Node | None], inner: "Mark | None") -> None:
-        """Take over what was dirty, before all that is dirty now loses its number."""
-        if inner is not None:
-            self._join_nodes(inner)
-        for number in range(self.first_node):
-            node = now[number]
-            if node is not None:
-                self.keep_node(number, node)
-        nodes = now[: self.first_node]
-        for number, image in self.images.items():
-            nodes[number] = image.node
-        self.nodes = nodes
+    def take_nodes(self, now: list[Node | None], inner: "Mark | None") -> list[Node | None]:
+        """Return what was dirty, taken over before all that is dirty now loses its number."""
+        if self.nodes is None:
+            if inner is not None:
+                self._join_nodes(inner)
+            for number in range(self.first_node):
+                node = now[number]
+                if node is not None:
+                    self.keep_node(number, node)
+            self.nodes = now[: self.first_node]
+            for number, image in self.images.items():
+                self.nodes[number] = image.node
+        return self.nodes
 
-    def take_blobs(self, now: list[bytes | None]) -> None:
-        """Take over what was pending, before all that is pending now loses its number."""
-        self.pending = self.blobs_then(now)
+    def take_blobs(self, now: list[bytes | None]) -> list[bytes | None]:
+        """Return what was pending, taken over before all that is pending now loses its number."""
+        if self.pending is None:
+            self.pending = self.blobs_then(now)
+        return self.pending
 
     def nodes_then(self, now: list[Node | None]) -> list[Node | None]:
         """Return what was dirty at the mark, brought back, given what was at the next mark, or is now."""

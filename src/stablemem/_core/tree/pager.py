@@ -374,20 +374,15 @@ class Pager:
                 self._keep(node)
         pending = self._pending
         for mark in reversed(self._marks):
-            if mark.pending is None:
-                mark.take_blobs(pending)
-            assert mark.pending is not None
-            pending = mark.pending
+            pending = mark.take_blobs(pending)
         self._first_blob = 0
 
     def _let_nodes_go(self) -> None:
         """Let the marks take what was dirty, before every dirty node is written out."""
         nodes, inner = self._nodes, None
         for mark in reversed(self._marks):
-            if mark.nodes is None:
-                mark.take_nodes(nodes, inner)
-            assert mark.nodes is not None
-            nodes, inner = mark.nodes, mark
+            nodes = mark.take_nodes(nodes, inner)
+            inner = mark
 
     # -- writing out ---------------------------------------------------------------------------------
 
