@@ -1,7 +1,7 @@
-"""Inspection: what a region's file holds as of a commit, for tools that look into it.
+"""Inspection: the contents of a region's file as of one commit, for tools that look into it.
 
-The command line and ``plot`` see a region through this and the other public classes; they import nothing of
-the engine.
+The command line and ``plot`` use a region only through this and the other public classes; they import
+nothing from the engine.
 """
 
 from collections.abc import Callable
@@ -19,13 +19,13 @@ __all__ = ["IN_USE", "MAIN", "USES", "Census", "Inspection", "ListEntry", "cell_
 
 @dataclass(frozen=True)
 class ListEntry:
-    """What the catalog of a region says of one list, or of another structure, which a later version made.
+    """The record of one list in the catalog of a region, or of a structure that a later version made.
 
     Attributes:
         values: number of values.
-        blobify: name of the Blobify that wrote them.
-        options: the options of that Blobify, as bytes that only it understands.
-        kind: "list", or "map", "set", "queue", "unknown" for what this version cannot use.
+        blobify: name of the Blobify that wrote the values.
+        options: options of that Blobify, as bytes that only this Blobify understands.
+        kind: "list"; or "map", "set", "queue" or "unknown" for a structure that this version cannot use.
     """
 
     values: int
@@ -41,10 +41,10 @@ class Inspection:
         path: the file; empty for a region in memory.
         transaction: number of the commit.
         length: bytes of the region.
-        file_bytes: bytes of the file: those of the region, and room after them for the next commits.
-        lists: what the catalog says of each list, by name, sorted.
+        file_bytes: bytes of the file: those of the region, and room after it for the next commits.
+        lists: a ListEntry for each list, by name, sorted.
         roots: the roots, by name, sorted.
-        unused_slots: why a header slot, by number, is not used; most are "empty".
+        unused_slots: for the number of each unused header slot, why it is not used; mostly "empty".
     """
 
     def __init__(
@@ -73,28 +73,28 @@ class Inspection:
         return f"<Inspection of commit {self.transaction}: lists {shown_names(self.lists)}>"
 
     def census(self, cell: int | None = None) -> Census:
-        """Count what the bytes of the last commit are used for, in cells of so many bytes.
+        """Return the use of the bytes of the last commit, counted in cells of ``cell`` bytes.
 
-        O(n log n) for n entries of the space map, and O(cells). No values are read.
+        O(n log n) for n entries of the log, and O(cells). No values are read.
 
         Args:
-            cell: bytes of a cell; None for one cell.
+            cell: bytes of a cell; None for a single cell.
 
         Raises:
-            CorruptRegionError: what the file says of its free space is damaged.
+            CorruptRegionError: the log, which records free space, is damaged.
         """
         with self._at_last_commit() as store:
             return census(store, store.slot.length if cell is None else cell)
 
     def verify(self) -> Report:
-        """Check everything in the last commit, as ``MemoryRegion.verify``; faults are in the report only."""
+        """Check everything in the last commit, as ``MemoryRegion.verify`` does; do not raise for faults."""
         return self._report()
 
     def entries(self, name: str, start: int, stop: int) -> bytes:
-        """Return what the index has for the values of a list in ``[start, stop)``: 16 bytes for each.
+        """Return the leaf entries of the values of a list in ``[start, stop)``: 16 bytes for each value.
 
-        That is where the value is, or the value itself if it has 8 bytes or less, in 8 bytes; then 4 for its
-        size and 4 for a checksum.
+        An entry is 8 bytes for the address of the blob, or for the blob itself if it has 8 bytes or less;
+        then 4 bytes for its size and 4 for its checksum.
         """
         with self._at_last_commit() as store:
             return bytes(store.index(name).entries(start, stop))

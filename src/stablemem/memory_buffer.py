@@ -51,20 +51,20 @@ _SHOWN = 6
 
 
 class Random(Protocol):
-    """Where ``shuffle`` takes its numbers from, such as ``random.Random``."""
+    """The source of numbers for ``shuffle``, such as ``random.Random``."""
 
     def randrange(self, stop: int, /) -> int:
-        """Return a number from 0 up to, not including, ``stop``."""
+        """Return a number from 0 to ``stop`` - 1."""
         ...
 
 
 @dataclass(frozen=True)
 class Sizes:
-    """How many bytes one list takes.
+    """The number of bytes that one list takes.
 
     Attributes:
         values: number of values.
-        blob_bytes: bytes of the values themselves, also of small values that are kept inside their pointers.
+        blob_bytes: bytes of the values themselves, including small values that are inside their pointers.
         node_bytes: bytes of the index: pointers, checksums, counts, and room for more values.
         capacity: number of values that the index has room for now. The list may grow beyond it.
     """
@@ -76,10 +76,10 @@ class Sizes:
 
 
 def as_limit(maxlen: Any) -> int:
-    """Return how many values a list keeps, -1 for any number.
+    """Return the number of values that a list keeps; -1 for any number.
 
     Raises:
-        TypeError, ValueError, OverflowError: a limit is 0 or more, or None.
+        TypeError, ValueError, OverflowError: ``maxlen`` is not None and not an int from 0 to 2**63 - 1.
     """
     if maxlen is None:
         return -1
@@ -102,28 +102,27 @@ class MemoryBuffer(ListCore, Structure[T], MutableSequence[T], kind="list"):
     normally. A value that the list returns is a copy: changing the copy does not change the list.
 
     Args:
-        source: the file's path; None for a list in memory; or a MemoryRegion that is open.
+        source: the file's path; None for a list in memory; or an open MemoryRegion.
         mode: as for MemoryRegion. "r" opens a snapshot: it never blocks a writer and is never blocked.
-        name: which list of the region.
-        blobify: how values become bytes: an instance, a class, or a name such as "text". None takes the one
-            that the file records, and Msgpack for a new list.
-        maxlen: how many values to keep: the newest, as ``collections.deque`` does. ``append``, ``extend`` and
-            slice assignment drop values at the start, ``appendleft`` and ``extendleft`` drop values at the
-            end, and ``insert`` into a full list raises IndexError. It belongs to this handle and is not
-            stored. If the list already has more values, they stay until a value is added. The attribute
-            ``maxlen`` changes it.
+        name: the name of the list in the region.
+        blobify: how values become bytes: an instance, a class, or a name such as "text". None takes the
+            Blobify that the file records, and Msgpack for a new list.
+        maxlen: the number of values to keep, the newest, as in ``collections.deque``. ``append``, ``extend``
+            and slice assignment drop values at the start, ``appendleft`` and ``extendleft`` drop values at
+            the end, and ``insert`` into a full list raises IndexError. The limit belongs to this handle and
+            is not stored. If the list already has more values, they stay until a value is added. Set the
+            attribute ``maxlen`` to change the limit.
         autocommit, commit_every, sync, checksums, io, timeout, max_size, on_low_space, low_space, fit: as for
-            MemoryRegion. A region that is open already has its own settings, and they may not be given
-            with it.
+            MemoryRegion. They may not be given with an open region, which has its own settings.
 
     Raises:
         FileNotFoundError, FileExistsError, IsADirectoryError, PermissionError: as ``open`` does.
         NotARegionError: stablemem did not write the file.
         VersionError: the file has a format that this version does not read.
         CorruptRegionError: the file is damaged.
-        RegionLockedError: another handle has it open for writing.
+        RegionLockedError: another handle has the file open for writing.
         BlobifyError: the list was written with another Blobify.
-        KeyError: there is no list of this name, and the region is open for reading only.
+        KeyError: there is no list with this name, and the region is open for reading only.
 
     >>> events = MemoryBuffer()
     >>> events.append({"user": 7, "action": "login"})
@@ -137,7 +136,7 @@ class MemoryBuffer(ListCore, Structure[T], MutableSequence[T], kind="list"):
     """
 
     if TYPE_CHECKING:
-        # ListCore does these; what follows is their types.
+        # The types of the methods that ListCore has.
         @overload
         def __getitem__(self, item: SupportsIndex) -> T: ...
         @overload
@@ -179,7 +178,8 @@ class MemoryBuffer(ListCore, Structure[T], MutableSequence[T], kind="list"):
         ) -> Iterator[tuple[int, int]]: ...
         def blob_view(self, index: SupportsIndex) -> memoryview: ...  # noqa: D102
 
-    # A class before an object: pyright takes one for the other where the object comes first.
+    # The overload for a class comes before that for an object: in the other order, pyright takes a class
+    # for an object.
     @overload
     def __init__(
         self,
@@ -322,7 +322,7 @@ class MemoryBuffer(ListCore, Structure[T], MutableSequence[T], kind="list"):
     def copy(self) -> Self:
         """Return a list in memory with the same values, Blobify and ``maxlen``. O(n), without decoding.
 
-        The copy has all values, even if they are more than ``maxlen``. They stay until the next addition.
+        The copy has all values, even if there are more than ``maxlen``. They stay until the next addition.
 
         >>> letters = MemoryBuffer.from_iterable("ab")
         >>> other = letters.copy(); other.append("c"); letters, other
@@ -342,7 +342,7 @@ class MemoryBuffer(ListCore, Structure[T], MutableSequence[T], kind="list"):
 
     @recursive_repr("MemoryBuffer([...])")
     def __repr__(self) -> str:
-        """Return the class, the first values, how many there are, and the file."""
+        """Return the class, the first values, the number of values, and the file."""
         if not hasattr(self, "_region"):
             return f"<{type(self).__name__}: never opened>"
         if self.closed:
@@ -357,15 +357,15 @@ class MemoryBuffer(ListCore, Structure[T], MutableSequence[T], kind="list"):
 
     @property
     def maxlen(self) -> int | None:
-        """How many values it keeps, the newest; None for any number. Of this handle, not stored.
+        """The number of values that the list keeps, the newest; None for any number.
 
-        Setting it drops the first values where there are more, as a deque of that ``maxlen`` would keep the
-        last ones: all of that or nothing, with the next commit. None lifts the limit. O(k + log n) for k
-        values dropped.
+        The limit belongs to this handle and is not stored. If the list has more values, setting it drops the
+        first ones, as a deque keeps the last ones: all of them or, after an error, none, with the next
+        commit. None removes the limit. O(k + log n) for k dropped values.
 
         Raises:
-            TypeError, ValueError, OverflowError: a limit is 0 or more, or None.
-            ReadOnlyError: the list only reads.
+            TypeError, ValueError, OverflowError: the limit is not None and not an int from 0 to 2**63 - 1.
+            ReadOnlyError: the list is open for reading only.
 
         >>> recent = MemoryBuffer.from_iterable("abcd")
         >>> recent.maxlen = 3; recent.append("e"); recent
@@ -384,9 +384,9 @@ class MemoryBuffer(ListCore, Structure[T], MutableSequence[T], kind="list"):
         self._limit(as_limit(maxlen))
 
     def sizes(self) -> Sizes:
-        """Return how many bytes the values and the index of the list take.
+        """Return the number of bytes that the values and the index of the list take.
 
-        It reads the whole index, 16 bytes for each value, but no values. Changes wait meanwhile.
+        This reads the whole index, 16 bytes for each value, but no values. Changes wait in the meantime.
 
         >>> MemoryBuffer.from_iterable(["one", "two", "three"], blobify="text").sizes()
         Sizes(values=3, blob_bytes=11, node_bytes=4096, capacity=255)
@@ -407,9 +407,9 @@ class MemoryBuffer(ListCore, Structure[T], MutableSequence[T], kind="list"):
     def items(
         self, start: SupportsIndex = 0, stop: SupportsIndex | None = None, *, reverse: bool = False
     ) -> Iterator[tuple[int, T]]:
-        """Iterate over (index, value) in a range of positions. O(1) a step.
+        """Iterate over (index, value) in a range of positions. O(1) for each step.
 
-        The bounds are those of a slice, and are fixed by this call. If the list changes meanwhile, the
+        The bounds are those of a slice, and are fixed by this call. If the list changes in the meantime, the
         iterator goes on by index.
 
         >>> letters = MemoryBuffer.from_iterable("abcd")
@@ -424,9 +424,9 @@ class MemoryBuffer(ListCore, Structure[T], MutableSequence[T], kind="list"):
     def blobs(
         self, start: SupportsIndex = 0, stop: SupportsIndex | None = None, *, reverse: bool = False
     ) -> Iterator[bytes]:
-        """Iterate over the bytes of the values in a range of positions, without decoding. O(1) a step.
+        """Iterate over the blobs of the values in a range of positions, without decoding. O(1) for each step.
 
-        The bounds are those of a slice, and are fixed by this call. If the list changes meanwhile, the
+        The bounds are those of a slice, and are fixed by this call. If the list changes in the meantime, the
         iterator goes on by index.
 
         >>> list(MemoryBuffer.from_iterable("ab", blobify="text").blobs())
@@ -438,14 +438,14 @@ class MemoryBuffer(ListCore, Structure[T], MutableSequence[T], kind="list"):
         return islice(blobs, last - first)
 
     def edit(self, index: SupportsIndex) -> AbstractContextManager[T]:
-        """Return a context that gives a mutable value, and assigns it back at its end.
+        """Return a context that returns a mutable value, and assigns the value back at its end.
 
         If an exception leaves the context, the value is not assigned. O(log n + size).
 
         Raises:
             IndexError: the index is out of range.
-            TypeError: the value cannot be changed, such as a number or a text: assign another instead.
-            StableMemoryError: another value is at the index by the end of the context, and stays.
+            TypeError: the value cannot be changed, such as a number or a text: assign another one instead.
+            StableMemoryError: at the end of the context, another value is at the index; that value stays.
 
         >>> users = MemoryBuffer.from_iterable([{"name": "Ada"}])
         >>> with users.edit(0) as user:
@@ -529,7 +529,7 @@ class MemoryBuffer(ListCore, Structure[T], MutableSequence[T], kind="list"):
         return found
 
     def count(self, value: T) -> int:
-        """Return how many values are equal to one. O(n).
+        """Return the number of values that are equal to ``value``. O(n).
 
         >>> MemoryBuffer.from_iterable("banana").count("a")
         3
@@ -537,7 +537,7 @@ class MemoryBuffer(ListCore, Structure[T], MutableSequence[T], kind="list"):
         return sum(1 for _ in positions_of(self, value, 0, sys.maxsize))
 
     def remove(self, value: T) -> None:
-        """Delete the first value equal to one. O(n).
+        """Delete the first value that is equal to ``value``. O(n).
 
         Raises:
             ValueError: the value is not in the list.
@@ -558,7 +558,7 @@ class MemoryBuffer(ListCore, Structure[T], MutableSequence[T], kind="list"):
     # -- arithmetic ----------------------------------------------------------------------------------
 
     def __add__(self, other: "list[T] | MemoryBuffer[T]") -> list[T]:
-        """Return a list of both's values. O(n).
+        """Return a list of the values of both. O(n).
 
         >>> letters = MemoryBuffer.from_iterable("ab")
         >>> letters + ["c"], ["c"] + letters, letters * 2
@@ -592,27 +592,27 @@ class MemoryBuffer(ListCore, Structure[T], MutableSequence[T], kind="list"):
     def sort(self, *, reverse: bool = False, by_blob: Literal[True]) -> None: ...
 
     def sort(self, *, key: Any = None, reverse: bool = False, by_blob: bool = False) -> None:
-        """Put the values in ascending order, as ``list.sort`` does: stable, and using ``<`` only.
+        """Put the values in ascending order, as ``list.sort`` does: stable, and using only ``<``.
 
-        Only pointers move; no value is written again. If ``key`` or a comparison raises, the list is as it
-        was. ``key`` and comparisons may read the list, and find it as it was.
+        Only pointers move; no value is written again. If ``key`` or a comparison raises, the list does not
+        change. ``key`` and comparisons may read the list, and see it unchanged.
 
-        O(n log n) comparisons, fewer if the list is partly in order. If it is in order already, nothing is
-        changed. A list of up to about 256 MiB, decoded, is sorted in memory. A longer list is sorted in parts
-        of that size, which are merged through temporary files in ``tempfile.gettempdir()``. The files take as
-        many bytes as the values, plus 32 for each value. Each value is then decoded, and ``key`` called for
-        it, at least twice.
+        O(n log n) comparisons, fewer if the list is partly in order. If the list is in order already, nothing
+        is changed. A list of up to about 256 MiB, decoded, is sorted in memory. A longer list is sorted in
+        parts of that size, which are merged through temporary files in ``tempfile.gettempdir()``. The files
+        take as many bytes as the values, plus 32 for each value. Then each value is decoded, and ``key``
+        called for it, at least twice.
 
         Args:
             key: called with each value; its results are compared.
-            reverse: whether the greatest comes first. Equal values keep their order in any case.
-            by_blob: compare the bytes of the values, without decoding. Without ``key`` this is done anyway if
-                the Blobify says ``order_preserving``.
+            reverse: whether the greatest value comes first. Equal values keep their order in any case.
+            by_blob: whether to compare blobs, without decoding. If there is no ``key``, and the Blobify is
+                ``order_preserving``, this is done anyway.
 
         Raises:
             TypeError: two values cannot be compared; or ``by_blob`` was given with ``key``, or for a Blobify
-                that does not say ``order_preserving``.
-            ValueError: ``key`` or a comparison changed the list. Its changes stay, and nothing is sorted.
+                that is not ``order_preserving``.
+            ValueError: ``key`` or a comparison changed the list. These changes stay, and nothing is sorted.
             OSError: there is no room for the temporary files; or the disk failed, and all uncommitted changes
                 were rolled back.
 

@@ -37,7 +37,7 @@ LEAST_SIZE = 1 << 18
 
 
 KINDS: dict[str, Callable[..., Any]] = {}
-"""What makes a structure of a kind, given region, name and Blobify; a subclass of Structure enters itself."""
+"""The class of each kind of structure, called with region, name and Blobify. Structure registers them."""
 
 
 class MemoryRegion(RawBlocks):
@@ -51,29 +51,29 @@ class MemoryRegion(RawBlocks):
         fit: which free block is used: "first" takes the lowest that is large enough, "best" the smallest that
             is large enough. Best fit needs a second tree in memory, and more time. Which of the two leaves
             less space unused depends on the sizes. The file does not record it: each opening chooses.
-        timeout: seconds to wait while another handle has the file open for writing. Those who wait get it in
-            the order they came. 0 tries once, and takes the file if it is free, even if others wait.
+        timeout: seconds to wait while another handle has the file open for writing. Waiting handles get the
+            file in the order in which they came. 0 tries once, and takes a free file even if others wait.
         autocommit: whether each call that changes something commits at its end.
         commit_every: an int is a number of changes: the call that reaches it commits. A float or timedelta is
             a time in seconds after the first uncommitted change: then a thread in the background commits.
             Neither commits inside a transaction block, or in the middle of a call. Both commit at the end of
             the program, unless an exception ends it. With None, nothing is committed until you call
-            ``commit``; what is not committed at the end is lost, with an UncommittedChangesWarning.
-        sync: whether commits survive a power cut; False makes them survive the process only, and the
-            machine half a minute later.
+            ``commit``; uncommitted changes at the end are lost, with an UncommittedChangesWarning.
+        sync: whether commits survive a power cut. With False, a commit survives only the process at first,
+            and a power cut half a minute later.
         checksums: whether values are verified at each read.
-        io: how the file is read. "map" maps it into memory, which is faster; if somebody else cuts the file
+        io: how the file is read. "map" maps it into memory, which is faster; if another program cuts the file
             short, the process may end with SIGBUS. "pread" reads it by system calls and keeps up to 16 MiB of
             pages in memory. Then a file that was cut short raises CorruptRegionError, a disk that cannot be
-            read raises OSError, the size of the file is not bound by ``ulimit -v``, and ``view`` and
+            read raises OSError, ``ulimit -v`` does not limit the size of the file, and ``view`` and
             ``blob_view`` return copies. Each opening chooses; the file does not record it.
-        max_size: bytes that the file may have. A change that needs more raises RegionFullError, and the
-            transaction is rolled back. The last MiB of it, or the last quarter if that is less, is reserved
-            for deleting.
+        max_size: the most bytes that the file may have. A change that needs more raises RegionFullError, and
+            the transaction is rolled back. The last MiB of max_size, or the last quarter if that is less, is
+            reserved for deleting.
         on_low_space: a function that is called with ``stats()`` when the used bytes reach ``low_space`` of
-            max_size, or of the room on the disk if that is less. It is called after the call that made the
-            file grow, or else after the next commit, once each time. It may change the region. An exception
-            from it is raised by that call.
+            max_size, or of the room on the disk if that is less. It is called once each time this happens:
+            after the call that made the file grow, or else after the next commit. It may change the region.
+            An exception from it is raised by that call.
         low_space: a share, from 0 to 1.
 
     Raises:
@@ -81,7 +81,7 @@ class MemoryRegion(RawBlocks):
         NotARegionError: stablemem did not write the file.
         VersionError: the file has a format that this version does not read.
         CorruptRegionError: the file is damaged.
-        RegionLockedError: another handle has it open for writing.
+        RegionLockedError: another handle has the file open for writing.
 
     >>> region = MemoryRegion()
     >>> names, ages = region.buffer("names", "text"), region.buffer("ages")
@@ -137,14 +137,14 @@ class MemoryRegion(RawBlocks):
 
     @classmethod
     def _of(cls, store: Handle, mode: str) -> Self:
-        """Return a region on a store that is open already."""
+        """Return a region on a handle that is open already."""
         region = cls.__new__(cls)
         Heap.__init__(region, store)
         region._mode, region._structures = mode, []
         return region
 
     def _on_low_space(self, call: "Callable[[Stats], object] | None") -> Callable[[], None] | None:
-        """Return what the store calls, which does not keep this region alive."""
+        """Return the function for the handle to call, which does not keep this region alive."""
         if call is None:
             return None
         weak = weakref.ref(self)
@@ -261,10 +261,11 @@ class MemoryRegion(RawBlocks):
     def transaction(self) -> Block:
         """Return a context that commits at its end. If an exception leaves it, its changes are undone.
 
-        Contexts may be nested. An exception that leaves an inner one undoes only the changes of that one.
-        Changes of other threads wait for the end. Changes of other tasks of asyncio are refused, unless they
-        too are made in ``async with region.transaction()``, which waits. Leave contexts in the reverse order,
-        in the thread that entered them, and before you close the region: otherwise they are undone.
+        Contexts may be nested. An exception that leaves an inner context undoes only the changes in it.
+        Changes of other threads wait until the context ends. Changes of other asyncio tasks are refused,
+        unless they are also made in ``async with region.transaction()``, which waits. Leave contexts in
+        reverse order, in the thread that entered them, and before you close the region: otherwise they are
+        undone.
         """
         return Block(self._handle, self._handle.policy.sync)
 
@@ -278,7 +279,7 @@ class MemoryRegion(RawBlocks):
         """Move a read-only region to the newest commit. Return whether there was a newer one.
 
         Raises:
-            RegionReplacedError: there is none, and the path leads to another file by now, or to none.
+            RegionReplacedError: there is no newer commit, and the path now leads to another file or to none.
         """
         changed = self._handle.refresh()
         if changed:
@@ -309,15 +310,15 @@ class MemoryRegion(RawBlocks):
 
         Args:
             max_bytes: about how many bytes to move at most; None moves as many as possible.
-            progress: called after each step with the number of bytes moved so far and the number to move in
-                all. An exception from it ends the compaction and is raised; bytes that were moved stay moved.
+            progress: called after each step with the number of bytes moved so far and the total number to
+                move. An exception from it ends the compaction and is raised; moved bytes stay moved.
 
         Returns:
-            Bytes by which the file is shorter.
+            The number of bytes by which the file became shorter.
 
         Raises:
-            StableMemoryError: within a transaction block.
-            CorruptRegionError: a value or a page to be moved is damaged.
+            StableMemoryError: it was called inside a transaction block.
+            CorruptRegionError: a value or a page that is to move is damaged.
 
         >>> region = MemoryRegion()
         >>> log = region.buffer("log")
@@ -333,7 +334,7 @@ class MemoryRegion(RawBlocks):
     def verify(self) -> Report:
         """Check everything in the last commit: all checksums, and that each byte has exactly one use.
 
-        Cost: one read of everything.
+        Cost: one read of all bytes in use.
 
         Raises:
             CorruptRegionError: something is damaged; the notes of the exception list all faults.
@@ -361,7 +362,7 @@ class MemoryRegion(RawBlocks):
 
     @contextmanager
     def _at_last_commit(self) -> Iterator[Handle]:
-        """Give a store that nothing changes: this one if it is a snapshot, else a new one."""
+        """Yield a handle that nothing changes: this region's if it only reads, else a new snapshot's."""
         if not self._handle.writable:
             with self._handle.exclusive():
                 self._handle.require_open()
@@ -374,13 +375,13 @@ class MemoryRegion(RawBlocks):
             store.close()
 
     def stats(self) -> Stats:
-        """Return how the bytes of the region are used. O(free blocks + region pages of 64 KiB)."""
+        """Return the use of the bytes of the region. O(free blocks + region pages of 64 KiB)."""
         return stats(self._handle)
 
     def inspect(self) -> Inspection:
-        """Return a look at the last commit: its lists, roots and header slots, and how its bytes are used.
+        """Return an Inspection of the last commit: its lists, roots and header slots, and its use of bytes.
 
-        It is for tools that look into files, as the command line does.
+        It is for tools that look into files, such as the command line.
 
         >>> region = MemoryRegion()
         >>> region.buffer("names", "text").append("Ada"); region.commit()
@@ -392,7 +393,7 @@ class MemoryRegion(RawBlocks):
             return Inspection(store, self._at_last_commit, self._verify)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Pickle a reader as its path and its commit. It comes back reading that commit, while it is held.
+        """Pickle a reader as its path and its commit. It comes back at that commit, if the file still has it.
 
         Raises:
             TypeError: the region is in memory, or open for writing.
@@ -407,7 +408,7 @@ class MemoryRegion(RawBlocks):
         return _reopen, (type(self), *self._handle.pickled()), self._attributes() or None
 
     def _attributes(self) -> dict[str, Any]:
-        """Return the attributes that are a subclass's, or a user's."""
+        """Return the attributes that a subclass or a user has set."""
         return {name: value for name, value in vars(self).items() if name not in _OURS}
 
     def __copy__(self) -> Self:
@@ -433,11 +434,11 @@ class MemoryRegion(RawBlocks):
 
 
 _OURS = {"_mode", "_structures"}
-"""Attributes of a region itself."""
+"""The attributes that MemoryRegion itself sets."""
 
 
 def _reopen(kind: type[MemoryRegion], *pickled: Any) -> MemoryRegion:
-    """Return what a pickle says."""
+    """Return the region that a pickle describes."""
     return kind._of(open_again(*pickled), "r")
 
 

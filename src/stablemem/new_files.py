@@ -1,4 +1,4 @@
-"""New files: they are written under a name that nobody knows, and take their own name when they are whole."""
+"""New files: written under a temporary name that nobody knows, and given their own name when whole."""
 
 import os
 from contextlib import suppress
@@ -6,25 +6,26 @@ from contextlib import suppress
 __all__ = ["create_beside", "sync_folder", "take_after"]
 
 _SHOWN = 16
-"""Letters of a file's name that its temporary name begins with."""
+"""Number of characters of a file's name that its temporary name begins with."""
 
 _ACCESS_LIST = "system.posix_acl_access"
 _OF_CONTENT = {"security.evm", "security.ima"}
-"""Extended attributes that vouch for what is in a file."""
+"""Extended attributes that certify the contents of a file."""
 
 
 def create_beside(path: str, private: bool = False) -> tuple[int, str]:
-    """Create a file in the folder of ``path``, under a name that only this call knows; open it.
+    """Create a file in the folder of ``path``, under a name that only this call knows, and open it.
 
     Args:
         path: the name that the file will have.
-        private: whether nobody else may open it, until it is given another mode.
+        private: whether no other user may open the file until its mode is changed.
 
     Returns:
-        Its descriptor, for reading and writing, and its name.
+        The descriptor, for reading and writing, and the temporary name.
     """
     folder, name = os.path.split(path)
-    # A part of the name: with all of it, a name as long as the file system takes would be too long.
+    # Only a part of the name: if the name has the greatest length that the file system allows, all of it
+    # and more would be too long.
     begin = os.path.join(folder, f".{name[:_SHOWN]}.{os.getpid()}")
     while True:
         candidate = f"{begin}.{os.urandom(4).hex()}.new"
@@ -34,10 +35,10 @@ def create_beside(path: str, private: bool = False) -> tuple[int, str]:
 
 
 def take_after(new: int, old: int) -> None:
-    """Give a new file owner, group, mode and extended attributes of an old one, as far as this process may.
+    """Give a new file the owner, group, mode and extended attributes of an old one, as far as allowed.
 
-    Nobody gets a right by this that was not given to them: where the group, or the access list, cannot be
-    kept, the group may do what everybody may.
+    This gives nobody a new right: if the group or the access list cannot be kept, the group gets only the
+    rights that everybody has.
 
     Args:
         new: descriptor of the new file.
@@ -66,7 +67,7 @@ def take_after(new: int, old: int) -> None:
 
 
 def sync_folder(path: str) -> None:
-    """Return once the names in the folder of ``path`` survive a power cut."""
+    """Return when the names in the folder of ``path`` survive a power cut."""
     descriptor = os.open(os.path.dirname(path) or ".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)

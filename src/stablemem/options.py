@@ -1,7 +1,7 @@
-"""Options: what may be given by name where a region is opened. Each of them is declared here, and only here.
+"""Options: the keyword arguments for opening a region. They are declared only here.
 
-The docstrings of MemoryRegion and MemoryBuffer say what each one means. Type checkers and editors read the
-classes; ``help()`` and ``inspect.signature`` show the options because ``spelled_out`` writes them into the
+The docstrings of MemoryRegion and MemoryBuffer say what each option means. Type checkers and editors read the
+classes. ``help()`` and ``inspect.signature`` show the options because ``spelled_out`` puts them into the
 signature.
 """
 
@@ -35,7 +35,7 @@ class RegionOptions(TypedDict, total=False):
 
 
 class BufferOptions(RegionOptions, total=False):
-    """The options of a list beside its Blobify; MemoryBuffer says what each means."""
+    """The options of a list, except its Blobify; MemoryBuffer says what each means."""
 
     name: str
     maxlen: int | None
@@ -57,7 +57,7 @@ BUFFER_DEFAULTS: BufferOptions = {"name": MAIN, "maxlen": None, **DEFAULTS}
 
 
 def require_known(call: str, options: Mapping[str, object], kind: type) -> None:
-    """Raise for an option that a call does not have; the message says which there are."""
+    """Raise if a call does not have one of the given options; the message lists those it has."""
     for name in options:
         if name not in kind.__annotations__:
             raise TypeError(
@@ -67,7 +67,7 @@ def require_known(call: str, options: Mapping[str, object], kind: type) -> None:
 
 
 def spelled_out(kind: type, defaults: Mapping[str, object]) -> Callable[[Function], Function]:
-    """Show the options of a kind, with their defaults, in the signature of a function that takes them."""
+    """Return a decorator that puts the options of a class, with their defaults, into a signature."""
 
     def with_signature(function: Function) -> Function:
         found = inspect.signature(function)

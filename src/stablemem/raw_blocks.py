@@ -17,19 +17,19 @@ __all__ = ["RawBlocks"]
 
 
 class RawBlocks(Heap):
-    """Blocks of raw bytes in a region, each given by its address and its size.
+    """Blocks of raw bytes in a region, each named by its address and its size.
 
-    A block is only a range of addresses. One call may free what two calls have allocated, and a part of a
-    block may be freed or resized. A range that is not allocated as a whole raises BlockError, and nothing
-    changes. A new block holds zeros, or bytes that an earlier block left there.
+    A block is only a range of addresses. One call may free the bytes that two calls have allocated, and a
+    part of a block may be freed or resized. If a range is not wholly allocated, the call raises BlockError,
+    and nothing changes. A new block contains zeros, or bytes that an earlier block left there.
     """
 
     @property
     def _handle(self) -> Handle:
-        """The open region.
+        """The handle of the open region.
 
         Raises:
-            RegionClosedError: it was never opened.
+            RegionClosedError: the region was never opened.
         """
         handle: Handle | None = getattr(self, "_store", None)
         if handle is None:
@@ -57,7 +57,7 @@ class RawBlocks(Heap):
         """Return the number at an address; see ``fixed_width.Kind``.
 
         Raises:
-            BlockError: a part of it is outside the region.
+            BlockError: a part of the number is outside the region.
         """
         return unpack(kind, self.load(address, size_of(kind)))
 
@@ -110,31 +110,31 @@ class RawBlocks(Heap):
 
     @property
     def size(self) -> int:
-        """Bytes up to the end of the last one in use. O(log n) in free blocks."""
+        """Number of bytes up to the end of the last byte in use. O(log n) for n free blocks."""
         with self._handle.latch.held():
             return self._handle.space.used_end()
 
     @property
     def capacity(self) -> int:
-        """Bytes in the region's pages, in use or not."""
+        """Number of bytes in the region's pages, in use or not."""
         with self._handle.latch.held():
             return self._handle.space.end
 
     @property
     def pages(self) -> int:
-        """Region pages of 64 KiB, in use or not."""
+        """Number of region pages of 64 KiB, in use or not."""
         return self.capacity // REGION_PAGE
 
     @property
     def allocated_bytes(self) -> int:
-        """Bytes in raw blocks. O(n) in free blocks."""
+        """Number of bytes in raw blocks. O(n) for n free blocks."""
         with self._handle.latch.held():
             space = self._handle.space
             return total_uses(space, space.end)["raw"]
 
     @property
     def free_bytes(self) -> int:
-        """Bytes that may be allocated without growing."""
+        """Number of bytes that can be allocated without growing the region."""
         with self._handle.latch.held():
             return self._handle.space.free_bytes
 
@@ -159,7 +159,7 @@ class RawBlocks(Heap):
         """Return whether every byte of a range is allocated as a raw block.
 
         Raises:
-            BlockError: a part of it is outside the region.
+            BlockError: a part of the range is outside the region.
         """
         with self._handle.latch.held():
             return not self._handle.space.fault_of(RAW_PAGE, *self._within(address, size))
@@ -168,13 +168,13 @@ class RawBlocks(Heap):
         """Return whether no byte of a range is in use. Freed bytes that older snapshots read count as free.
 
         Raises:
-            BlockError: a part of it is outside the region.
+            BlockError: a part of the range is outside the region.
         """
         with self._handle.latch.held():
             return self._handle.space.is_unused(*self._within(address, size))
 
     def _within(self, address: int, size: int) -> tuple[int, int]:
-        """Return a range that is inside the region."""
+        """Return the range as integers; raise BlockError if it is not inside the region."""
         at, length, end = index(address), index(size), self._handle.space.end
         if length <= 0 or at < 0 or at + length > end:
             raise BlockError(f"block ({shown(at)}, {shown(length)}) is not in the region of {end} bytes")

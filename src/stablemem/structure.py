@@ -1,10 +1,10 @@
-"""Structure: one name in a region, and what everything that lives under a name has in common.
+"""Structure: one name in a region; the common base of all classes whose values live under a name.
 
     class MemoryBuffer(ListCore, Structure[T], kind="list")
 
-A structure is attached to a region when it is made, renewed when the region moves to another commit, and ends
-with its region, or alone. Its class adds the calls of its kind. The calls of the whole region are here, and
-go to the region.
+A structure is attached to a region when it is made. It is renewed when the region moves to another commit. It
+ends with its region, or alone. Its class adds the calls of its kind. The calls that act on the whole region
+are here, and are passed on to the region.
 """
 
 import os
@@ -39,18 +39,18 @@ else:
 __all__ = ["Source", "Structure"]
 
 Source = str | os.PathLike[str] | MemoryRegion | None
-"""Where a structure is: the path of its file, a region that is open, or None for memory."""
+"""Where a structure is: the path of its file, an open region, or None for memory."""
 
 
 class Structure(Generic[T]):
-    """One name in a region; a base of what users make.
+    """One name in a region: a base of the public classes.
 
-    A subclass says how the compiled part of it begins, ends and takes another Blobify: ``_bind``, ``_detach``
-    and ``_recode``. That part knows the name too.
+    A subclass defines how its compiled part begins, ends and takes another Blobify: ``_bind``, ``_detach``
+    and ``_recode``. The compiled part knows the name, too.
     """
 
     _kind: ClassVar[str]
-    """What messages and the catalog call it."""
+    """The name of the kind in messages and in the catalog."""
 
     _region: MemoryRegion
     _choice: Any
@@ -67,7 +67,7 @@ class Structure(Generic[T]):
         def __len__(self) -> int: ...
 
     def __init_subclass__(cls, *, kind: str | None = None, **options: Any) -> None:
-        """Let regions make structures of this kind with this class, where a kind is given."""
+        """Register this class with regions as the class for a kind, if a kind is given."""
         super().__init_subclass__(**options)
         if kind is not None:
             cls._kind = kind
@@ -80,7 +80,7 @@ class Structure(Generic[T]):
     # -- beginning -----------------------------------------------------------------------------------
 
     def _connect(self, source: Source, mode: str, name: str, blobify: Any, options: RegionOptions) -> None:
-        """Open a region, unless it is one already, and attach to a name in it."""
+        """Open a region, unless ``source`` is an open one, and attach to a name in it."""
         if not is_name(name):
             raise ValueError(
                 f"the name of a {self._kind} is a str of 1 to 65535 bytes in UTF-8, not {shown(name)}: "
@@ -97,7 +97,7 @@ class Structure(Generic[T]):
             self._attach(source, False, exact(name), blobify)
         elif source is None or isinstance(source, str | os.PathLike):
             if mode in ("w", "x"):
-                # Before a file is replaced, or made: what is wrong here is wrong with any file.
+                # Check this before a file is replaced or made: an error here does not depend on the file.
                 blobify = resolve(blobify, None)
             self._attach(MemoryRegion(source, mode, **options), True, exact(name), blobify)
         else:
@@ -109,9 +109,9 @@ class Structure(Generic[T]):
     def _attach(
         self, region: MemoryRegion, is_owner: bool, name: str, blobify: Any, absent: bool = False
     ) -> None:
-        """Attach to a name in a region; a failure closes the region if it is this structure's own."""
+        """Attach to a name in a region. A failure closes the region if this structure owns it."""
         try:
-            # A commit in the background must not come between the catalog and what is made of it.
+            # No commit in the background may come between reading the catalog and using it.
             with region._handle.exclusive():
                 self._find(region, name, blobify, absent)
                 self._is_owner, self._ended = is_owner, False
@@ -122,7 +122,7 @@ class Structure(Generic[T]):
             raise
 
     def _find(self, region: MemoryRegion, name: str, blobify: Any, absent: bool) -> None:
-        """Find the name in the region's catalog, or add it; ``absent``: it may be missing from a snapshot."""
+        """Find the name in the region's catalog, or add it. ``absent``: a snapshot may lack the name."""
         store = region._handle
         store.require_open()
         entry = store.entries.get(name)
@@ -145,13 +145,13 @@ class Structure(Generic[T]):
 
     @classmethod
     def _on(cls, region: MemoryRegion, name: str, blobify: Any, absent: bool) -> Self:
-        """Return a structure on a region of its own; ``absent`` allows one that is not there yet."""
+        """Return a structure that owns its region. ``absent``: a snapshot may lack the name."""
         made = cls.__new__(cls)
         made._attach(region, True, name, blobify, absent)
         return made
 
     def _filled(self, fill: Callable[[], object]) -> Self:
-        """Fill a structure that was just opened, and commit; a failure closes it as it was."""
+        """Fill a structure that was just opened, and commit; on failure, close it without a change."""
         try:
             fill()
             self.commit()
@@ -175,14 +175,14 @@ class Structure(Generic[T]):
     # -- ending --------------------------------------------------------------------------------------
 
     def _end(self) -> None:
-        """Refuse every further call, though the region may stay open."""
+        """Refuse every further call; the region may stay open."""
         self._ended = True
         self._detach()
 
     def close(self) -> None:
         """Commit, wait for the disk, and release the file.
 
-        If it was opened with a region, only this object is closed, and nothing is committed.
+        If this object was made on an open region, only the object is closed, and nothing is committed.
         """
         if self._is_owner:
             self._region.close()
@@ -206,7 +206,7 @@ class Structure(Generic[T]):
         self._end()
 
     def _require_begun(self) -> None:
-        """Raise for an object that was never opened: of a class that forgets ``super().__init__()``."""
+        """Raise for an object that was never opened: its class does not call ``super().__init__()``."""
         if not hasattr(self, "_region"):
             raise RegionClosedError(never_opened(self))
 
@@ -214,17 +214,17 @@ class Structure(Generic[T]):
 
     @property
     def region(self) -> MemoryRegion:
-        """The region that it is in.
+        """The region that this structure is in.
 
         Raises:
-            RegionClosedError: it was never opened.
+            RegionClosedError: the structure was never opened.
         """
         self._require_begun()
         return self._region
 
     @property
     def name(self) -> str:
-        """Its name in the region."""
+        """The name in the region."""
         self._require_begun()
         name: str = self._name
         return name
@@ -243,18 +243,18 @@ class Structure(Generic[T]):
 
     @property
     def mode(self) -> str:
-        """The mode that it was opened with; "r" for snapshots and in forked children."""
+        """The mode of the region; "r" for snapshots and in forked children."""
         return self.region.mode
 
     @property
     def closed(self) -> bool:
-        """Whether it or its region was closed."""
+        """Whether this structure or its region was closed."""
         return self._ended or self._region.closed
 
     # -- state, of the whole region ------------------------------------------------------------------
 
     def _live_region(self) -> MemoryRegion:
-        """Return the region, in which this structure has no say once it is closed."""
+        """Return the region; raise if this structure is closed."""
         if not self.region.closed:
             len(self)  # raises if only this is closed; the region says itself that it is
         return self._region
@@ -264,7 +264,7 @@ class Structure(Generic[T]):
 
         Args:
             sync: True waits until the commit is safe from power cuts. False does not wait. None takes the
-                setting that it was opened with.
+                setting of the region.
 
         Raises:
             OSError: the disk failed or is full; the changes were rolled back.
@@ -291,24 +291,24 @@ class Structure(Generic[T]):
         return self._live_region().transaction()
 
     def snapshot(self) -> Self:
-        """Return a read-only one that stays at the last commit while others write."""
+        """Return a read-only structure that stays at the last commit while others write."""
         region = self._live_region().snapshot()
         other = type(self)._on(region, self.name, self.blobify, True)
         other._take_after(self)
         return other
 
     def refresh(self) -> bool:
-        """Move a read-only one to the newest commit. Return whether there was a newer one.
+        """Move a read-only structure to the newest commit. Return whether there was a newer one.
 
         Raises:
-            RegionReplacedError: there is none, and the path leads to another file by now, or to none.
+            RegionReplacedError: there is no newer commit, and the path now leads to another file or to none.
         """
         return self._live_region().refresh()
 
     def compact(
         self, *, max_bytes: int | None = None, progress: Callable[[int, int], object] | None = None
     ) -> int:
-        """Make the whole region's file as short as it can be; see MemoryRegion.compact."""
+        """Make the file of the whole region as short as possible; see MemoryRegion.compact."""
         return self._live_region().compact(max_bytes=max_bytes, progress=progress)
 
     def verify(self) -> Report:
@@ -316,21 +316,21 @@ class Structure(Generic[T]):
         return self._live_region().verify()
 
     def stats(self) -> Stats:
-        """Return how the bytes of the region are used; see MemoryRegion.stats."""
+        """Return the use of the bytes of the region; see MemoryRegion.stats."""
         return self._live_region().stats()
 
     # -- copies and pickles --------------------------------------------------------------------------
 
     def _take_after(self, other: Self) -> None:
-        """Have what another one has beside its contents: the attributes that a subclass gave it."""
+        """Copy from another structure what is not its contents: the attributes of a subclass or a user."""
         vars(self).update(other._attributes())
 
     def _attributes(self) -> dict[str, Any]:
-        """Return the attributes that are a subclass's, or a user's."""
+        """Return the attributes that a subclass or a user has set."""
         return {name: value for name, value in vars(self).items() if name not in _OURS}
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
-        """Return a copy; its values come from blobs, so that they share nothing either way."""
+        """Return a copy. Values come from blobs, so the copy shares nothing with this structure."""
         other: Self = self.__copy__()
         memo[id(self)] = other
         vars(other).update(deepcopy(self._attributes(), memo))
@@ -340,14 +340,14 @@ class Structure(Generic[T]):
         raise NotImplementedError
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Pickle as the path and the commit; it comes back reading.
+        """Pickle as the path and the commit. The unpickled structure only reads.
 
-        A reader comes back at its own commit, if that is the newest, or as long as a reader is open on it. A
-        writer comes back at the newest commit.
+        A pickled reader comes back at its own commit, if that is the newest one, or while a reader is open
+        on it. A pickled writer comes back at the newest commit.
 
         Raises:
-            TypeError: it is in memory.
-            StableMemoryError: it has uncommitted changes.
+            TypeError: the structure is in memory.
+            StableMemoryError: the region has uncommitted changes, or the structure is not committed.
         """
         if not self.path:
             raise TypeError(f"a {self._kind} in memory cannot be pickled: give it a path")
@@ -362,7 +362,7 @@ class Structure(Generic[T]):
 
 
 _OURS = {"_region", "_is_owner", "_choice", "_ended"}
-"""Attributes of a structure itself."""
+"""The attributes that Structure itself sets."""
 
 
 def _reopen(
@@ -375,6 +375,6 @@ def _reopen(
     exactly: bool,
     io: Io = "map",
 ) -> Structure[T]:
-    """Return what a pickle says."""
+    """Return the structure that a pickle describes."""
     region = MemoryRegion._of(open_again(path, checksums, state, exactly, io), "r")
     return kind._on(region, name, blobify, exactly)

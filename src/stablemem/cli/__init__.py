@@ -1,7 +1,7 @@
 """The command line: import, export, info, get, head, tail, verify, map, compact; the region comes first.
 
-``base`` has what the commands share, and the others a command each, or several that are alike: importing
-such a module adds its commands to the group.
+``base`` has the common parts of all commands. Each of the other command modules has one command, or several
+similar ones; importing the module adds them to the group.
 """
 
 from . import compacting as compacting

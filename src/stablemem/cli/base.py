@@ -1,7 +1,7 @@
-"""What all commands share: the group, what errors become, and how a region is opened and named.
+"""The common parts of all commands: the group, the handling of errors, the opening and naming of regions.
 
-Exit codes: 0 good; 1 the region is damaged; 2 wrong usage, or something only the user can put right;
-3 a fault of stablemem's own; 130 interrupted.
+Exit codes: 0 good; 1 the region is damaged; 2 wrong usage, or a problem that only the user can solve;
+3 a fault of stablemem itself; 130 interrupted.
 """
 
 import errno
@@ -57,11 +57,11 @@ ENGINE = "compiled" if COMPILED else "interpreted"
 
 
 MOST = 1600
-"""Letters of a message; what has more is no message."""
+"""The most characters of a message; a longer text is not meant as one."""
 
 
 def say(message: str, error: BaseException | None = None) -> None:
-    """Write a message and the error's notes in one line; the middle of a long one is left out."""
+    """Write a message and the notes of an error in one line; the middle of a long line is left out."""
     line = printable("; ".join([f"stablemem: {message}", *getattr(error, "__notes__", [])]))
     if len(line) > MOST:
         line = f"{line[: MOST // 2]} ... {line[-MOST // 2 :]}"
@@ -69,7 +69,7 @@ def say(message: str, error: BaseException | None = None) -> None:
 
 
 def _warned(message: Warning | str, *_: object) -> None:
-    """Write a warning as any other message."""
+    """Write a warning like any other message."""
     say(str(message))
 
 
@@ -80,11 +80,11 @@ _REMEDIES = {
     errno.EROFS: "name a file where you may write",
     errno.EEXIST: "name another file, or replace it with --force",
 }
-"""What to do about the kernel's errors for which the library names modes of opening."""
+"""Advice for those errors of the kernel for which the library's advice is a mode of opening."""
 
 
 def _reason(error: Exception) -> str:
-    """Return an error in the words of the command line."""
+    """Return the message of an error, in words that fit the command line."""
     if isinstance(error, RegionLockedError):
         who = "another process" if error.pid is None else f"process {error.pid}"
         return f"{error.path} is open for writing in {who}: try again when that is done"
@@ -104,16 +104,16 @@ def _reason(error: Exception) -> str:
 
 
 def _abandon_output() -> None:
-    """Send what is still to be written nowhere: the interpreter must not fail with it at its exit."""
+    """Discard output that is still to be written, so that the interpreter does not fail with it at exit."""
     with open(os.devnull, "wb") as nowhere:
         os.dup2(nowhere.fileno(), sys.stdout.fileno())
 
 
 class _Commands(click.Group):
-    """The group of all commands: turns what they raise into a message and an exit code."""
+    """The group of all commands: turns their exceptions into a message and an exit code."""
 
     def add_command(self, cmd: click.Command, name: str | None = None) -> None:
-        r"""Add a command. A line of ``\b`` in its raw docstring keeps the lines that follow apart."""
+        r"""Add a command. A line of ``\b`` in its raw docstring keeps the lines after it apart."""
         if cmd.help:
             cmd.help = cmd.help.replace("\\b\n", "\b\n")
         super().add_command(cmd, name)
@@ -124,7 +124,7 @@ class _Commands(click.Group):
             code = super().invoke(ctx)
             sys.stdout.flush()
         except BrokenPipeError:
-            # Who reads the output has seen enough.
+            # The reader of the output has seen enough.
             _abandon_output()
             return GOOD
         except KeyboardInterrupt as error:
@@ -151,7 +151,7 @@ class _Commands(click.Group):
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line on the arguments, those of the process by default; return the exit code."""
+    """Run the command line on the arguments, by default those of the process; return the exit code."""
     if sys.stdout is None:
         click.echo("stablemem: standard output is closed: send it to a file, or to /dev/null", err=True)
         return REFUSED
@@ -165,7 +165,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: Sequence[str] | None) -> int:
-    """Run a command, and turn what click and the system raise into a message and an exit code."""
+    """Run a command; turn exceptions of click and of the system into a message and an exit code."""
     try:
         code = commands.main(arguments, prog_name="stablemem", standalone_mode=False)
     except click.exceptions.NoArgsIsHelpError as error:
@@ -199,7 +199,7 @@ def commands() -> None:
     """
 
 
-# -- what commands take and say ----------------------------------------------------------------------
+# -- arguments and output of commands ----------------------------------------------------------------
 
 
 def _files(_context: click.Context, _argument: click.Parameter, incomplete: str) -> list[CompletionItem]:
@@ -223,7 +223,7 @@ name_option = click.option(
 
 @contextmanager
 def open_region(path: str) -> Iterator[MemoryRegion]:
-    """Open a region to look into it, for a block."""
+    """Open a region for reading, during a ``with`` block."""
     try:
         region = MemoryRegion(path, "r")
     except NotARegionError:
@@ -237,15 +237,15 @@ def open_region(path: str) -> Iterator[MemoryRegion]:
 
 
 def blobifies(region: MemoryRegion) -> dict[str, str]:
-    """Return what the lists are called, and how their values are written."""
+    """Return the names of the lists, with the name of the Blobify of each."""
     return {name: entry.blobify for name, entry in region.inspect().lists.items()}
 
 
 class _Unread:
-    """A Blobify of somebody's own, whose values are shown as their bytes.
+    """Stands for a Blobify that is not built in: its values are shown as their bytes.
 
     Args:
-        name: what the file calls it.
+        name: its name in the file.
         options: its options in the file.
     """
 
@@ -263,26 +263,26 @@ class _Unread:
 
 
 def list_of(region: MemoryRegion, name: str) -> MemoryBuffer[Any]:
-    """Return a list of the region; of bytes if its Blobify is somebody's own."""
+    """Return a list of the region; if its Blobify is not built in, as a list of bytes."""
     lists = region.inspect().lists
     if name not in lists:
         there = listed(list(lists))
         remedy = f"there is {there}; choose one with --name" if there else "`stablemem import` makes one"
         raise click.ClickException(f"{region.path} has no list {shown_name(name)}: {remedy}")
     found = lists[name]
-    # One without a name is no Blobify, and is refused when the list is opened.
+    # A Blobify without a name is not valid, and is refused when the list is opened.
     if found.blobify in BUILT_INS or not found.blobify:
         return region.buffer(name)
     return region.buffer(name, _Unread(found.blobify, found.options))
 
 
 def is_text(values: MemoryBuffer[Any]) -> bool:
-    """Return whether a list is one of text."""
+    """Return whether a list is a list of text."""
     return isinstance(values.blobify, Text)
 
 
 def positions_of(values: MemoryBuffer[Any], path: str, name: str, choice: int | slice) -> range:
-    """Return the positions that an index or a slice names; the message if there is no such index."""
+    """Return the positions that an index or a slice names; raise a message if there is no such index."""
     length = len(values)
     positions = selected(choice, length)
     if positions is None:
@@ -294,7 +294,7 @@ def positions_of(values: MemoryBuffer[Any], path: str, name: str, choice: int | 
 
 
 def each(values: MemoryBuffer[Any], positions: range, raw: bool = False) -> Iterator[Any]:
-    """Yield the values at some positions, or their bytes: many at once, up to the first that is damaged."""
+    """Yield the values at some positions, or their bytes, up to the first damaged one; reads many at once."""
     done = 0
     if positions.step == 1 and len(positions) > 1:
         bounds = positions.start, positions.stop
@@ -303,7 +303,7 @@ def each(values: MemoryBuffer[Any], positions: range, raw: bool = False) -> Iter
                 yield value
                 done += 1
         except CorruptRegionError:
-            # One of those that were read together: those before it can be read alone.
+            # One of the values that were read together is damaged. Those before it can be read alone.
             pass
         else:
             return
@@ -312,5 +312,5 @@ def each(values: MemoryBuffer[Any], positions: range, raw: bool = False) -> Iter
 
 
 def counted(number: int, noun: str) -> str:
-    """Return a number of things in words."""
+    """Return a number with a noun, in singular or plural."""
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"

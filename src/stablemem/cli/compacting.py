@@ -1,4 +1,4 @@
-"""The command that makes a region smaller: compact."""
+"""The command ``compact``, which makes a region smaller."""
 
 import sys
 import time

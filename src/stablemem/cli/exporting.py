@@ -1,4 +1,4 @@
-"""The command ``export``: the values of a list become the lines of a file, as ``import`` takes them."""
+"""The command ``export``: writes the values of a list as lines of a file that ``import`` can read."""
 
 import sys
 from collections.abc import Callable, Iterator
@@ -28,7 +28,7 @@ from .progress import progress
 __all__: list[str] = []
 
 PIECE = 1 << 20
-"""Bytes of lines that are written at once."""
+"""Number of bytes of lines that are written at once."""
 
 
 def _choice(_context: click.Context, _argument: click.Parameter, written: str | None) -> int | slice:
@@ -98,7 +98,7 @@ def export(
 def _pieces(
     path: str, values: MemoryBuffer[Any], positions: range, encode: Callable[[Any], bytes]
 ) -> Iterator[list[bytes]]:  # fmt: skip
-    """Yield lines, many at once; what comes before an error is yielded."""
+    """Yield lines, many at once; the lines before an error are yielded."""
     lines: list[bytes] = []
     size = 0
     try:
@@ -123,7 +123,7 @@ def _write(
     file: BinaryIO | None,
     advance: Callable[[int, int], None] = lambda _size, _values: None,
 ) -> int:
-    """Write lines into a file, or to standard output; return how many bytes there were without the ends."""
+    """Write lines into a file, or to standard output; return their number of bytes without line ends."""
     if file is None and to_terminal():
         print_lines((line.decode("utf-8", "backslashreplace") for lines in pieces for line in lines), "\t")
         return 0

@@ -1,15 +1,15 @@
-"""What has been added to a list since the last look: ``tail --follow``.
+"""Following: finds the values that were added to a list since the last look, for ``tail --follow``.
 
-A follower stands on a snapshot, and moves it to the newest commit at each look. By position alone it could
-not tell what is new: a ring drops its first values as others come. So it remembers the entries of the last
-values that it has seen, and looks where they are now; what comes after them is new.
+A follower has a snapshot, and moves it to the newest commit at each look. Positions alone do not tell which
+values are new, because a ring drops its first values when others come. So the follower remembers the entries
+of the last values that it has seen, and looks where they are now. The values after them are new.
 
-An entry is 16 bytes: where the blob is, or the blob itself if it is short, then size and checksum. First
-whole entries are sought, so that equal values are told apart. Then only what says the content: ``compact``
-moves blobs.
+An entry is 16 bytes: the address of the blob, or the blob itself if it is short; then size and checksum. The
+follower first looks for whole entries, so that it can tell equal values apart. Then it compares only the
+parts that depend on the content, because ``compact`` moves blobs.
 
-Limits: equal short values in a ring that keeps nothing else look the same before and after, and values
-that come and go between two looks are seen by nobody.
+Limits: in a ring that has only equal short values, nothing new can be seen. Values that come and go between
+two looks are missed.
 """
 
 import os
@@ -31,45 +31,45 @@ __all__ = ["Follower", "first_new", "wait"]
 
 ENTRY = 16
 REMEMBERED = 256
-"""Entries that are remembered."""
+"""Number of entries that are remembered."""
 
 BLOCK = 1 << 16
-"""Entries that are looked through at once."""
+"""Number of entries that are searched at once."""
 
 Entries = Callable[[int, int], bytes]
-"""Gives the entries from one position to another."""
+"""Returns the entries from one position to another."""
 
 Show = Callable[[MemoryBuffer[Any], range, bool], None]
-"""Shows values of a list, and is told whether that is one of text."""
+"""Shows values of a list; the last argument says whether it is a list of text."""
 
 
-# -- what is new -------------------------------------------------------------------------------------
+# -- finding new values ------------------------------------------------------------------------------
 
 
 def first_new(entries: Entries, length: int, seen: bytes, before: int) -> int | None:
-    """Return the position of the first value that is new; None if nothing that was seen is there any more.
+    """Return the position of the first new value; None if none of the seen values is there any more.
 
-    O(log n) if values were only added at the end, O(k + log n) if a ring has got k others; O(n) if the list
+    O(log n) if values were only added at the end; O(k + log n) if a ring has got k new ones; O(n) if the list
     was changed in other ways.
 
     Args:
-        entries: of the list as it is now.
-        length: how many values it has now.
-        seen: the entries of the last values that it had.
-        before: how many values it had.
+        entries: returns entries of the list as it is now.
+        length: number of values that it has now.
+        seen: the entries of the last values that it had at the last look.
+        before: number of values that it had then.
     """
     if not before:
         return 0
     found = _after(entries, 0, length, seen, before)
     if found is not None:
         return found
-    # What follows is slow for each entry: not for all of a long list.
+    # The next search is slow for each entry, so it does not cover all of a long list.
     least = max(0, length - BLOCK)
     content = _content(seen)
     found = _after(lambda start, stop: _content(entries(start, stop)), least, length, content, before)
     if found is not None:
         return found
-    # Something else than its ends was changed: after the last one that was seen, as far as can be told.
+    # The list was changed elsewhere than at its ends. The best guess: new values follow the last seen one.
     known = set(_each(content))
     for number, entry in enumerate(reversed(_each(_content(entries(least, length))))):
         if entry in known:
@@ -91,9 +91,9 @@ def _each(entries: bytes) -> list[bytes]:
 
 
 def _after(entries: Entries, least: int, length: int, seen: bytes, before: int) -> int | None:
-    """Return where a run of entries ends, of which a ring may have dropped the first; None if nowhere.
+    """Return the end of a run of entries, of which a ring may have dropped the first; None if not found.
 
-    It is sought from the end down to the position ``least``, and at the very beginning.
+    The search goes from the end down to the position ``least``, and then to the very beginning.
     """
     number = len(seen) // ENTRY
     if before <= length and entries(before - number, before) == seen:
@@ -110,7 +110,7 @@ def _after(entries: Entries, least: int, length: int, seen: bytes, before: int) 
         if start == least:
             break
         stop = start + number - 1
-    # The last values may have been changed, in a list that is no ring.
+    # The last values may have been changed, in a list that is not a ring.
     here = _each(entries(before - number, min(before, length))) if before - number < length else []
     pairs = zip(here, _each(seen), strict=False)
     same = [place for place, (now, then) in enumerate(pairs) if now == then]
@@ -128,11 +128,11 @@ def _after(entries: Entries, least: int, length: int, seen: bytes, before: int) 
 
 
 class Follower:
-    """Follows one list of a file through commits, through other files of its name, and back.
+    """Follows one list of a file through commits, and through other files that take the same name.
 
     Args:
         path: the file.
-        name: the list, which may be missing still.
+        name: the name of the list, which may not exist yet.
         region: the file, opened for reading; the follower closes it.
     """
 
@@ -144,13 +144,13 @@ class Follower:
         self._remember()
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         region, self._region, self._values = self._region, None, None
         if region is not None:
             region.close()
 
     def look(self, show: Show) -> None:
-        """Show what is new; say on standard error what else has happened."""
+        """Show the new values; report on standard error what else has happened."""
         region = self._region
         if region is None:
             self._open()
@@ -160,7 +160,7 @@ class Follower:
             return
         moved = False
         try:
-            # What was committed before the file lost its name is shown first.
+            # First show the values that were committed before the file lost its name.
             if region.refresh():
                 self._added(show)
                 region.refresh()
@@ -184,7 +184,7 @@ class Follower:
             self._added(show)
 
     def _added(self, show: Show) -> None:
-        """Show what is new in the snapshot, and remember it."""
+        """Show the new values in the snapshot, and remember the last ones."""
         if self._region is None:
             return
         if self._values is None:
@@ -212,7 +212,7 @@ class Follower:
         self._seen = self._region.inspect().entries(self._name, start, self._length)
 
     def _again(self) -> None:
-        """Open what the path names now, of which nothing was seen."""
+        """Open the file that the path names now, of which nothing has been seen."""
         self.close()
         self._remember()
         self._open()
@@ -229,9 +229,9 @@ class Follower:
 
 
 def wait(seconds: float) -> None:
-    """Wait; BrokenPipeError if whoever reads standard output has gone."""
+    """Wait; raise BrokenPipeError if the reader of standard output is gone."""
     watch = select.poll()
-    # Where it has a descriptor.
+    # Standard output may have no descriptor.
     with suppress(OSError, ValueError):
         watch.register(sys.stdout.fileno(), 0)
     for _, event in watch.poll(seconds * 1000):

@@ -1,4 +1,4 @@
-"""The command ``import``: the lines of files become the values of a list, committed in pieces."""
+"""The command ``import``: appends the lines of files to a list as values, committed in pieces."""
 
 import os
 import signal
@@ -21,16 +21,16 @@ from .progress import progress
 __all__: list[str] = []
 
 COMMIT_BYTES = 4 << 20
-"""Bytes of input between two commits of an import."""
+"""Number of bytes of input between two commits of an import."""
 
 READ_BYTES = 1 << 20
-"""Bytes of input read and added at once."""
+"""Number of bytes of input that are read and added at once."""
 
 _Decode = Callable[[bytes], Any]
 
 
 class _LineError(Exception):
-    """A line of an input is not what it was said to be."""
+    """A line of an input is not of the expected form."""
 
     def __init__(self, index: int, reason: str) -> None:
         super().__init__(reason)
@@ -38,7 +38,7 @@ class _LineError(Exception):
 
 
 class _Interrupts:
-    """Ctrl-C, kept from falling into a change or a commit: then what was kept can be told exactly."""
+    """Keeps Ctrl-C out of a change or a commit, so that the message can say exactly what was kept."""
 
     def __init__(self) -> None:
         self._busy = self._waiting = False
@@ -68,13 +68,13 @@ class _Interrupts:
 
 
 class _Import:
-    """One run of ``import``: counts what is committed and what is pending, and commits in pieces.
+    """One run of ``import``: counts committed and pending values, and commits in pieces.
 
     Args:
         buffer: the list to append to.
-        decode: makes a value of a line; ValueError or RecursionError if it cannot.
-        interrupts: what holds Ctrl-C back during changes.
-        advance: called with the bytes and the values of each piece that was read.
+        decode: turns a line into a value; raises ValueError or RecursionError if it cannot.
+        interrupts: keeps Ctrl-C out of changes.
+        advance: called with the numbers of bytes and values of each piece that was read.
     """
 
     def __init__(
@@ -131,7 +131,7 @@ class _Import:
         return values
 
     def commit(self) -> None:
-        """Commit what is pending."""
+        """Commit the pending values."""
         self._buffer.commit()
         self.values += self._pending_values
         self.bytes += self._pending_bytes
@@ -139,14 +139,14 @@ class _Import:
 
     @property
     def kept(self) -> str:
-        """What stays of an import that did not reach its end."""
+        """The text that says what an import has kept that did not reach its end."""
         if not self.values:
             return "nothing of this import was kept"
         return f"the first {counted(self.values, 'value')} of this import are committed and stay, no others"
 
 
 def _read_lines(file: BinaryIO, name: str) -> list[bytes]:
-    """Return some lines, each with its end; none at the end of the file."""
+    """Return some lines, each with its end; an empty list at the end of the file."""
     try:
         return file.readlines(READ_BYTES)
     except OSError as error:
@@ -155,7 +155,7 @@ def _read_lines(file: BinaryIO, name: str) -> list[bytes]:
 
 
 def _input_size(inputs: Sequence[str]) -> int | None:
-    """Return the bytes of all inputs together; None if one of them is no plain file."""
+    """Return the number of bytes of all inputs together; None if one of them is not a plain file."""
     total = 0
     for name in inputs:
         if name == "-":
@@ -236,7 +236,7 @@ def import_(
 
 
 def _recorded(path: str, name: str) -> str | None:
-    """Return what the values of a list are; None if there is no such list."""
+    """Return the name of the Blobify of a list; None if there is no such list."""
     if not os.path.exists(path) or (os.path.isfile(path) and not os.path.getsize(path)):
         return None
     with open_region(path) as region:
@@ -244,7 +244,7 @@ def _recorded(path: str, name: str) -> str | None:
 
 
 def _kind(path: str, name: str, encoding: str | None, jsonl: bool) -> str:
-    """Return what lines become where --blobify does not say it."""
+    """Return the kind of values that lines become if --blobify is not given."""
     if encoding is not None:
         return TEXT
     found = _recorded(path, name)
@@ -258,7 +258,7 @@ def _kind(path: str, name: str, encoding: str | None, jsonl: bool) -> str:
 
 
 def _other(path: str, name: str, found: str, asked: str | None) -> click.ClickException:
-    """Return the error for a list that is of another kind than the lines."""
+    """Return the error for a list whose kind of values does not fit the lines."""
     how = f"import with --blobify {found}" if found in KINDS else "import from Python"
     if found == MSGPACK:
         how = "import with --jsonl"

@@ -1,4 +1,4 @@
-"""How a line of a file becomes a value of a list, and a value a line: import, and its inverse, export.
+"""Lines: turns a line of a file into a value of a list for import, and a value into a line for export.
 
     Blobify    a line is                                     with --jsonl
     bytes      the bytes of the value
@@ -6,7 +6,7 @@
     nat, int   the number, with decimal digits or as 0x...   the number, with decimal digits
     msgpack                                                  the value as JSON
 
-A value that would come back as another one, or as several, is refused.
+A value that would come back as another value, or as several values, is refused.
 """
 
 import codecs
@@ -25,26 +25,26 @@ __all__ = ["BYTES", "KINDS", "MSGPACK", "TEXT", "WITH_JSON", "decoder", "encoder
 BYTES, TEXT, MSGPACK, NAT, INT = Bytes.name, Text.name, Msgpack.name, Nat.name, Int.name
 
 KINDS: Final = (BYTES, TEXT, MSGPACK, NAT, INT)
-"""The Blobifys whose values lines can be."""
+"""The Blobifys whose values can be written as lines."""
 
 WITH_JSON: Final = (TEXT, MSGPACK, NAT, INT)
-"""Those whose values JSON has."""
+"""The Blobifys whose values can be written as JSON."""
 
 UTF_8 = "utf-8"
 
 
 def decoder(kind: str, encoding: str | None, jsonl: bool) -> Callable[[bytes], Any] | None:
-    """Return what makes a value of a line without its end; None if the line is the value.
+    """Return a function from a line, without its end, to a value; None if the line itself is the value.
 
-    What it returns raises ValueError, or RecursionError, for a line that is none.
+    The function raises ValueError or RecursionError for a line that is not a value.
 
     Args:
         kind: one of KINDS.
-        encoding: of text; None for UTF-8.
+        encoding: the encoding of text; None for UTF-8.
         jsonl: whether each line is JSON.
 
     Raises:
-        click.UsageError: these do not go together.
+        click.UsageError: these arguments contradict each other.
     """
     _check(kind, encoding, jsonl)
     if jsonl:
@@ -59,9 +59,9 @@ def decoder(kind: str, encoding: str | None, jsonl: bool) -> Callable[[bytes], A
 
 
 def encoder(kind: str, encoding: str | None, jsonl: bool) -> Callable[[Any], bytes]:
-    """Return what makes a line, without its end, of a value, and raises ValueError if the value has none.
+    """Return a function from a value to a line without its end; it raises ValueError if there is none.
 
-    Arguments and errors are those of ``decoder``; a Blobify of one's own gives the bytes in the file.
+    Arguments and errors are those of ``decoder``. If the Blobify is not built in, the line is the blob.
     """
     _check(kind, encoding, jsonl)
     if jsonl or kind == MSGPACK:
@@ -74,7 +74,7 @@ def encoder(kind: str, encoding: str | None, jsonl: bool) -> Callable[[Any], byt
 
 
 def _check(kind: str, encoding: str | None, jsonl: bool) -> None:
-    """Refuse options that say nothing of values of this kind."""
+    """Refuse options that make no sense for this kind of values."""
     if encoding is not None:
         if jsonl:
             raise click.UsageError("--jsonl and --encoding cannot be used together: JSON is always UTF-8.")
@@ -163,7 +163,8 @@ def _text_decoder(encoding: str) -> Callable[[bytes], str]:
 
 
 def _text_encoder(encoding: str) -> Callable[[str], bytes]:
-    # UTF-8 says each text in one way; others say two letters alike, or read a backslash as an escape.
+    # UTF-8 has exactly one form for each text. In others, two characters may have the same bytes, or a
+    # backslash may be read as an escape.
     exact = codecs.lookup(encoding).name == UTF_8
 
     def encoded(value: str) -> bytes:
@@ -191,7 +192,7 @@ def _text_encoder(encoding: str) -> Callable[[str], bytes]:
 
 
 def _says(line: bytes, value: str, encoding: str) -> bool:
-    """Return whether a line in an encoding is read as this text."""
+    """Return whether a line in an encoding decodes to ``value``."""
     try:
         return line.decode(encoding) == value
     except UnicodeError:

@@ -1,4 +1,7 @@
-"""The commands that look into a region: info, get, head, tail, verify. They are in nobody's way."""
+"""The commands that look into a region: info, get, head, tail, verify.
+
+They read a snapshot: they never block, and are never blocked.
+"""
 
 import json
 import os
@@ -40,22 +43,22 @@ from .printing import cut, echo, print_lines, printable, shown_name, spelled, to
 __all__: list[str] = []
 
 SHOWN_NUMBERS = 4
-"""Integers of a root that ``info`` prints."""
+"""The most integers of a root that ``info`` prints."""
 
 
 def _lines(values: MemoryBuffer[Any], positions: range, text: bool, prefixed: bool) -> Iterator[str]:
-    """Yield values, a line each, cut to the terminal's width if there is one.
+    """Yield a line for each value, cut to the width of the terminal if there is one.
 
     Args:
         values: the list.
-        positions: which of them.
-        text: whether the list is one of text.
+        positions: the positions of the values.
+        text: whether the list is a list of text.
         prefixed: whether each line begins with the index.
     """
     width = shutil.get_terminal_size().columns if to_terminal() else 0
     digits = len(str(positions[-1])) if positions else 0
     for position, value in zip(positions, each(values, positions), strict=True):
-        # What has no room is not even made printable.
+        # A part that has no room is not even made printable.
         short = value[: 4 * width] if width and isinstance(value, bytes | str) else value
         line = spelled(short, text)
         if width:
@@ -123,7 +126,7 @@ def info(path: str, as_json: bool) -> None:
 
 
 def _table(rows: list[tuple[str, int, str]]) -> None:
-    """Print byte counts below each other."""
+    """Print byte counts in columns."""
     digits = max(len(f"{size:,}") for _, size, _ in rows)
     for label, size, remark in rows:
         echo(f"  {label:<7}  {size:>{digits},} bytes{remark and f'  ({remark})'}")
@@ -236,7 +239,7 @@ def tail(path: str, count: int, bare: bool, name: str, follow: bool, interval: f
 
 
 def _follow(follower: Follower, interval: float, bare: bool) -> None:
-    """Print what is added to a list; ends with an exception."""
+    """Print the values that are added to a list; only an exception ends this."""
 
     def show(values: MemoryBuffer[Any], positions: range, text: bool) -> None:
         print_lines(_lines(values, positions, text, not bare))

@@ -1,6 +1,6 @@
 """The command ``map``: a picture of the region, in the terminal or as a PNG.
 
-Each cell is shown by the letter of its main use, so that the picture reads without colours, too.
+Each cell is shown by the letter of its main use, so that the picture can be read without colours, too.
 """
 
 import json
@@ -19,7 +19,7 @@ from .printing import echo, printable
 __all__: list[str] = []
 
 MOST = 1000
-"""Cells in a row, and rows, at the most: more would not fit into a picture."""
+"""The most cells in a row, and the most rows: more would not fit into a picture."""
 
 PNG_WIDTH = PNG_ROWS = 128
 
@@ -63,7 +63,7 @@ def map_(path: str, width: int | None, rows: int | None, png: str | None, as_jso
         if as_json:
             raise click.UsageError("--png and --json cannot be used together: leave one of them out.")
         if not png.lower().endswith(".png"):
-            # A region named by mistake must not be written over.
+            # A region that was named by mistake must not be overwritten.
             raise click.UsageError(f"the name of a PNG file ends in .png, not as {png}.")
         if os.path.exists(png) and os.path.exists(path) and os.path.samefile(png, path):
             raise click.UsageError(f"{path} cannot be drawn into itself.")
@@ -99,7 +99,7 @@ def map_(path: str, width: int | None, rows: int | None, png: str | None, as_jso
 
 
 def _fitting(length: int, width: int | None, rows: int | None) -> tuple[int, int]:
-    """Return cells in a row and rows that fit into the terminal, where they were not asked for."""
+    """Return the numbers of cells in a row and of rows; those not given are as many as fit the terminal."""
     columns, lines = shutil.get_terminal_size()
     left = columns - _label_width(length) - 2
     # Multiples of 16 give rows that begin at round addresses.
@@ -134,7 +134,7 @@ def _lines(found: Census, path: str, width: int) -> Iterator[str]:
 
 
 def _cells(use: str, mostly: bool, number: int) -> str:
-    """Return a number of equal cells, as ``Census.shown`` says that they are shown."""
+    """Return a number of equal cells, in the letter and colour for what ``Census.shown`` returned."""
     letters = LETTERS[use] * number
     if use not in IN_USE:
         return click.style(letters, dim=True)
@@ -144,7 +144,7 @@ def _cells(use: str, mostly: bool, number: int) -> str:
 
 
 def _png(found: Census, path: str, width: int) -> bytes:
-    """Return the PNG file, or say what is missing for it."""
+    """Return the PNG file; raise a message if a library for it is missing."""
     try:
         return draw(found, printable(path), width)
     except ModuleNotFoundError as error:
@@ -152,7 +152,7 @@ def _png(found: Census, path: str, width: int) -> bytes:
 
 
 def _write(file: str, content: bytes) -> None:
-    """Write a file; what goes wrong names it."""
+    """Write a file; an error names it."""
     try:
         with open(file, "wb") as target:
             target.write(content)

@@ -1,4 +1,4 @@
-"""A file that a command writes: it takes its name at the end, whole, or never."""
+"""Output: a file that a command writes, and that gets its name only when it is complete."""
 
 import errno
 import os
@@ -21,16 +21,16 @@ _NO_LINKS = {errno.EPERM, errno.ENOSYS, errno.EOPNOTSUPP}
 
 @contextmanager
 def new_file(path: str, source: str, force: bool) -> Iterator[BinaryIO]:
-    """Give a new file to write, which has another name beside ``path`` until the block ends well.
+    """Yield a new file for writing. It has a temporary name in the same folder until the block ends well.
 
     Args:
-        path: the name it gets; of a symbolic link, the name that this stands for.
-        source: the region that is read, which it must not replace.
-        force: whether a file that is there is replaced; the new one takes after it.
+        path: the name that the file gets; if this is a symbolic link, the name that the link leads to.
+        source: the region that is read, which the file must not replace.
+        force: whether to replace an existing file; the new one gets its owner, mode and attributes.
 
     Raises:
-        click.UsageError: the name is the region's, or not that of a regular file.
-        OSError: naming ``path``: the file cannot be written, or is there and is not to be replaced.
+        click.UsageError: the name is that of the region, or not that of a regular file.
+        OSError: the file cannot be written, or exists and may not be replaced; the error names ``path``.
     """
     if not path:
         raise click.UsageError("--output needs the name of a file, and the name that you gave is empty.")
@@ -72,7 +72,7 @@ def new_file(path: str, source: str, force: bool) -> Iterator[BinaryIO]:
 
 
 def _open_at_once(path: str, flags: int) -> int:
-    """Open a file, for ``open``, without waiting for somebody at the other end of a pipe."""
+    """Open a file, for ``open``, without waiting for the other end of a pipe."""
     return os.open(path, flags | os.O_NONBLOCK)
 
 
@@ -82,12 +82,12 @@ class _Ended(BaseException):
 
 @contextmanager
 def _tidied_up() -> Iterator[None]:
-    """Let a signal that ends the process end the block first, so that the block removes what it has made."""
+    """Let a signal that ends the process end the block first, so that the block can remove its files."""
 
     def arrived(number: int, _frame: FrameType | None) -> None:
         raise _Ended(number)
 
-    # What is ignored, as under nohup, stays so.
+    # A signal that is ignored, as under nohup, stays ignored.
     caught = [number for number in _ENDING if signal.getsignal(number) is signal.SIG_DFL]
     for number in caught:
         signal.signal(number, arrived)
@@ -104,13 +104,13 @@ def _tidied_up() -> Iterator[None]:
 
 
 def _name(temporary: str, place: str) -> None:
-    """Give a file its name, which nothing may have."""
+    """Give a file its name, which no other file may have."""
     try:
         os.link(temporary, place)
     except OSError as error:
         if error.errno not in _NO_LINKS:
             raise
-        # A file system without links: an empty file of the name, which is ours, keeps others away.
+        # The file system has no hard links. So make an empty file with this name, which keeps others away.
         os.close(os.open(place, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
         os.rename(temporary, place)
         return

@@ -1,4 +1,4 @@
-"""Which values: an index or a slice on the command line, as Python writes them."""
+"""Positions: an index or a slice on the command line, written as in Python."""
 
 import re
 
@@ -13,7 +13,7 @@ def parsed(written: str) -> int | slice:
     """Return an index such as 5 or -1, or a slice such as 10:20, -5: or ::2.
 
     Raises:
-        click.BadParameter: it is neither.
+        click.BadParameter: the text is neither of them.
     """
     try:
         if ":" not in written:
@@ -28,7 +28,7 @@ def parsed(written: str) -> int | slice:
 
 
 def selected(choice: int | slice, length: int) -> range | None:
-    """Return the positions of an index or a slice in a list of so many values; None for an index out of it.
+    """Return the positions of an index or a slice in a list of ``length`` values; None if out of range.
 
     >>> selected(-1, 3), selected(3, 3), selected(slice(1, None), 3), selected(slice(9), 3)
     (range(2, 3), None, range(1, 3), range(0, 3))

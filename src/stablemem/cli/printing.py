@@ -1,8 +1,9 @@
-r"""How what is in a file is printed.
+r"""Printing: shows the contents of files.
 
-Invariant: nothing that comes from a file, from its name or from an error reaches a terminal as it is. What
-would move its cursor, change its state or the order of its letters is printed as an escape, such as \x1b.
-``echo`` and ``print_lines`` see to that; what writes bytes as they are asks ``to_terminal`` first.
+Invariant: no text from a file, from its name or from an error reaches a terminal unchecked. Characters that
+would move the cursor, or change the state of the terminal or the order of its characters, are printed as
+escapes, such as \x1b. ``echo`` and ``print_lines`` do this. Code that writes bytes unchanged must ask
+``to_terminal`` first.
 """
 
 import json
@@ -28,25 +29,27 @@ __all__ = [
 ]
 
 PIECE = 1 << 16
-"""Letters that are written at once."""
+"""Number of characters that are written at once."""
 
 MOST_STRANGE = 32
-"""Kinds of letters that are replaced kind by kind; of more, each letter is looked at."""
+"""The most different characters that are replaced one by one; if there are more, all are checked."""
 
 MOST_NAMES = 10
 
 _json = json.JSONEncoder(ensure_ascii=False).encode
 
 MOST_OF_A_NAME = 60
-"""Letters of a name in a message."""
+"""The most characters of a name in a message."""
 
 
 def printable(text: str, kept: str = "") -> str:
-    r"""Return text without what would move a terminal's cursor or change its state; fast where that is all.
+    r"""Return text with escapes for characters that would move the cursor or change a terminal's state.
+
+    This is fast if there are no such characters.
 
     Args:
-        text: what to print.
-        kept: letters to leave as they are, such as the end of a line.
+        text: the text to print.
+        kept: characters to leave as they are, such as the end of a line.
 
     >>> printable("a\x1b[31mb\n"), printable("a\tb\n", "\n\t") == "a\tb\n"
     ('a\\x1b[31mb\\n', True)
@@ -67,17 +70,17 @@ def _escape(letter: str) -> str:
 
 
 def echo(line: str = "", *, err: bool = False) -> None:
-    """Print one line, made printable."""
+    """Print one line, with escapes if necessary."""
     click.echo(printable(line), err=err)
 
 
 def print_lines(lines: Iterable[str], kept: str | None = "") -> None:
-    """Print lines, many at once; what came before an error is printed.
+    """Print lines, many at once; the lines before an error are printed.
 
     Args:
-        lines: what to print.
-        kept: letters to leave as they are while the lines are made printable; None leaves all of them, which
-            is for output that no terminal gets.
+        lines: the lines to print.
+        kept: characters to leave as they are when the lines are made printable. None leaves all characters
+            as they are, for output that does not go to a terminal.
     """
     pending: list[str] = []
     size = 0
@@ -99,24 +102,24 @@ def _write(lines: Sequence[str]) -> None:
 
 
 def to_terminal() -> bool:
-    """Return whether a person sees what is printed."""
+    """Return whether the output goes to a terminal."""
     return sys.stdout.isatty()
 
 
 def cut(line: str, width: int) -> str:
-    """Return a printable line in at most so many columns of a terminal."""
+    """Return a printable line, cut to at most ``width`` columns of a terminal."""
     from rich.cells import cell_len, set_cell_size
 
     return set_cell_size(line, width - 3) + "..." if cell_len(line) > width else line
 
 
 def shown_name(name: str) -> str:
-    """Return a name in quotes for a message; the middle of a long one is left out."""
+    """Return a name in quotes for a message; the middle of a long name is left out."""
     return shown(name, MOST_OF_A_NAME)
 
 
 def listed(names: Sequence[str]) -> str:
-    """Return names for a message: the first, and how many others there are."""
+    """Return names for a message: the first ones, and the number of the others."""
     parts = [name if len(name) <= MOST_OF_A_NAME else shown_name(name) for name in names[:MOST_NAMES]]
     if len(names) > MOST_NAMES:
         parts.append(f"{len(names) - MOST_NAMES:,} more")
@@ -127,14 +130,14 @@ def listed(names: Sequence[str]) -> str:
 
 
 def spelled(value: Any, text: bool) -> str:
-    """Return a value as a person reads it, not yet printable.
+    """Return a value as text for a person, which is not yet printable.
 
-    Bytes as UTF-8, text as it is, other values as JSON where that says all, else as Python writes them.
-    A whole number of so many digits that Python refuses to write it is in hexadecimal.
+    Bytes are shown as UTF-8, text as it is. Other values are shown as JSON if that loses nothing, else as
+    Python writes them. A whole number with more digits than Python will write is shown in hexadecimal.
 
     Args:
-        value: what a built-in Blobify gave.
-        text: whether the list is one of text, which needs no quotes.
+        value: a value from a built-in Blobify.
+        text: whether the list is a list of text, which needs no quotes.
     """
     if isinstance(value, bytes):
         return value.decode("utf-8", "backslashreplace")
@@ -143,7 +146,7 @@ def spelled(value: Any, text: bool) -> str:
     if type(value) is int:
         return number(value)
     try:
-        # What comes back unchanged can be said in JSON. This way round is the fast one.
+        # A value that comes back unchanged can be written as JSON. Trying it is faster than checking first.
         if msgspec.json.decode(msgspec.json.encode(value)) == value:
             return _json(value)
     except (TypeError, ValueError, OverflowError, RecursionError):
@@ -155,22 +158,22 @@ def spelled(value: Any, text: bool) -> str:
 
 
 def number(value: int) -> str:
-    """Return the decimal digits of a whole number, or, of very many, the hexadecimal ones."""
+    """Return a whole number in decimal digits; in hexadecimal if there are too many."""
     try:
         return str(value)
     except ValueError:
-        # Python's limit on digits; they would take time that grows with their square.
+        # Python's limit on digits: the time for them grows with the square of their number.
         return hex(value)
 
 
 class _Punctuation(str):
-    """What stands between values, and is none of them."""
+    """Punctuation between values, to tell it from values."""
 
     __slots__ = ()
 
 
 def _deep(value: Any) -> str:
-    """Return what ``repr`` does, for lists, tuples and dicts in each other at any depth."""
+    """Return the ``repr`` of a value with lists, tuples and dicts nested to any depth."""
     parts: list[str] = []
     stack = [value]
     while stack:

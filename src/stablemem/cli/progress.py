@@ -1,4 +1,4 @@
-"""A bar that shows how far a command is, where standard error is a terminal."""
+"""Progress: a bar that shows how far a command is, if standard error is a terminal."""
 
 import sys
 from collections.abc import Callable, Iterator
@@ -11,12 +11,12 @@ __all__ = ["progress"]
 def progress(
     what: str, *, size: int | None = None, values: int | None = None
 ) -> Iterator[Callable[[int, int], None]]:  # fmt: skip
-    """Show a bar during the block; gives what moves it on, called with bytes and values.
+    """Show a bar during the block; yield a function that moves it on, called with bytes and values.
 
     Args:
-        what: the command's work in a word.
-        size: bytes that there are to do; None if only the values can tell, or nothing can.
-        values: values that there are to do, which the bar follows then.
+        what: the work of the command, in one word.
+        size: the number of bytes to do; None if it is not known.
+        values: the number of values to do; if given, the bar follows the values.
     """
     if sys.stderr is None or not sys.stderr.isatty():
         yield lambda _size, _values: None
