@@ -1,16 +1,16 @@
 # cython: annotation_typing=False
-"""Block: a part of a transaction that is done as a whole, or undone alone.
+"""Block: a part of a transaction that is kept as a whole, or undone alone.
 
     with region.transaction():      Block 0    committed at its end
         a.append(1)
-        with region.transaction():  Block 1    a savepoint: an exception that leaves it undoes it alone
+        with region.transaction():  Block 1    a savepoint: an exception that leaves it undoes only this block
             a.append(2)
 
-A block belongs to the thread that entered it, and to the task of asyncio that ran then, if any: other threads
-wait, other tasks are refused. Within other changes it has a savepoint, which knows its transaction. Blocks
-end in the reverse order. One that is left while others that began within it are open, by another thread, or
-with its handle, takes those with it: all that they changed is undone, and each of them says so when it is
-left in its turn (``broken``).
+A block belongs to the thread that entered it, and to the asyncio task that ran then, if any. Other threads
+wait; other tasks are refused. A block that begins after other changes has a savepoint, which knows its
+transaction. Blocks end in reverse order. If a block is left while blocks that began inside it are open, or by
+another thread, or because its handle ends, those blocks end with it: all their changes are undone, and each
+of them raises when it is left in its turn (``broken``).
 """
 
 from contextlib import suppress
@@ -25,7 +25,7 @@ from .savepoint import Savepoint
 __all__ = ["Block"]
 
 ASK = 0.002
-"""Seconds after which a task that waits for a block of others asks again."""
+"""Seconds after which a task that waits for another block looks again."""
 
 MISNESTED = (
     "a transaction block was left before one that was begun within it, and both were undone: leave blocks in "
@@ -38,17 +38,17 @@ STRANGER = (
 
 
 class Block:
-    """What ``with region.transaction():`` runs in.
+    """The context of ``with region.transaction():``.
 
-    A class, since an interrupt between the halves of a generator would leave the second half to whenever
-    the generator is collected, behind the end of the blocks around it.
+    It is a class, not a generator: an interrupt between the halves of a generator would delay the second half
+    until the generator is collected, after the end of the blocks around it.
 
     Args:
         handle: the region.
-        sync: how the outermost block commits.
+        sync: whether the commit of the outermost block is synced.
 
     Attributes:
-        broken: why it takes no changes any more, though it was not left; empty while it does.
+        broken: why the block takes no changes any more although it is still open; empty while it does.
     """
 
     __slots__ = ("_entered", "_handle", "_owns", "_savepoint", "_sync", "_task", "_thread", "broken")
@@ -89,8 +89,8 @@ class Block:
             self.let_go()
 
     async def __aenter__(self) -> None:
-        """Enter, once no other task and no other thread has a block open; the loop goes on meanwhile."""
-        # Not at the top: most programs do not need it, and it takes long to import.
+        """Enter when no other task and no other thread has a block open; until then, the event loop runs."""
+        # Not imported at the top, because it takes long, and most programs do not need it.
         import asyncio
 
         while not self._handle.latch.is_free():
@@ -101,7 +101,7 @@ class Block:
         self.__exit__(kind)
 
     def _begin(self) -> None:
-        """Begin: within other changes, by a savepoint."""
+        """Begin the block; with a savepoint if there are changes or other blocks."""
         handle = self._handle
         handle.require_open()
         handle.require_writable()
@@ -117,17 +117,17 @@ class Block:
             if self in handle.blocks:
                 self.cancel("an interrupt came while the block began")
             elif savepoint is not None:
-                # The savepoint may be there, but nobody has heard of it.
+                # The savepoint may exist, but no block has it.
                 try:
                     with handle.latch.held():
                         savepoint.undo()
                 except StableMemoryError:
-                    # The interrupt left the latch taken.
+                    # The interrupt has left the latch taken.
                     handle.doom()
             raise
 
     def _end(self) -> None:
-        """End a block that did all it wanted, or raise."""
+        """End a block that no exception has left; raise if it cannot end in this way."""
         handle = self._handle
         if handle.forked:
             return
@@ -142,7 +142,7 @@ class Block:
             if self._savepoint is not None:
                 self._savepoint.end()
         except BaseException as error:
-            # What was the block's own may be half the outer one's.
+            # Half of the block's changes may already belong to the outer block.
             with handle.latch.held():
                 handle.failed(error)
             raise
@@ -150,7 +150,7 @@ class Block:
             handle.commit(self._sync)
 
     def _take_off(self) -> "list[Any]":
-        """Be no open block any more, nor those that were begun within this one; return all of them."""
+        """Remove this block, and those begun inside it, from the open blocks; return all of them."""
         blocks = self._handle.blocks
         first = blocks.index(self) if self in blocks else len(blocks)
         gone = blocks[first:]
@@ -158,7 +158,7 @@ class Block:
         return gone
 
     def let_go(self) -> None:
-        """Let other threads in, as far as this block kept them out."""
+        """Stop keeping other threads out."""
         if self._owns:
             self._owns = False
             latch = self._handle.latch
@@ -166,25 +166,25 @@ class Block:
                 latch.disown()
 
     def _leave(self) -> None:
-        """End a block that an exception leaves, as if it had not been; or what is left of its end."""
+        """Undo a block that an exception leaves; or undo its commit if that was interrupted."""
         handle = self._handle
         if self in handle.blocks:
             if handle.latch.owner == get_ident():
                 self.cancel(MISNESTED)
             else:
-                # Nobody knows where that thread is: none of its blocks can go on.
+                # Nobody knows where the thread of the block is: none of its blocks can go on.
                 handle.latch.take_over()
                 try:
                     handle.blocks[0].cancel(STRANGER)
                 finally:
                     handle.latch.disown()
         elif not handle.blocks and handle.changes and not self.broken:
-            # Its commit has been interrupted.
+            # The commit of the block was interrupted.
             with handle.latch.held():
                 handle.undo(False)
 
     def cancel(self, why: str) -> None:
-        """Undo a block and those that were begun within it; ``why`` is what the others say when they end."""
+        """Undo this block and those begun inside it; ``why`` is the message of the others when they end."""
         handle, latch = self._handle, self._handle.latch
         gone: list[Any] = []
         try:
@@ -192,19 +192,19 @@ class Block:
             for block in gone:
                 block.broken = block.broken or why
             if latch.is_inside():
-                # A call of this very thread goes on, in which the block was collected.
+                # A call of this thread is running, and the block was collected during it.
                 handle.doom()
                 return
-            # Within the latch: another thread's read would meet a list without its values.
+            # Inside the latch: otherwise a read of another thread could meet a list without its values.
             with latch.held():
                 if self._savepoint is None:
                     handle.undo(False)
                 else:
                     self._savepoint.undo()
         except BaseException as error:
-            # Half of the block may be undone: nothing of the transaction around it can stay.
+            # Only half of the block may be undone, so nothing of the transaction around it can stay.
             with suppress(StableMemoryError), latch.held():
-                # Refused only where the interrupt left the latch taken: the next call undoes it then.
+                # This fails only if the interrupt has left the latch taken. Then the next call undoes it.
                 handle.failed(error)
             raise
         finally:

@@ -1,14 +1,14 @@
 # cython: annotation_typing=False
-"""Commit: how a transaction becomes the newest state, in steps and with cases numbered as in docs/commits.md.
+"""Commit: makes a transaction the newest state. Steps and cases have the numbers of docs/commits.md.
 
-    write_out   S1      blobs, nodes, catalog, log pages, written where no kept slot and no snapshot reaches
-    slot_of     S2      the slot, with a digest of them; or else a barrier: they are on the disk
-    publish     S3, S4  the slot, over the one that is neither the newest nor the last synced; and a barrier
-    adopt       S5      what the writer knows becomes that of the new state
+    write_out   S1      blobs, nodes, catalog, log pages are written where no kept slot, no snapshot reaches
+    slot_of     S2      the slot is made, with a digest of them; without one, a barrier puts them on the disk
+    publish     S3, S4  the slot is written over one that is not a kept slot; then a barrier
+    adopt       S5      the memory of the writer is brought up to the new state
     tidy_up             free space at the end of the file and in the middle is given back
 
-Invariant: a failed sync poisons the handle: what the kernel did with the pages is unknown, so nothing is
-retried.
+Invariant: a failed sync poisons the handle. Nobody knows what the kernel did with the pages, so nothing is
+tried again.
 """
 
 from contextlib import suppress
@@ -31,18 +31,18 @@ from .writer import TAIL_LEAST, Writer
 __all__ = ["commit", "double", "promote", "say_done"]
 
 LOG_APART = 8
-"""Log pages since the last synced commit from which on more of them lie apart from the nodes."""
+"""With this many log pages since the last synced commit, further log pages lie apart from the nodes."""
 
 
 class Written(NamedTuple):
-    """What a transaction has written out, and what its slot is made of.
+    """The result of a write-out, from which the slot is made.
 
     Attributes:
-        catalog: what the catalog says.
-        place: its address, size and checksum.
+        catalog: the contents of the catalog.
+        place: address, size and checksum of the catalog.
         plan: the log pages.
         given: region pages that got a kind.
-        since: the newest synced transaction before.
+        since: the newest synced transaction before this one.
     """
 
     catalog: Catalog
@@ -53,10 +53,10 @@ class Written(NamedTuple):
 
 
 def commit(writer: Writer, tx: Transaction, sync: bool) -> State:
-    """Make a transaction the newest commit, and return that.
+    """Make a transaction the newest commit, and return the new state.
 
-    An exception before the slot leaves the newest commit as it was (cases 1 to 3, 12): the caller rolls
-    the transaction back. One from then on takes the slot back and poisons the handle (13 to 15).
+    An exception before the slot leaves the newest commit as it was (cases 1 to 3, 12); the caller rolls the
+    transaction back. After a later exception, the slot is taken back and the handle is poisoned (13 to 15).
     """
     written = write_out(writer, tx)
     slot = slot_of(writer, tx, written, sync)
@@ -75,7 +75,7 @@ def commit(writer: Writer, tx: Transaction, sync: bool) -> State:
 def write_out(writer: Writer, tx: Transaction) -> Written:
     """Write blobs, nodes, catalog and log pages into free space (S1).
 
-    A crash leaves the state before (cases 1 and 2): no slot reaches any of it.
+    A crash leaves the state before (cases 1 and 2), because no slot reaches these bytes.
     """
     space, log, patches, pager = writer.space, writer.log, writer.patches, tx.pager
     log.drop_unneeded()
@@ -105,7 +105,7 @@ def write_out(writer: Writer, tx: Transaction) -> Written:
 
 
 def _write_catalog(writer: Writer, now: Catalog) -> tuple[int, int, int]:
-    """Write the catalog; return address, size and checksum, all zero for an empty one."""
+    """Write the catalog; return its address, size and checksum, all zero for an empty catalog."""
     space, before = writer.space, writer.state.slot.catalog
     if before[1]:
         space.free(before[0], before[1])
@@ -120,8 +120,8 @@ def _write_catalog(writer: Writer, now: Catalog) -> tuple[int, int, int]:
 def slot_of(writer: Writer, tx: Transaction, written: Written, sync: bool) -> Slot:
     """Return the slot (S2). If it has no extents, a synced commit needs a barrier before it.
 
-    The digest of the extents lets slot and data be synced together: where any of both is missing after a
-    crash, the slot does not count (case 6). Without one, a slot that is there proves its data (5).
+    With a digest of the extents, slot and data can be synced together: if a part of either is missing after a
+    crash, the slot does not count (case 6). Without a digest, a slot that is there proves its data (5).
     """
     plan, region, before = written.plan, writer.region, writer.state.slot
     extents = digested(writer, tx) if sync else ()
@@ -152,10 +152,10 @@ def slot_of(writer: Writer, tx: Transaction, written: Written, sync: bool) -> Sl
 
 
 def digested(writer: Writer, tx: Transaction) -> tuple[tuple[int, int], ...]:
-    """Return the extents whose digest lets slot and data be synced together; none if that may not be.
+    """Return the extents for a digest, with which slot and data can be synced together; none if they cannot.
 
-    Not after an early write-out or a commit that was not synced: then data that the digest would
-    not cover could be missing behind a valid slot.
+    They cannot after an early write-out or an unsynced commit: then a valid slot could lack data that its
+    digest does not cover.
     """
     if tx.wrote_early or not writer.state.slot.synced:
         return ()
@@ -172,9 +172,9 @@ def digested(writer: Writer, tx: Transaction) -> tuple[tuple[int, int], ...]:
 
 
 def still_allocated(writer: Writer) -> list[tuple[int, int]]:
-    """Return what the transaction wrote and has not freed again, each byte once.
+    """Return the blocks that the transaction wrote and has not freed again, each byte once.
 
-    What it has freed may be written to by the next transaction, under a digest that this one needs.
+    The next transaction may overwrite the freed bytes, while the digest of this one must still match.
     """
     written = FreeTree()
     for address, size in writer.region.written:
@@ -185,7 +185,7 @@ def still_allocated(writer: Writer) -> list[tuple[int, int]]:
 
 
 def sync_data(writer: Writer) -> None:
-    """Sync what was written: the barrier of S2 (case 3). If it fails, the handle is poisoned (12)."""
+    """Sync the written data: the barrier of S2 (case 3). If it fails, the handle is poisoned (12)."""
     try:
         writer.region.sync()
     except OSError as error:
@@ -194,9 +194,9 @@ def sync_data(writer: Writer) -> None:
 
 
 def publish(header: Header, slot: Slot) -> None:
-    """Write the slot (S3) and, if it says that it is synced, sync (S4): from here on it counts.
+    """Write the slot (S3) and, if it is a synced one, sync (S4). From here on, the slot counts.
 
-    A crash within leaves the state before or the new one (cases 4 to 11, 13).
+    A crash in this step leaves the state before, or the new one (cases 4 to 11, 13).
     """
     header.write(slot)
     if slot.synced:
@@ -206,14 +206,14 @@ def publish(header: Header, slot: Slot) -> None:
 
 def take_back(header: Header, error: BaseException) -> None:
     """Restore the page of a slot whose publishing failed, and poison the handle (cases 13 and 24)."""
-    # The slot may be on the disk or not.
+    # The slot may or may not be on the disk.
     with suppress(OSError):
         header.take_back()
     header.poison("a commit was interrupted while its header slot was written", error)
 
 
 def adopt(writer: Writer, tx: Transaction, written: Written, slot: Slot) -> State:
-    """Bring what the writer knows to the new state (S5), and return that. In memory only."""
+    """Bring the memory of the writer up to the new state (S5), and return that state. Writes nothing."""
     writer.log.adopt(written.plan, slot.synced)
     writer.space.commit(tx.number, written.since, slot.synced)
     writer.lengths.append((tx.number, slot.length))
@@ -226,7 +226,7 @@ def adopt(writer: Writer, tx: Transaction, written: Written, slot: Slot) -> Stat
 
 
 def tidy_up(writer: Writer, written: Written, sync: bool) -> None:
-    """Give back what has become free: the end of the file, and long holes. Concerns no state (case 17)."""
+    """Give back free space: the end of the file, and long holes. No state reaches these bytes (case 17)."""
     if sync:
         with suppress(OSError):
             writer.cut_tail(max(TAIL_LEAST, writer.region.length // 8))
@@ -238,10 +238,10 @@ def tidy_up(writer: Writer, written: Written, sync: bool) -> None:
 
 
 def promote(writer: Writer) -> State:
-    """Make the newest commit, which was not synced, a synced one, and return it (cases 21 to 24).
+    """Make the newest commit, which is unsynced, a synced one, and return its state (cases 21 to 24).
 
-    The transaction that may be open meanwhile goes on: what it wrote early no slot reaches, and what it
-    allocated was free before either commit.
+    A transaction may be open, and goes on: no slot reaches the bytes that it wrote early, and the blocks that
+    it allocated were free before either commit.
     """
     sync_data(writer)
     slot = replace(writer.state.slot, synced=True, boot=bytes(16))
@@ -256,7 +256,7 @@ def promote(writer: Writer) -> State:
 
 
 def settle(writer: Writer) -> None:
-    """Note that what was committed so far is synced: nothing of it is younger than that state."""
+    """Note that all commits so far are synced: nothing in them is newer than the synced state."""
     writer.log.settled()
     writer.space.settled()
     writer.patches.synced()
@@ -267,17 +267,17 @@ def double(writer: Writer) -> None:
     if writer.header.doubled or not writer.state.slot.synced:
         return
     try:
-        # Without a digest: what the first copy's covers is on the disk by now, and if it is damaged
-        # later, that must be met as damage, not pass for a commit that a power cut undid.
+        # Without a digest: the data under the digest of the first copy is on the disk by now. If it is
+        # damaged later, that must be reported as damage, not taken for a commit that a power cut undid.
         publish(writer.header, replace(writer.state.slot, extents=(), digest=None))
     except OSError:
-        # The commit itself is durable; what is missing is only its second copy.
+        # The commit itself is durable; only its second copy is missing.
         with suppress(OSError):
             writer.header.take_back()
 
 
 def say_done(writer: Writer) -> None:
-    """Say in the file that all is on the disk, if it is: the last that is written to it (case 25)."""
+    """Write the let-go word if everything is on the disk: the last write to the file (case 25)."""
     if writer.header.doubled:
         with suppress(OSError):
             writer.header.write_let_go()

@@ -1,13 +1,13 @@
-"""Compaction: nodes and blobs move from the end of a region into the holes before, and the file is cut.
+"""Compaction: moves nodes and blobs from the end of a region into holes before it, and cuts the file.
 
     before   [used|free|used|free|used|  free  |used|used]
-    moved    [used|used|used|used|limbo ........... limbo]     a bounded number of bytes a commit
+    moved    [used|used|used|used|limbo ........... limbo]     a limited number of bytes in each commit
     settled  [used|used|used|used]                             two commits later, without older snapshots
 
-Each list is walked once a pass, leaf by leaf. What lies above a *cut* goes into the lowest hole below that it
-fits into; the cut is where everything above it has room below. Raw blocks have addresses that their user
-knows: they never move. Every step is a commit like any other: a crash, an exception in between, a full disk
-leave a whole state, and readers go on reading theirs.
+Each pass walks over each list once, leaf by leaf. Nodes and blobs above an address, the *cut*, move into the
+lowest hole below that they fit into. The cut is chosen so that everything above it has room below. Raw blocks
+never move, because their user knows their addresses. Every step is a commit like any other. So a crash, an
+exception or a full disk leaves a whole state, and readers go on reading theirs.
 """
 
 from collections import deque
@@ -33,49 +33,48 @@ from .writer import Writer, reach_of
 __all__ = ["compact", "oldest_snapshot", "reclaimable", "tidy"]
 
 GAIN_LEAST = REGION_PAGE
-"""Bytes by which the file could be shorter, at the least, for anything to be moved."""
+"""If compaction could shorten the file by fewer bytes, nothing is moved."""
 
 STEP = 4 << 20
 """Bytes moved in one commit."""
 
 PASSES = 4
-"""Walks over all lists at the most: what did not fit may, once others have moved."""
+"""The most walks over all lists: a block that did not fit may fit after others have moved."""
 
 SETTLING = 4
-"""Commits after the last one that moved something, at the most, until no slot reaches behind it."""
+"""The most commits, after the last one that moved something, until no slot reaches beyond its end."""
 
 TIDY_LEAST = REGION_PAGE
-"""Bytes that closing could cut at the least, if it is also more than an eighth of the file, to make commits
-for it."""
+"""Closing makes extra commits only if it can cut at least so many bytes, and an eighth of the file."""
 
 TIDYING = 8
-"""Commits that closing makes for it at the most: two until a sweep is whole, two until what these freed is
-free, two more if something was moved, and two until no slot reaches further."""
+"""The most such commits: two until a sweep is complete, two until the blocks freed by these are free, two
+more if something was moved, and two until no slot reaches further."""
 
 TIDY_MOVES = (2, 4)
-"""Before which of them it moves what lies high: the first that may find free what others have freed."""
+"""The commits before which closing moves high blocks: the first ones that may find the freed blocks free."""
 
 TIDY_MOVED = 1 << 20
-"""Bytes of nodes and blobs at the end that it moves at the most."""
+"""The most bytes of nodes and blobs at the end that closing moves."""
 
 TIDY_LEAVES = 1024
-"""Leaves of all lists, if there are no more than which it looks through them for what to move."""
+"""Closing looks for blocks to move only if all lists together have no more leaves than this."""
 
 Progress = Callable[[int, int], object]
 
 
 class Handle(Protocol):
-    """What is compacted: an open region, as it is seen from here (handle.py calls ``tidy``)."""
+    """The part of an open region that compaction uses (handle.py imports ``tidy`` from here)."""
 
     packed: int
 
     @property
     def latch(self) -> Latch:
-        """One thread at a time is inside."""
+        """The latch, which lets one thread at a time in."""
 
     @property
     def region(self) -> Region:
-        """The bytes."""
+        """The bytes of the region."""
 
     @property
     def header(self) -> Header:
@@ -83,23 +82,23 @@ class Handle(Protocol):
 
     @property
     def slot(self) -> Slot:
-        """What the header says of the newest commit."""
+        """The slot of the newest commit."""
 
     @property
     def entries(self) -> dict[str, Entry]:
-        """The lists there are now."""
+        """The lists that exist now."""
 
     @property
     def writer(self) -> Writer | None:
-        """What is free; None before the first change."""
+        """The writer; None before the first change."""
 
     @property
     def tx(self) -> Transaction:
-        """Its transaction."""
+        """The transaction."""
 
     @property
     def writable(self) -> bool:
-        """Whether it may be changed."""
+        """Whether the handle may change the region."""
 
     def index(self, name: str) -> Index:
         """Return a list."""
@@ -108,21 +107,21 @@ class Handle(Protocol):
         """Begin a transaction, if none has begun."""
 
     def commit_begun(self, writer: Writer, sync: bool) -> None:
-        """Commit it, changed or not."""
+        """Commit the transaction, with or without changes."""
 
     def failed(self, error: BaseException) -> None:
-        """Undo it."""
+        """Undo the transaction."""
 
 
 class Owner(Handle, Protocol):
-    """A handle with what compaction needs beyond that, and closing does not."""
+    """A handle with the further calls that ``compact`` needs, and closing does not."""
 
     @property
     def blocks(self) -> list[Any]:
         """The transaction blocks that are open."""
 
     def exclusive(self) -> Owned:
-        """Return a context that keeps changes by other threads out."""
+        """Return a context that keeps out changes of other threads."""
 
     def require_open(self) -> None:
         """Raise if the handle has ended."""
@@ -131,28 +130,28 @@ class Owner(Handle, Protocol):
         """Raise unless this handle may change the region."""
 
     def commit(self, sync: bool) -> None:
-        """Commit what was changed."""
+        """Commit the changes."""
 
     def rollback(self) -> None:
-        """Forget what was changed."""
+        """Undo the changes since the last commit."""
 
 
 def compact(handle: Owner, max_bytes: int = MAX_ADDRESS, progress: Progress | None = None) -> int:
-    """Move what lies at the end into the holes before it, cut the file, punch out what stays free.
+    """Move nodes and blobs from the end into holes before it, cut the file, punch out remaining holes.
 
-    What was changed so far is committed first. Cost: a walk over every node, and the bytes moved.
+    Changes so far are committed first. Cost: a walk over every node, and the bytes moved.
 
     Args:
         handle: the region.
-        max_bytes: of blobs and nodes moved, about; the rest is left to the next time.
-        progress: called after each step with the bytes moved and those there are to move. What it raises
-            ends the compaction: the steps so far stay.
+        max_bytes: about how many bytes of blobs and nodes to move at most; the rest is left for next time.
+        progress: called after each step with the bytes moved so far and all bytes to move. An exception from
+            it ends the compaction; the steps so far stay.
 
     Returns:
-        Bytes that the file has become shorter by.
+        The number of bytes by which the file has become shorter.
 
     Raises:
-        StableMemoryError: within a transaction block.
+        StableMemoryError: inside a transaction block.
         CorruptRegionError: a value or a node that was to be moved is damaged; it stays where it is.
     """
     with handle.exclusive():
@@ -172,8 +171,8 @@ def compact(handle: Owner, max_bytes: int = MAX_ADDRESS, progress: Progress | No
             try:
                 _renew_log(handle)
                 done = _move_all(handle, max_bytes, progress)
-                # Also if it was renewed just now: what its old pages left lower down is free only since
-                # then, and the log may be what holds the end.
+                # Again, even if it was renewed just now: the space of its old pages, lower down, is free only
+                # since then, and the log may be the last thing in the file.
                 _renew_log(handle)
                 _settle(handle)
                 if done:
@@ -189,12 +188,12 @@ def compact(handle: Owner, max_bytes: int = MAX_ADDRESS, progress: Progress | No
 
 
 def reclaimable(handle: Handle, space: FreeSpace, oldest: int | None) -> int:
-    """Return by how many bytes compaction could make the file shorter, about.
+    """Return about how many bytes compaction could take off the file.
 
     Args:
         handle: the region.
         space: its free space, which a reader reads from the log each time.
-        oldest: ``oldest_snapshot()``; of a reader's own region it does not count.
+        oldest: the result of ``oldest_snapshot()``; ignored if the handle is a reader.
     """
     if handle.packed == handle.slot.transaction:
         return 0
@@ -208,8 +207,8 @@ def reclaimable(handle: Handle, space: FreeSpace, oldest: int | None) -> int:
 
 
 def oldest_snapshot(handle: Handle) -> int | None:
-    """Return the oldest commit that a snapshot is open on, this one included, or None."""
-    # A lock does not show through the description that holds it.
+    """Return the oldest commit on which a snapshot is open, this handle's included; or None."""
+    # Another file description, because a lock does not show through the one that holds it.
     device = handle.region.device.reopen()
     try:
         return oldest_reader(device, handle.slot.transaction + 1)
@@ -221,17 +220,17 @@ def oldest_snapshot(handle: Handle) -> int | None:
 
 
 def tidy(handle: Handle) -> None:
-    """Before the end: commit until nothing but what is needed holds the end of the file.
+    """Before closing, make commits until the end of the file has only bytes that are needed.
 
-    What commits leave is log, and what they freed: both are let go of some commits later, which may not
-    come any more. What lies behind them is moved, if it is little.
+    Each commit leaves log pages, and blocks that it freed. Both become free some commits later, which may not
+    come any more. Nodes and blobs after them are moved, if they are few.
     """
     writer = handle.writer
     if writer is None or not handle.slot.synced:
         return
     size = handle.region.device.size()
     cut, end = _tidy_ends(handle, writer)
-    # The space map is written whole, and as often as there are commits.
+    # Each of these commits writes the whole space map.
     cost = writer.space.count_blocks() * 16 * TIDYING
     if size - end < max(TIDY_LEAST, size >> 3, cost):
         return
@@ -247,16 +246,16 @@ def tidy(handle: Handle) -> None:
 
 
 def _tidy_ends(handle: Handle, writer: Writer) -> tuple[int, int]:
-    """Return from where on closing would move what is left, and where the region would end.
+    """Return the cut above which closing would move blocks, and the end that the region would then have.
 
-    That is without old log pages, the catalog, and what waits for commits. Nothing is moved from
-    MAX_ADDRESS on.
+    Old log pages, the catalog, and blocks that wait for commits are not counted. A cut of MAX_ADDRESS means
+    that nothing is moved.
     """
     device, slot, space = handle.region.device, handle.slot, writer.space
     gone = [each.blocks for each in space.limbo if not is_read(device, each.since, each.transaction)]
     oldest = oldest_reader(device, slot.transaction + 1)
     if oldest is not None:
-        # What the next commits free stays in limbo.
+        # Blocks that the next commits free stay in limbo.
         reach = reach_of(writer.lengths, oldest_reader(device, slot.transaction))
         return MAX_ADDRESS, max(space.end_without(gone), reach)
     own = FreeTree()
@@ -273,12 +272,12 @@ def _tidy_ends(handle: Handle, writer: Writer) -> tuple[int, int]:
 
 
 def _lists(handle: Handle) -> list[str]:
-    """Return the names of the lists: what a later version has put beside them stays where it is."""
+    """Return the names of the lists. Structures of a later version stay where they are."""
     return sorted(name for name, entry in handle.entries.items() if entry.kind == LIST)
 
 
 def _move_high(handle: Handle, cut: int) -> None:
-    """Move what lies above an address as low as there is room, in the transaction."""
+    """Move nodes and blobs above an address as low as there is room, in the transaction."""
     for name in _lists(handle):
         position = 0
         while position < handle.index(name).length:
@@ -289,28 +288,29 @@ def _move_high(handle: Handle, cut: int) -> None:
 
 
 def _pack(handle: Handle) -> Writer:
-    """Begin a transaction of which what is written goes as low as it fits; the caller is inside the latch."""
+    """Begin a transaction that writes as low as possible; the caller is inside the latch."""
     writer = handle.begin()
     writer.space.packing = True
     return writer
 
 
 def _stop_packing(handle: Handle) -> None:
-    """Let what is written from now on go where it goes at other times."""
+    """From now on, allocate in the usual way."""
     if handle.writer is not None:
         handle.writer.space.packing = False
 
 
 def _renew_log(handle: Handle) -> None:
-    """Commit the whole space map anew, so that no old page of it lies at the end; release limbo."""
-    # The first finishes the running sweep, the second is a whole one: older pages are not needed then.
+    """Write the whole space map again, so that no old log page lies at the end; release limbo."""
+    # The first commit finishes the running sweep. The second is a whole sweep: then older pages are not
+    # needed.
     _restate(handle, True)
     _restate(handle, True)
     _drain(handle, True)
 
 
 def _drain(handle: Handle, packing: bool) -> None:
-    """Commit until what was freed is free, as far as no snapshot holds it: two synced commits later."""
+    """Make commits until freed blocks are free, unless a snapshot holds them: two synced commits later."""
     for _ in range(3):
         oldest = oldest_snapshot(handle)
         limbo = handle.writer.space.limbo if handle.writer is not None else []
@@ -321,7 +321,7 @@ def _drain(handle: Handle, packing: bool) -> None:
 
 
 def _move_all(handle: Handle, max_bytes: int, progress: Progress | None) -> bool:
-    """Walk over the lists until it gains nothing more; return false if that was not reached."""
+    """Walk over the lists until that gains nothing more; return False if ``max_bytes`` ended it before."""
     moved = 0
     for number in range(PASSES):
         with handle.latch.held():
@@ -335,9 +335,10 @@ def _move_all(handle: Handle, max_bytes: int, progress: Progress | None) -> bool
         before = moved
         for name in _lists(handle):
             position = 0
-            # What is called between the steps may change the lists, and drop one.
+            # ``progress``, called between the steps, may change the lists, and even drop one.
             while name in handle.entries and position < handle.index(name).length:
-                # What found no hole below the cut moves down to it, once there is room above.
+                # In the first pass, blocks move only below the cut. Later there is room just above it, and
+                # blocks that found no hole below move down to there.
                 position, size = _move_leaf(handle, name, position, cut, number == 0)
                 step += size
                 moved += size
@@ -357,7 +358,7 @@ def _move_all(handle: Handle, max_bytes: int, progress: Progress | None) -> bool
 
 
 def _move_leaf(handle: Handle, name: str, position: int, cut: int, below_cut: bool) -> tuple[int, int]:
-    """Move a leaf, and what is in it; return the position behind it, and the bytes moved."""
+    """Move a leaf and its blobs; return the position after it, and the number of bytes moved."""
     with handle.latch.held():
         try:
             _pack(handle)
@@ -369,7 +370,7 @@ def _move_leaf(handle: Handle, name: str, position: int, cut: int, below_cut: bo
 
 
 def _settle(handle: Handle) -> None:
-    """Commit until no slot is left that reaches behind what is used now."""
+    """Make commits until no slot reaches beyond the bytes that are in use now."""
     for _ in range(SETTLING):
         _restate(handle, False)
         if len({slot.length for slot in handle.header.valid}) == 1:
@@ -377,7 +378,7 @@ def _settle(handle: Handle) -> None:
 
 
 def _restate(handle: Handle, whole: bool, packing: bool = True) -> None:
-    """Commit, changed or not, with the whole space map in the log if so told."""
+    """Commit, with or without changes; if ``whole``, write the whole space map into the log."""
     with handle.latch.held():
         try:
             writer = _pack(handle) if packing else handle.begin()

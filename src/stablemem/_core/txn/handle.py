@@ -1,12 +1,12 @@
 # cython: annotation_typing=False
 """Handle: one open region, from its opening to its end.
 
-    Handle        opening .. end     the latch, the lists that are open, when to commit, forks
-      State       one commit         what is in the region: all that a reader has
-      Writer      recovery .. end    what is free; there is none before the first change
-      Transaction  .. commit         the changes; idle before the first
+    Handle        opening .. end     the latch, the open lists, when to commit, forks
+      State       one commit         the contents of the region: all that a reader has
+      Writer      recovery .. end    the free space; there is no writer before the first change
+      Transaction  .. commit         the changes; idle before the first change
 
-What goes wrong is undone by dropping the transaction, and the writer with it if its memory cannot be trusted.
+After an error, the transaction is dropped, and also the writer if its memory cannot be trusted.
 """
 
 import os
@@ -52,53 +52,54 @@ from .writer import Writer, recover
 __all__ = ["Handle"]
 
 PATIENCE = 5.0
-"""Seconds that the end of the interpreter waits for another thread's call or transaction block."""
+"""Seconds that the end of the interpreter waits for a call or a transaction block of another thread."""
 
 
 ROLLED_BACK = "an error has rolled back the whole transaction block: leave the block, and begin another"
 
 
 class OpenBlock(Protocol):
-    """A transaction block, as a handle sees it (block.py)."""
+    """The part of a transaction block (block.py) that a handle uses."""
 
     broken: str
 
     def cancel(self, why: str) -> None:
-        """Undo it, and those that were begun within it."""
+        """Undo the block, and the blocks that were begun inside it."""
 
 
 class Handle:
     """An open region.
 
     Args:
-        device: where it is; the handle owns it. A writer's device holds the writer lock already.
-        writable: whether this is the region's one writer; else it is a snapshot of the newest commit.
+        device: has the bytes of the region; the handle owns it. For a writer, it already holds the writer
+            lock.
+        writable: whether this is the only writer of the region; else it is a snapshot of the newest commit.
         checksums: whether blobs are verified at each read.
         io: how bytes are read.
-        boot: this boot's id; None asks the kernel.
-        at: the commit that a snapshot is of; None for the newest.
+        boot: the id of this boot; None asks the kernel.
+        at: the commit to read, for a snapshot; None for the newest.
 
     Attributes:
-        latch: one thread at a time is inside.
-        pager: its nodes and blobs.
-        header: its slots.
-        state: the newest commit that it knows of.
-        tx: its transaction, begun or idle.
-        writer: None while nothing was changed, and for a reader.
-        patches: what lies over raw bytes: what was stored into them and is not in place.
+        latch: lets one thread at a time in.
+        pager: the nodes and blobs.
+        header: the slots.
+        state: the newest commit that this handle knows.
+        tx: the transaction, begun or idle.
+        writer: None before the first change, and for a reader.
+        patches: the stores into raw blocks that are not in place yet.
         indexes: the lists opened so far, by name.
-        absent: names of lists that a snapshot shows, empty, though nobody has committed them.
-        blocks: the transaction blocks that are open, the innermost last.
-        policy: when it commits without being told; ``obey`` sets it.
+        absent: names of the lists that a snapshot shows as empty although they were never committed.
+        blocks: the open transaction blocks, the innermost last.
+        policy: when the handle commits by itself; ``obey`` sets it.
         room: how long the file may become.
-        best_fit: whether blocks are placed by best fit, not by first.
-        background_error: what a commit in the background has raised, until somebody is told.
+        best_fit: whether blocks are placed by best fit, not by first fit.
+        background_error: the exception of a commit in the background, until it has been reported.
         forked: whether this is the copy of a writer in the child of a fork.
-        wrote: bytes and runs that its last commit wrote, the slot included.
-        packed: the commit at which a compaction had nothing left to move.
+        wrote: bytes and runs that the last commit wrote, including the slot.
+        packed: number of the commit at which a compaction had nothing left to move.
 
     Raises:
-        NotARegionError, VersionError, CorruptRegionError, ReadOnlyError: as the header says.
+        NotARegionError, VersionError, CorruptRegionError, ReadOnlyError: as in Header.
     """
 
     __slots__ = (
@@ -158,13 +159,13 @@ class Handle:
 
     @property
     def region(self) -> Region:
-        """The bytes."""
+        """The bytes of the region."""
         region: Region = self.pager.region
         return region
 
     @property
     def path(self) -> str:
-        """The file's name, empty for memory."""
+        """The name of the file; empty for a region in memory."""
         return self.region.path
 
     @property
@@ -174,7 +175,7 @@ class Handle:
 
     @property
     def failure(self) -> str:
-        """Why it takes no more changes; empty while it does."""
+        """Why the handle takes no more changes; empty while it does."""
         return self.header.failure
 
     @property
@@ -185,29 +186,29 @@ class Handle:
 
     @property
     def slot(self) -> Slot:
-        """What the header says of the newest commit."""
+        """The slot of the newest commit."""
         return self.state.slot
 
     @property
     def entries(self) -> dict[str, Entry]:
-        """The lists there are now, with each one's tree as committed."""
+        """The lists that exist now, with the committed tree of each."""
         return self.tx.entries
 
     @property
     def roots(self) -> dict[str, Root]:
-        """The roots there are now."""
+        """The roots that exist now."""
         return self.tx.roots
 
     @property
     def space(self) -> FreeSpace:
-        """The free space; a writer's own once it has changed something, else read from the log."""
+        """The free space: the writer's if there is one, else read from the log."""
         return self.writer.space if self.writer is not None else replay(self.region, self.slot)[0]
 
     def index(self, name: str) -> Index:
-        """Return the list of a name that is in the catalog.
+        """Return the list with a name that is in the catalog.
 
         Raises:
-            VersionError: the name is that of another structure.
+            VersionError: another kind of structure has this name.
         """
         if name not in self.indexes:
             self.require_list(name)
@@ -215,7 +216,7 @@ class Handle:
         return self.indexes[name]
 
     def require_list(self, name: str) -> None:
-        """Raise if what has a name in the catalog is of a kind that this version cannot use."""
+        """Raise if the structure with a name in the catalog is of a kind that this version cannot use."""
         kind = self.entries[name].kind
         if kind != LIST:
             what = f"a {KIND_WORDS[kind]}" if kind in KIND_WORDS else f"a structure of kind {kind}"
@@ -259,56 +260,56 @@ class Handle:
     # -- the catalog -----------------------------------------------------------------------------------
 
     def add(self, name: str, blobify: str, options: bytes) -> None:
-        """Put a new, empty list into the catalog, with the next commit."""
+        """Put a new, empty list into the catalog, at the next commit."""
         self.require_writable()
         self.tx.add(name, blobify, options)
 
     def add_absent(self, name: str, blobify: str, options: bytes) -> None:
-        """Let a snapshot show a list that nobody has committed yet: empty, until a refresh finds it."""
+        """Let a snapshot show a list that was never committed: it is empty until a refresh finds it."""
         self.entries[name] = Entry(blobify, options)
         self.absent.add(name)
 
     def drop_list(self, name: str) -> None:
-        """Delete a list and everything in it, with the next commit; the caller is inside a change."""
+        """Delete a list and all its values, at the next commit; the caller is inside a change."""
         self.index(name).clear()
         self.tx.drop_list(name)
 
     def set_root(self, name: str, numbers: Root | None) -> None:
-        """Set a root, or delete it, with the next commit; the caller is inside a change."""
+        """Set a root, or delete it, at the next commit; the caller is inside a change."""
         self.tx.set_root(name, numbers)
 
     # -- what its owner asked for ----------------------------------------------------------------------
 
     def obey(self, policy: Policy) -> None:
-        """Commit from now on as a policy says."""
+        """From now on, commit as a policy says."""
         self.policy = policy
         self.tx.commit_changes = min(policy.changes or 0, MAX_ADDRESS)
 
     def confine(self, most: int | None, low_space: float, on_low_space: Callable[[], None] | None) -> None:
-        """Keep the file below a size, and call when a share of the room is taken; before the first change."""
+        """Limit the file to a size, and call when a share of the room is used; before the first change."""
         self.room = Room(most, low_space, on_low_space)
         self.region.most = self.room.most
 
     def fit(self, policy: str) -> None:
-        """Place what is allocated by a policy, "first" or "best" fit; before the first change."""
+        """Allocate by "first" or "best" fit; before the first change."""
         self.best_fit = policy == "best"
 
     def watch_room(self) -> None:
-        """Tell the owner if little room is left, once each time."""
+        """Call the function of the user if little room is left, once each time."""
         if self.writer is not None and not self.closed:
             self.room.watch(self.writer.space, self.region, self.pager.pending_bytes)
 
     # -- the transaction -------------------------------------------------------------------------------
 
     def idle(self, added: dict[str, Entry]) -> Transaction:
-        """Return a new transaction on the newest commit; lists in ``added`` are in none."""
+        """Return a new transaction on the newest commit; the lists in ``added`` are not in that commit."""
         limit = min(self.policy.changes or 0, MAX_ADDRESS)
         tx = Transaction(self.state, self.pager, self.indexes, limit, added)
         tx.catalog_changed = self.writable and (bool(added) or self.patches.changed)
         return tx
 
     def begin(self) -> Writer:
-        """Prepare for a change, if it is the first of a transaction; the caller is inside the latch."""
+        """Begin the transaction, unless it has begun; return the writer. The caller is inside the latch."""
         if self.writer is not None and self.tx.begun:
             return self.writer
         self.require_writable()
@@ -320,7 +321,7 @@ class Handle:
                     self.header, self.region, self.state, self.patches, self.room.most, self.best_fit
                 )
                 self.pager.space = writer.space
-                # Last: with it the handle counts as recovered.
+                # Last, because with a writer the handle counts as recovered.
                 self.writer = writer
             self.writer.begin(self.tx)
         except BaseException as error:
@@ -340,29 +341,29 @@ class Handle:
                 raise
 
     def write_out(self) -> None:
-        """Do as ``write_early``, for a caller that is inside a change and undoes what fails."""
+        """Do the same as ``write_early``, for a caller inside a change, which must undo it after an error."""
         write_early(self.tx)
 
     def write_no_digest(self) -> None:
-        """Forget what the transaction wrote: it has become too much for a digest."""
+        """Forget the list of written runs, because there are too many for a digest."""
         self.tx.wrote_early = True
         self.region.written = []
 
     def exclusive(self) -> Owned:
-        """Return a context that keeps changes by other threads out for a block of calls."""
+        """Return a context that keeps out changes of other threads during a block of calls."""
         return Owned(self.latch)
 
     # -- undo ------------------------------------------------------------------------------------------
 
     def failed(self, error: BaseException) -> None:
         """Undo the whole transaction after an error inside a change; the caller is inside the latch."""
-        # After a commit whose last step failed, nothing is lost.
+        # After a commit of which only the last step failed, nothing is lost.
         lost = self.changes if self.writer is None or self.writer.state is self.state else 0
         for block in self.blocks:
             block.broken = ROLLED_BACK
         self.undo(not _is_refusal(error))
         if isinstance(error, RegionFullError) and not self.failure and self.writer is not None:
-            # What was written before the disk was full is of no use, and its room is needed to delete.
+            # The bytes written before the disk was full are of no use, and deleting needs their room.
             with suppress(OSError):
                 self.writer.cut_tail()
         if lost:
@@ -383,22 +384,22 @@ class Handle:
                 raise
 
     def doom(self) -> None:
-        """Have everything since the commit undone by the next change or commit, since a call goes on now."""
+        """Let the next change or commit undo all since the last commit: now, a call is still running."""
         for block in self.blocks:
             block.broken = ROLLED_BACK
         self._must_undo = True
         self.tx.begun = False
 
     def undo(self, forget: bool) -> None:
-        """Return to the newest commit: have a new transaction.
+        """Return to the newest commit, with a new transaction.
 
         Args:
-            forget: whether the writer may be half changed: the next change then has a new one, from the log.
+            forget: whether the writer may be half changed: then the next change makes a new one from the log.
         """
         self._must_undo = True
         self.tx.begun = False
         if self.writer is not None:
-            # Newer than that of the handle, if an interrupt came right after a commit.
+            # This is newer than the handle's state if an interrupt came right after a commit.
             self.state = self.writer.state
         if forget:
             self.writer = None
@@ -409,7 +410,7 @@ class Handle:
         else:
             self.patches.rollback()
         lists = self.state.lists
-        # Those that are new since stay, empty, with their handles.
+        # Lists made since then stay, empty, with their open objects.
         self.tx = self.idle({name: entry for name, entry in self.entries.items() if name not in lists})
         for name, index in self.indexes.items():
             index.restore(self.entries[name].tree)
@@ -418,10 +419,10 @@ class Handle:
     # -- committing ------------------------------------------------------------------------------------
 
     def commit(self, sync: bool = True) -> None:
-        """Make the changes so far one atomic step.
+        """Commit the changes so far in one atomic step.
 
         Args:
-            sync: True returns once the step survives a power cut; False once it survives the death of
+            sync: True returns when the commit survives a power cut; False when it survives the death of
                 this process.
 
         Raises:
@@ -432,7 +433,7 @@ class Handle:
         self.watch_room()
 
     def commit_now(self, sync: bool) -> None:
-        """Commit, if there is something to."""
+        """Commit if there is anything to commit."""
         with self.latch.held():
             if self.blocks:
                 raise StableMemoryError(
@@ -461,7 +462,7 @@ class Handle:
                 raise
 
     def commit_begun(self, writer: Writer, sync: bool) -> None:
-        """Commit a transaction that has begun, changed or not; the caller is inside the latch."""
+        """Commit a transaction that has begun, with or without changes; the caller is inside the latch."""
         tx = self.tx
         self.state = commit(writer, tx, sync)
         self.tx = self.idle({})
@@ -473,7 +474,7 @@ class Handle:
             self.sync_alarm.set(UNSYNCED_SECONDS)
 
     def promote(self) -> None:
-        """Sync the newest commit if it was not, whatever this handle has changed since then."""
+        """Promote the newest commit if it is unsynced; changes since then do not matter."""
         with self.latch.held():
             if self.slot.synced or self.failure or self.writer is None:
                 return
@@ -484,24 +485,24 @@ class Handle:
                 raise
 
     def _promote(self, writer: Writer) -> None:
-        """Make the newest commit, which was not synced, a synced one."""
+        """Make the newest commit, which is unsynced, a synced one."""
         before = self.region.device.written
         self.state = promote(writer)
         self._count_written(before)
         self.sync_alarm.cancel()
 
     def _count_written(self, before: tuple[int, int]) -> None:
-        """Note what a commit has written, given what had been written before it."""
+        """Note how much a commit has written, given how much had been written before it."""
         written = self.region.device.written
         self.wrote = written[0] - before[0], written[1] - before[1]
 
     # -- without being told ----------------------------------------------------------------------------
 
     def relieve(self) -> None:
-        """Do what is due after a change: commit, as the policy says, or else write out early."""
+        """Do the work that is due after a change: commit if the policy says so, or else write out early."""
         before = self.latch.own()
         try:
-            # Whoever holds the handle for longer than this call commits at its own end.
+            # If a block of calls holds the handle, its end commits.
             if not before and self.policy.changes is not None and self.changes >= self.policy.changes:
                 self.commit(self.policy.sync)
             elif self.pager.is_full():
@@ -512,16 +513,16 @@ class Handle:
             self.watch_room()
 
     def commit_late(self) -> None:
-        """Commit what the policy's seconds have run out for; called by the alarm."""
+        """Commit, because the seconds of the policy are over; called by the alarm."""
         self._in_background(lambda: self.commit_now(self.policy.sync))
         self.watch_room()
 
     def sync_late(self) -> None:
-        """Sync the newest commit, which was not synced for so long; called by the alarm."""
+        """Promote the newest commit, because it has been unsynced for too long; called by the alarm."""
         self._in_background(self.promote)
 
     def _in_background(self, work: Callable[[], None]) -> None:
-        """Do something between the calls of other threads; what it raises, the next change or close tells."""
+        """Do something between the calls of other threads; the next change or close reports its exception."""
         try:
             work()
         except RegionClosedError:
@@ -532,7 +533,7 @@ class Handle:
     # -- snapshots -------------------------------------------------------------------------------------
 
     def snapshot(self) -> "Handle":
-        """Return a reader of the newest commit, with a descriptor of its own; it reads as this one does."""
+        """Return a reader of the newest commit, with its own descriptor; it reads as this handle does."""
         self.require_open()
         return Handle(
             self.region.device.reopen(),
@@ -545,10 +546,11 @@ class Handle:
     def refresh(self) -> bool:
         """Move a snapshot to the newest commit; return whether there was a newer one.
 
-        A writer is always at its newest.
+        A writer is always at the newest commit.
 
         Raises:
-            RegionReplacedError: there is none, and there will be none, since the file has lost its name.
+            RegionReplacedError: there is no newer commit, and there will be none, because the file has lost
+                its name.
         """
         with self.latch.held():
             if self.writable:
@@ -560,7 +562,7 @@ class Handle:
             return True
 
     def _move_to(self, device: Device, header: Header) -> None:
-        """Become a reader of what a header says, on another device."""
+        """Become a reader of the newest commit in a header, on another device."""
         old, before = self.region, self.entries
         try:
             region = Region(device, shared_lock=True, io=old.io)
@@ -580,7 +582,7 @@ class Handle:
         old.close()
 
     def pickled(self) -> tuple[Any, ...]:
-        """Return what ``open_again`` takes: name, checksums, state, whether it must be just this one, io.
+        """Return the arguments of ``open_again``: name, checksums, state, whether exactly this one, io.
 
         Raises:
             StableMemoryError: there are changes that another process would not see.
@@ -597,7 +599,7 @@ class Handle:
     # -- ending ----------------------------------------------------------------------------------------
 
     def close(self, commit: bool = True) -> None:
-        """Commit, synced, unless told otherwise; cut the free tail; let go of the file."""
+        """Commit, synced, unless ``commit`` is False; cut the free tail; close the file."""
         if self.closed:
             return
         with self.exclusive():
@@ -608,7 +610,7 @@ class Handle:
                     if commit:
                         self.commit(True)
                         with suppress(OSError, StableMemoryError):
-                            # What is missing then is only the room that it would have given back.
+                            # After an error, only the room is missing that it would have given back.
                             tidy(self)
                     else:
                         self.rollback()
@@ -639,16 +641,16 @@ class Handle:
             ) from error
 
     def end(self, why: str) -> None:
-        """Let go of everything; each later call says why."""
+        """Let go of everything; each later call raises with ``why``."""
         let_go(self, why)
 
     def __del__(self) -> None:
-        # One that outlives the modules of the program has been ended, and so has ``ending``.
+        # A handle that outlives the modules of the program has been ended, and ``ending`` is gone.
         if getattr(self, "tx", None) is not None and not self.closed:
             ending.collected(self)
 
     def settle(self, well: bool) -> None:
-        """Keep other threads out, since the process ends; if it ends well, commit as the policy does."""
+        """Keep other threads out, because the process ends; if it ends well, commit if the policy does."""
         if self.closed or self._pid != os.getpid() or not self.latch.keep(PATIENCE):
             return
         by_itself = self.writable and self.policy.by_itself
@@ -663,7 +665,8 @@ class Handle:
 
         Args:
             well: whether the process ends well, if it ends.
-            leave: leave the end to the kernel, since the process ends at once: threads may read until then.
+            leave: whether the kernel ends the handle, because the process ends at once; threads may read
+                until then.
         """
         if self.closed or self._pid != os.getpid():
             return
@@ -676,7 +679,7 @@ class Handle:
             ending.warn(lost, UncommittedChangesWarning if self.path else UncommittedMemoryWarning)
 
     def _lost(self, well: bool | None) -> str:
-        """Return what to say of the changes that end with this handle; empty if there are none."""
+        """Return the warning about the changes that are lost with this handle; empty if there are none."""
         happened = "was dropped" if well is None else "was still open when the interpreter ended,"
         places = self._places() if self.path else ""
         said = f"{shown_path(self.path, 'a list in memory')}{places} {happened}"
@@ -696,7 +699,7 @@ class Handle:
         return f"{said} after a commit that failed, and its changes are lost ({why}): {remedy}"
 
     def _places(self) -> str:
-        """Return the lists that have uncommitted changes, to be put behind the file's name."""
+        """Return the names of the lists that have uncommitted changes, to follow the name of the file."""
         before = {name: entry.tree for name, entry in self.state.lists.items()}
         names = [
             name
@@ -712,9 +715,9 @@ class Handle:
     # -- forks -----------------------------------------------------------------------------------------
 
     def after_fork(self) -> None:
-        """Become, in the child of a fork, a snapshot of the newest commit.
+        """Become a snapshot of the newest commit, in the child of a fork.
 
-        The child shares the writer's descriptors: it closes its copies, and neither syncs nor unlocks.
+        The child shares the writer's descriptors. It closes its copies, and neither syncs nor unlocks.
         """
         self._pid = os.getpid()
         closed = self.latch.closed
@@ -739,7 +742,7 @@ class Handle:
 
 
 def let_go(handle: Handle, why: str) -> None:
-    """End a handle: nothing of it is of use from now on."""
+    """End a handle; nothing in it can be used any more."""
     handle.commit_alarm.stop()
     handle.sync_alarm.stop()
     handle.latch.closed = why
@@ -750,15 +753,15 @@ def let_go(handle: Handle, why: str) -> None:
 
 
 def _is_refusal(error: BaseException) -> bool:
-    """Return whether an error is one of this package or of the kernel, which leaves nothing half done.
+    """Return whether an error comes from this package or from the kernel, and so leaves nothing half done.
 
-    Any other may have come anywhere: an interrupt, no memory, an exception from a signal handler.
+    Any other error may have come anywhere: an interrupt, no memory, an exception in a signal handler.
     """
     return isinstance(error, StableMemoryError) or (isinstance(error, OSError) and error.errno is not None)
 
 
 def _repair(handle: Handle) -> Callable[[], None]:
-    """Return what undoes a change that was left without its end; it does not keep the handle alive."""
+    """Return a function that undoes an interrupted change, and does not keep the handle alive."""
     weak = weakref.ref(handle)
 
     def repair() -> None:
@@ -769,7 +772,7 @@ def _repair(handle: Handle) -> Callable[[], None]:
 
 
 def _alarms(handle: Handle) -> tuple[Alarm, Alarm]:
-    """Return the alarms of a handle, which they do not keep alive."""
+    """Return the alarms of a handle; they do not keep the handle alive."""
     weak = weakref.ref(handle)
 
     def commit() -> None:

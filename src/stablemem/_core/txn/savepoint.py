@@ -1,13 +1,13 @@
 # cython: annotation_typing=False
-"""Savepoint: a moment of a transaction that it can return to.
+"""Savepoint: a moment of a transaction that the transaction can return to.
 
-    pager    mark     images of the nodes changed since (tree/marks.py)
-    space    layer    what was allocated and freed since (space/layers.py)
-    patches           what was stored into raw blocks until then
+    pager    mark     images of the nodes that were changed since then (tree/marks.py)
+    space    layer    the blocks that were allocated and freed since then (space/layers.py)
+    patches           the stores into raw blocks until then
     catalog           entries, roots and dropped names until then
 
-Nothing is written to begin one, unless very much is dirty. It ends once, kept or undone, the newest first;
-to undo one undoes those after it.
+Beginning a savepoint writes nothing, unless very many nodes are dirty. A savepoint ends once, kept or undone,
+and the newest ends first. Undoing a savepoint also undoes those after it.
 """
 
 from ..format.catalog import Entry, Root
@@ -20,14 +20,14 @@ from .transaction import Transaction, place_nodes
 __all__ = ["MARKED_NODES", "Savepoint"]
 
 MARKED_NODES = 2048
-"""Dirty nodes (8 MiB) above which a savepoint writes them out first: a write-out after it would copy them."""
+"""With more dirty nodes (8 MiB), a savepoint writes them out first: a later write-out would copy them."""
 
 
 class Savepoint:
     """One moment of the transaction of a handle.
 
     Args:
-        handle: whose transaction it is of; it need not have begun.
+        handle: the handle; its transaction need not have begun.
     """
 
     __slots__ = (
@@ -48,7 +48,7 @@ class Savepoint:
         self._patches: Pending
 
     def begin(self) -> None:
-        """Remember what there is. O(open lists), and a write-out if very much is dirty.
+        """Remember the present state. O(open lists), and a write-out if very many nodes are dirty.
 
         Raises:
             OSError: the disk failed; the transaction was rolled back.
@@ -65,7 +65,7 @@ class Savepoint:
                 tx.pager.end_nodes()
             for name, index in tx.indexes.items():
                 self._trees[name] = index.state()
-                # It forgets the nodes that it remembers as its own: they would be changed without an image.
+                # So the index forgets the nodes that it has owned: it would change them without an image.
                 index.restore(self._trees[name])
             self._changes = tx.changes
             self._entries, self._roots = dict(tx.entries), dict(tx.roots)
@@ -82,14 +82,14 @@ class Savepoint:
             handle.latch.leave()
 
     def end(self) -> None:
-        """Keep what was changed since, if an error has not undone the whole transaction."""
+        """Keep the changes since then, unless an error has undone the whole transaction."""
         tx, writer = self._handle.tx, self._handle.writer
         if self._tx is tx and writer is not None:
             tx.pager.end_mark()
             writer.space.pop()
 
     def undo(self) -> None:
-        """Return to it; the caller is inside the latch. May be called again after an interrupt."""
+        """Return to this moment; the caller is inside the latch. May be called again after an interrupt."""
         handle = self._handle
         tx, writer = handle.tx, handle.writer
         if self._tx is not tx or writer is None:

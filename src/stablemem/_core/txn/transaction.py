@@ -1,10 +1,11 @@
 # cython: annotation_typing=False
-"""Transaction: what happens to a region from the first change after a commit to the next commit.
+"""Transaction: the changes to a region from the first change after a commit to the next commit.
 
-A handle always has one. It is idle until the first change begins it, and it ends once: committed, or rolled
-back. Then the handle has a new one. So nothing of one is ever left over in the next.
+A handle always has one transaction. It is idle until the first change begins it. It ends once, by a commit or
+a rollback; then the handle has a new one. So nothing of a transaction is ever left over in the next.
 
-Its nodes and blobs are in the pager, and what it allocated and freed is in the layers of the free space.
+The nodes and blobs of a transaction are in the pager. The blocks that it allocated and freed are in the
+layers of the free space.
 """
 
 from ...errors import StableMemoryError
@@ -22,24 +23,24 @@ class Transaction:
     """One transaction of a handle.
 
     Args:
-        state: the commit that it goes on from.
+        state: the commit on which it is based.
         pager: has its nodes and blobs.
-        indexes: the lists that are open, by name.
+        indexes: the open lists, by name.
         commit_changes: number of changes at which a commit is due; 0 for never.
-        added: lists that the state does not have: their handles outlive what made them.
+        added: lists that are not in the state, but have open objects.
 
     Attributes:
-        number: of its commit, once it has begun.
-        begun: whether it has begun: the region is recovered, and free space at hand.
-        changes: how many changes were made, counted by those who make them.
-        entries: the lists there are now, with each one's tree as committed.
-        roots: the roots there are now.
+        number: number of its commit, when it has begun.
+        begun: whether it has begun: the region is recovered, and its free space is known.
+        changes: number of changes; the calls that make changes count them.
+        entries: the lists that exist now, with the committed tree of each.
+        roots: the roots that exist now.
         dropped: names of the lists that were dropped.
         catalog_changed: whether its commit must write the catalog.
-        patched: whether there may be patches in it.
+        patched: whether there may be patches.
         raw_written: whether it wrote into raw blocks, which it may write again, or free.
-        wrote_early: whether it wrote something that no digest of its commit may cover.
-        written_before: (bytes, runs) that its device had written when it began.
+        wrote_early: whether it wrote bytes that the digest of its commit may not cover.
+        written_before: (bytes, runs) that the device had written when the transaction began.
     """
 
     __slots__ = (
@@ -74,7 +75,7 @@ class Transaction:
     # -- the catalog -----------------------------------------------------------------------------------
 
     def add(self, name: str, blobify: str, options: bytes) -> None:
-        """Put a new, empty list into the catalog, with the commit."""
+        """Put a new, empty list into the catalog, at the commit."""
         if name in self.dropped:
             raise StableMemoryError(
                 f"the list {shown(name)} was dropped, and that is not committed yet: commit before you "
@@ -84,13 +85,13 @@ class Transaction:
         self.catalog_changed = True
 
     def drop_list(self, name: str) -> None:
-        """Take a list, which is empty by now, out of the catalog, with the commit."""
+        """Take a list, which must be empty, out of the catalog, at the commit."""
         del self.indexes[name], self.entries[name]
         self.dropped.add(name)
         self.catalog_changed = True
 
     def set_root(self, name: str, numbers: Root | None) -> None:
-        """Set a root, or delete it, with the commit."""
+        """Set a root, or delete it, at the commit."""
         if numbers is None:
             del self.roots[name]
         else:
@@ -98,7 +99,7 @@ class Transaction:
         self.catalog_changed = True
 
     def revert(self, lists: dict[str, Entry], roots: dict[str, Root], dropped: set[str]) -> None:
-        """Bring back the catalog of a savepoint; lists that are new since stay, empty, with their handles."""
+        """Restore the catalog of a savepoint. Lists made since then stay, empty, with their open objects."""
         added = {name: entry for name, entry in self.entries.items() if name not in lists}
         self.catalog_changed = self.catalog_changed or bool(added)
         self.entries = {**lists, **added}
@@ -107,10 +108,10 @@ class Transaction:
 
 
 def node_budget(indexes: dict[str, Index]) -> int:
-    """Return how many dirty nodes a transaction may have: more if it begins with large lists.
+    """Return the number of dirty nodes that a transaction may have: more if it begins with large lists.
 
-    Changes all over a list meet each leaf again and again. What is only appended gains nothing from
-    more: a full leaf is not met again.
+    Changes all over a list come to each leaf again and again. For appending, more dirty nodes are of no use,
+    because a full leaf is not changed again.
     """
     leaves = sum(index.length for index in indexes.values()) // LEAF_CAPACITY
     return min(max(NODE_BUDGET, leaves), MOST_NODES)
@@ -127,7 +128,7 @@ def write_early(tx: Transaction) -> None:
 
 
 def place_nodes(tx: Transaction, spare: int) -> None:
-    """Give all dirty nodes their addresses, reserving spare pages behind them."""
+    """Give all dirty nodes their addresses, and reserve spare pages after them."""
     tx.pager.begin_nodes(spare)
     for index in tx.indexes.values():
         index.place()

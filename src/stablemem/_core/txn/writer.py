@@ -1,8 +1,8 @@
 # cython: annotation_typing=False
-"""Writer: what a handle knows of its region, and may do to it, from its recovery to its end.
+"""Writer: all that only a handle that changes its region needs, from recovery to the end.
 
-It exists only once the region is recovered: before the first change, or when an error has dropped the one
-before. All of it comes from the newest slot and the log: it can be read anew at any time.
+It is made when the region is recovered: before the first change, or after an error has dropped the last
+writer. All of it comes from the newest slot and the log, so it can be read again at any time.
 """
 
 from collections import deque
@@ -26,27 +26,27 @@ from .transaction import Transaction, node_budget
 __all__ = ["Writer", "reach_of", "recover"]
 
 KNOWN_LENGTHS = 1024
-"""Commits whose length is remembered, so that the file can be cut behind snapshots of them."""
+"""Number of commits whose length is remembered, so that the file can be cut after their snapshots."""
 
 TAIL_LEAST = 1 << 20
-"""Bytes of free tail that a commit cuts off, if it is also more than an eighth of the file."""
+"""Least number of bytes in a free tail that a commit cuts; it must also exceed an eighth of the file."""
 
 
 class Writer:
-    """The writer's end of one region.
+    """What the only writer of a region knows about it.
 
     Args:
-        header: its slots.
+        header: the slots of the region.
         region: its bytes.
         state: the newest commit.
-        patches: those of that commit.
-        space: its free space.
-        log: the log of that.
+        patches: the patches of that commit.
+        space: the free space.
+        log: the log of the free space.
 
     Attributes:
-        number: of the next commit.
-        holes: which free pages were given back to the disk, or may be.
-        lengths: (transaction, length) of the newest commits made with it.
+        number: number of the next commit.
+        holes: the free pages that were, or may be, given back to the disk.
+        lengths: (transaction, length) of the newest commits that this writer made.
     """
 
     def __init__(
@@ -58,14 +58,14 @@ class Writer:
         self.patches = patches
         self.space = space
         self.log = log
-        # The number after the highest may be that of a slot that was taken back, and is there all the same.
+        # The number after the highest may be in a slot that was taken back, but is on the disk nevertheless.
         self.number: int = header.highest + 2
         self.holes = Holes()
         self.holes.look(space.idle_pages(punching.HOLE_LEAST))
         self.lengths: deque[tuple[int, int]] = deque(maxlen=KNOWN_LENGTHS)
 
     def begin(self, tx: Transaction) -> None:
-        """Begin a transaction: free what is free by now, and write patches in place that may be."""
+        """Begin a transaction: release limbo, and write patches in place, as far as no state needs them."""
         device, header, region = self.region.device, self.header, self.region
         tx.written_before = device.written
         if self.number >= MAX_TRANSACTION:
@@ -80,13 +80,13 @@ class Writer:
         if self.patches:
             self.patches.begin(region, self.space, header.floor, lambda below: oldest_reader(device, below))
             tx.catalog_changed = tx.catalog_changed or self.patches.changed
-            # No digest covers what is in place: it is none of what the coming commit needs.
+            # No digest covers the patches in place: the coming commit does not depend on them.
             region.written = []
         tx.patched = bool(self.patches)
         tx.begun = True
 
     def undo(self) -> None:
-        """Return to the newest commit, whatever savepoints there are."""
+        """Return to the newest commit, and undo all savepoints."""
         space = self.space
         while len(space.layers) > 1:
             space.undo()
@@ -95,7 +95,7 @@ class Writer:
         self.patches.rollback()
 
     def must_sync(self) -> bool:
-        """Return whether so much waits for a synced commit that the next one has to be one."""
+        """Return whether the next commit must be synced, because too much waits for a synced one."""
         log = self.log
         size = log.unsynced_pages * NODE_SIZE
         most: int = self.space.most
@@ -107,7 +107,7 @@ class Writer:
     # -- giving back -----------------------------------------------------------------------------------
 
     def cut_tail(self, least: int = 0) -> None:
-        """Cut what lies behind all that slots and snapshots can reach, if it is more than ``least`` bytes."""
+        """Cut the bytes after all that slots and snapshots can reach, if there are more than ``least``."""
         device = self.region.device
         size = device.size()
         reach = max(slot.length for slot in self.header.valid)
@@ -119,9 +119,9 @@ class Writer:
             self.region.truncate(reach)
 
     def punch(self) -> None:
-        """Punch out the free pages that were free at the last look already.
+        """Punch out the free pages that were already free at the last look.
 
-        As cutting the tail, it only concerns bytes that the next transaction might write to at once.
+        Like cutting the tail, this touches only bytes that the next transaction could overwrite at once.
         """
         for address, size in self.holes.look(self.space.idle_pages(punching.HOLE_LEAST)):
             end = min(address + size, self.region.length)
@@ -132,22 +132,22 @@ class Writer:
 def recover(
     header: Header, region: Region, state: State, patches: Patches, most: int, best_fit: bool
 ) -> Writer:
-    """Make sure that the disk has what the newest slot says, and read what is free.
+    """Make sure that the newest state is on the disk, read the free space, and return a writer.
 
     Args:
         header: the slots.
         region: the bytes.
-        state: that of the newest slot.
-        patches: those of that state.
-        most: bytes that the region may have.
-        best_fit: whether blocks are placed by best fit, not by first.
+        state: the state of the newest slot.
+        patches: the patches of that state.
+        most: the most bytes that the region may have.
+        best_fit: whether blocks are placed by best fit, not by first fit.
 
     Raises:
         OSError: the disk failed.
         CorruptRegionError: the log is damaged.
     """
     slot = state.slot
-    # A snapshot may stand on a commit that left no other trace: its number is taken.
+    # A snapshot may be open on a commit that left no other trace: its number must not be used again.
     header.highest = newest_reader(region.device, header.highest)
     unsynced: list[tuple[int, int]] = []
     unsynced_from, unsynced_commits = None, 0
@@ -169,9 +169,10 @@ def recover(
 
 
 def reach_of(lengths: deque[tuple[int, int]], oldest: int | None) -> int:
-    """Return how far snapshots from a commit on reach, at the most; 0 without one.
+    """Return the largest length that snapshots of ``oldest`` or later reach; 0 without a snapshot.
 
-    Of commits before those whose lengths are known that is not known, nor of one that was taken back.
+    It is MAX_ADDRESS if the length is not known: if ``oldest`` is before all commits whose length is
+    remembered, or was taken back.
     """
     if oldest is None:
         return 0
