@@ -22,6 +22,7 @@ ELSEWHERE = {
     "_core.calls.walking": ("unit/_core/calls/test_list_core.py", "iterators, and reading ahead"),
     "_core.space.blocktree": ("unit/_core/space/test_freetree.py", "its subclasses, test_sizetree.py too"),
     "_core.tree.measure": ("faces/test_beyond_list.py", "sizes() of a list"),
+    "_core.tree.path": ("unit/_core/tree/test_index.py", "the path of an index, how it grows, is rebalanced"),
     "_core.tree.rebalance": ("unit/_core/tree/test_index.py", "functions in C of the index"),
     "_core.tree.relocation": ("faces/test_giving_back.py", "what compact() does to a leaf"),
     "_core.tree.walk": ("unit/_core/tree/test_kinds.py", "over a tree of a layout of the test's"),

@@ -30,7 +30,7 @@ from contextlib import ExitStack
 from tempfile import TemporaryFile
 from typing import IO, Any
 
-from ..tree.rebalance import cut
+from ..tree.path import cut
 from .bracket import edit
 from .values import Values
 

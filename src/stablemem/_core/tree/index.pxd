@@ -7,9 +7,10 @@ from stablemem._core.tree.node cimport (
     total_of, word0, word1,
 )
 from stablemem._core.tree.pager cimport Pager
-from stablemem._core.tree.rebalance cimport bad_node, even_out, free_below, is_under_full
+from stablemem._core.tree.path cimport OwnedTree, bad_node, free_below
+from stablemem._core.tree.rebalance cimport even_out_leaves
 from stablemem._core.format.words cimport (
-    INNER_CAPACITY, INNER_MINIMUM, LEAF_CAPACITY, LEAF_MINIMUM, MAX_LEVELS, dirty_t, page_t, prefetch, u64,
+    INNER_CAPACITY, INNER_MINIMUM, LEAF_CAPACITY, LEAF_MINIMUM, dirty_t, page_t, prefetch, u64,
 )
 
 cdef enum:
@@ -18,25 +19,16 @@ cdef enum:
     EVERY = 4611686018427387904
 
 @cython.final
-cdef class Index:
-    cdef readonly Pager pager
-    cdef readonly u64 root
-    cdef readonly u64 root_check
-    cdef readonly int height
-    cdef readonly long long length
+cdef class Index(OwnedTree):
     cdef readonly u64 version
     cdef int slot
     cdef bint _at_end
     cdef u64 _near
     cdef u64 _near_from
     cdef u64 _near_to
-    cdef Node _leaf
-    cdef dirty_t[16] _pages
-    cdef int[16] _slots
     cdef long long[8] _lows
     cdef long long[8] _highs
 
-    cdef void _touch(self) noexcept
     @cython.locals(number=int)
     cdef void _changed(self, long long low, long long high) noexcept
     @cython.locals(seen=u64, low=cython.longlong, high=cython.longlong)
@@ -44,12 +36,12 @@ cdef class Index:
     cdef void _forget(self) noexcept
     @cython.locals(page=page_t, reference=u64, left=u64, level=int, slot=int, count=int)
     cdef page_t leaf(self, u64 position) except NULL
+    cdef u64 leaf_begin(self) noexcept
     cdef u64 leaf_end(self) noexcept
     @cython.locals(page=page_t, end=u64)
     cpdef bytes entries(self, u64 start, u64 stop)
     @cython.locals(node=Node, page=dirty_t, reference=u64, level=int, slot=int, expected=u64, below=u64)
-    cdef Node _own_path(self, u64 position)
-    cdef Node owned_node(self, int level)
+    cdef Node own_path(self, u64 position)
     @cython.locals(level=int)
     cdef int _count(self, long long delta) except -1
 
@@ -65,10 +57,6 @@ cdef class Index:
     cpdef object insert_run(self, u64 position, bytes entries)
     @cython.locals(leaf=Node, place=Py_ssize_t, number=Py_ssize_t)
     cdef list _leaves(self, bytes entries, bint fill)
-    @cython.locals(node=Node, home=Node, page=dirty_t, children=list, slot=int, above=int)
-    cdef object _grow(self, list changed, list made, int level, long long delta)
-    @cython.locals(above=int)
-    cdef bint _at_right_edge(self, int level) except -1
     cpdef object delete(self, u64 position)
     @cython.locals(node=Node)
     cdef dirty_t owned(self, u64 position) except NULL
@@ -79,9 +67,6 @@ cdef class Index:
     cdef object _delete_few(self, u64 start, u64 stop)
     @cython.locals(node=Node, child=Node, page=dirty_t, slot=int, first=u64, low=u64, high=u64, count=u64, address=u64, child_check=u64)
     cdef Node _delete_below(self, u64 reference, u64 check, int level, u64 start, u64 stop)
-    cdef object _repair(self, u64 position)
-    @cython.locals(page=page_t, reference=u64, check=u64, level=int, count=int, slot=int, near=int, last=bint, edge=bint)
-    cdef bint _repair_path(self, u64 position) except -1
     cpdef object place(self)
     @cython.locals(page=page_t, count=int, total=u64, least=int)
     cdef u64 _check_below(self, u64 reference, u64 check, int level, bint root, bint last, list faults) except? 0xFFFFFFFFFFFFFFFF

@@ -14,11 +14,9 @@ O(log n), 3 levels at a million values, 4 at a billion (255 * 170**3). The value
 Invariants (``check``): every leaf is at level 0; counts add up; every node but the root and the last of
 its level holds at least half of what it can; an appended-to tree fills its leaves completely.
 
-A change owns the way to its leaf first (``_own_path``) and works on that path: nodes that the pager keeps
-while they are dirty. Whatever owns another path, writes out, or goes back to an earlier state forgets it.
-
-Deletion repairs from the root down: a child that is under-full is merged with a sibling or evened
-out with it before the walk goes on below, so that its parent always has a sibling to offer.
+A change owns the way to its leaf first (``own_path``) and works on that path: nodes that the pager keeps
+while they are dirty. Whatever owns another path, writes out, or goes back to an earlier state forgets it;
+path.py says how a tree grows and is rebalanced.
 """
 
 from collections.abc import Callable
@@ -27,8 +25,9 @@ from struct import Struct
 from ...errors import CorruptRegionError
 from ..format.words import Page
 from .kinds import Node
+from .node import COUNTED_KIND
 from .pager import Pager
-from .rebalance import Children, cut
+from .path import Children, OwnedTree, cut
 from .walk import walk
 
 try:
@@ -36,7 +35,7 @@ try:
 except ModuleNotFoundError:
     from .. import _cython as cython
 if not cython.compiled:
-    from ...layout import INNER_CAPACITY, INNER_MINIMUM, LEAF_CAPACITY, LEAF_MINIMUM, MAX_LEVELS
+    from ...layout import INNER_CAPACITY, INNER_MINIMUM, LEAF_CAPACITY, LEAF_MINIMUM
     from .kinds import level_of
     from .node import (
         COUNTED,
@@ -61,7 +60,8 @@ if not cython.compiled:
         word0,
         word1,
     )
-    from .rebalance import bad_node, even_out, free_below, is_under_full
+    from .path import bad_node, free_below
+    from .rebalance import even_out_leaves
 
 __all__ = ["Index"]
 
@@ -75,7 +75,7 @@ if not cython.compiled:
     _LAST = REMEMBERED - 1
 
 
-class Index:
+class Index(OwnedTree):
     """One list of entries.
 
     Args:
@@ -89,42 +89,19 @@ class Index:
         version: changes with every change to the list; writing out changes nothing. Iterators compare it.
     """
 
-    __slots__ = (
-        "_at_end", "_highs", "_leaf", "_lows", "_near", "_near_from", "_near_to", "_pages", "_slots",
-        "height", "length", "pager", "root", "root_check", "slot", "version",
-    )  # fmt: skip
+    __slots__ = ("_at_end", "_highs", "_lows", "_near", "_near_from", "_near_to", "slot", "version")
 
     def __init__(self, pager: Pager, root: int = 0, check: int = 0, height: int = 0, length: int = 0) -> None:
-        self.pager = pager
+        OwnedTree.__init__(self, pager, COUNTED_KIND)
         self.version = 0
-        self._leaf = Node(0, bytearray(), False)
         self._near = 0
         if not cython.compiled:
-            self._slots = [0] * 16
             self._lows = [0] * REMEMBERED
             self._highs = [0] * REMEMBERED
-            self._pages = [self._leaf.page] * 16
         self.slot = 0
         self.restore((root, check, height, length))
 
-    def state(self) -> tuple[int, int, int, int]:
-        """Return (root, checksum, height, length), which ``restore`` takes back."""
-        return self.root, self.root_check, self.height, self.length
-
-    def restore(self, state: tuple[int, int, int, int]) -> None:
-        """Become the tree of an earlier ``state``."""
-        root, check, height, length = state
-        if not 0 <= height <= MAX_LEVELS or (height == 0) != (length == 0):
-            raise CorruptRegionError(
-                root, f"a tree of 0 to {MAX_LEVELS} levels", f"{height} for {length} values"
-            )
-        self.root = root
-        self.root_check = check
-        self.height = height
-        self.length = length
-        self._touch()
-
-    def _touch(self) -> None:
+    def touch(self) -> None:
         """Note a change of everything."""
         self._changed(0, EVERY)
 
@@ -170,6 +147,9 @@ class Index:
     def leaf(self, position: int) -> Page:
         """Return the leaf of a position below ``length``; the entry's number goes into ``slot``.
 
+        Half of the answer is an attribute because this is the most called function of all, and C has one
+        result. ``slot`` holds until the next call of ``leaf`` or ``owned``; read it at once.
+
         O(log n); O(1) while positions stay within one leaf.
         """
         if self._near_from <= position < self._near_to:
@@ -200,6 +180,10 @@ class Index:
         self.slot = left
         return page
 
+    def leaf_begin(self) -> int:
+        """Return the position of the first value of the leaf that ``leaf`` returned last."""
+        return self._near_from
+
     def leaf_end(self) -> int:
         """Return the position behind the leaf that ``leaf`` returned last."""
         return self._near_to
@@ -219,7 +203,7 @@ class Index:
 
     # -- the way down, owned -------------------------------------------------------------------------
 
-    def _own_path(self, position: int) -> Node:
+    def own_path(self, position: int) -> Node:
         """Own every node on the way to a position; fills the path; return the leaf.
 
         Forgets the path before, and the page of a leaf that is copied: it is freed.
@@ -236,13 +220,13 @@ class Index:
                 prefetch(page, COUNTS_SIZE)
             if level_of(page) != level or total_of(page) != expected:
                 bad_node(self.pager, 0, f"a node of level {level} with {expected} values", page)
-            self._pages[level] = page
+            self.pages[level] = page
             if level == 0:
                 break
             slot = slot_of(page, position)
             if slot >= count_of(page):
                 bad_node(self.pager, 0, f"a node with value {position}", page)
-            self._slots[level] = slot
+            self.slots[level] = slot
             below = before(page, slot)
             expected = before(page, slot + 1) - below
             position -= below
@@ -253,28 +237,22 @@ class Index:
             level -= 1
         if position >= expected:
             bad_node(self.pager, 0, f"a leaf with value {position}", node.page)
-        self._slots[0] = position
-        self._leaf = node
+        self.slots[0] = position
+        self.last_leaf = node
         return node
-
-    def owned_node(self, level: int) -> Node:
-        """Return the node of the path at a level."""
-        if level == self.height - 1:
-            return self.pager.own(self.root, self.root_check)
-        return self.pager.own(child_of(self._pages[level + 1], self._slots[level + 1]), 0)
 
     def _count(self, delta: int) -> None:
         """Add to the counts above the leaf of the path, and to the length."""
         for level in range(1, self.height):
-            add_count(self._pages[level], self._slots[level], delta)
+            add_count(self.pages[level], self.slots[level], delta)
         self.length += delta
 
     # -- changing ------------------------------------------------------------------------------------
 
     def replace(self, position: int, first: int, second: int) -> None:
         """Point an existing position at another blob and free the old one. O(log n)."""
-        node = self._own_path(position)
-        slot = self._slots[0]
+        node = self.own_path(position)
+        slot = self.slots[0]
         self.pager.release(word0(node.page, slot), word1(node.page, slot))
         set_entry(node.page, slot, first, second)
         node.pending = True
@@ -290,8 +268,8 @@ class Index:
             raise IndexError(f"{number} entries from {position} on, in a list of {self.length}")
         place = 0
         while place < number:
-            leaf = self._own_path(position + place)
-            slot = self._slots[0]
+            leaf = self.own_path(position + place)
+            slot = self.slots[0]
             part = min(number - place, count_of(leaf.page) - slot)
             put_entries(leaf, slot, entries[16 * place : 16 * (place + part)])
             leaf.pending = True
@@ -303,11 +281,11 @@ class Index:
         if self.height:
             at_end = position == self.length
             if at_end and self._at_end:
-                node = self._leaf
+                node = self.last_leaf
                 slot = count_of(node.page)
             else:
-                node = self._own_path(position - 1 if position else 0)
-                slot = self._slots[0] + (1 if position else 0)
+                node = self.own_path(position - 1 if position else 0)
+                slot = self.slots[0] + (1 if position else 0)
             if count_of(node.page) < LEAF_CAPACITY:
                 open_entries(node.page, slot, 1)
                 set_entry(node.page, slot, first, second)
@@ -316,7 +294,7 @@ class Index:
                 self._changed(position, EVERY)
                 self._at_end = at_end
                 return
-            if self.height > 1 and count_of(self._pages[1]) < INNER_CAPACITY:
+            if self.height > 1 and count_of(self.pages[1]) < INNER_CAPACITY:
                 self._split_leaf(node, slot, first, second, at_end)
                 self._changed(position, EVERY)
                 return
@@ -339,11 +317,9 @@ class Index:
             open_entries(right.page, slot - kept, 1)
             set_entry(right.page, slot - kept, first, second)
         left.pending = True
-        split_child(
-            self._pages[1], self._slots[1], count_of(left.page), right.reference, count_of(right.page)
-        )
+        split_child(self.pages[1], self.slots[1], count_of(left.page), right.reference, count_of(right.page))
         for level in range(2, self.height):
-            add_count(self._pages[level], self._slots[level], 1)
+            add_count(self.pages[level], self.slots[level], 1)
         self.length += 1
 
     def insert_run(self, position: int, entries: bytes) -> None:
@@ -353,11 +329,11 @@ class Index:
             return
         at_end = position == self.length
         if self.height == 0:
-            self._grow([], self._leaves(entries, True), 0, number)
+            self.grow([], self._leaves(entries, True), 0, number)
             self._changed(position, EVERY)
             return
-        leaf = self._own_path(position - 1 if position else 0)
-        slot = self._slots[0] + (1 if position else 0)
+        leaf = self.own_path(position - 1 if position else 0)
+        slot = self.slots[0] + (1 if position else 0)
         count = count_of(leaf.page)
         leaf.pending = True
         if count + number <= LEAF_CAPACITY:
@@ -371,7 +347,7 @@ class Index:
         close_entries(leaf.page, 0, count)
         set_count(leaf.page, kept)
         put_entries(leaf, 0, merged[: 16 * kept])
-        self._grow([(leaf.reference, 0, kept)], self._leaves(merged[16 * kept :], at_end), 0, number)
+        self.grow([(leaf.reference, 0, kept)], self._leaves(merged[16 * kept :], at_end), 0, number)
         self._changed(position, EVERY)
 
     def _leaves(self, entries: bytes, fill: bool) -> Children:
@@ -386,89 +362,32 @@ class Index:
             place += 16 * number
         return made
 
-    def _grow(self, changed: Children, made: Children, level: int, delta: int) -> None:
-        """Give the nodes made at a level to their parents, splitting those that overflow.
-
-        Args:
-            changed: the node of the path at ``level``, with its new count; empty for an empty tree.
-            made: its new right neighbours.
-            level: where they are.
-            delta: by how much the length grows.
-        """
-        at_end = True
-        for above in range(level + 1, self.height):
-            page = self._pages[above]
-            slot = self._slots[above]
-            if not made:
-                add_count(page, slot, delta)
-                continue
-            if len(made) == 1 and count_of(page) < INNER_CAPACITY:
-                split_child(page, slot, changed[0][2], made[0][0], made[0][2])
-                made = []
-                continue
-            node = self.owned_node(above)
-            children = children_of(page)
-            at_end = slot == len(children) - 1 and self._at_right_edge(above)
-            children[slot : slot + 1] = changed + made
-            pieces = cut(len(children), INNER_CAPACITY, at_end)
-            made = []
-            place = 0
-            for piece in pieces:
-                part = children[place : place + piece]
-                home = node if place == 0 else self.pager.create(above, COUNTED)
-                put_children(home, part)
-                entry = (home.reference, 0, total_of(home.page))
-                if place == 0:
-                    changed = [entry]
-                else:
-                    made.append(entry)
-                place += piece
-        top = changed + made if made else []
-        height = max(self.height, 1)
-        while len(top) > 1:
-            parents = []
-            place = 0
-            for piece in cut(len(top), INNER_CAPACITY, at_end):
-                home = self.pager.create(height, COUNTED)
-                put_children(home, top[place : place + piece])
-                parents.append((home.reference, 0, total_of(home.page)))
-                place += piece
-            top = parents
-            height += 1
-        if top:
-            self.root, self.root_check = top[0][0], top[0][1]
-            self.height = height
-        self.length += delta
-
-    def _at_right_edge(self, level: int) -> bool:
-        """Return whether the path's node of a level is the last of its level."""
-        for above in range(level + 1, self.height):
-            if self._slots[above] != count_of(self._pages[above]) - 1:
-                return False
-        return True
-
     def delete(self, position: int) -> None:
         """Delete one entry and free its blob. O(log n)."""
-        self._own_path(position)
+        self.own_path(position)
         self.delete_owned(position)
 
     def owned(self, position: int) -> Page:
         """Own the leaf of a position for ``delete_owned``; the entry's number goes into ``slot``."""
-        node = self._own_path(position)
-        self.slot = self._slots[0]
+        node = self.own_path(position)
+        self.slot = self.slots[0]
         return node.page
 
     def delete_owned(self, position: int) -> None:
         """Delete the entry that ``owned`` was called for last, and free its blob."""
-        node = self._leaf
-        slot = self._slots[0]
+        node = self.last_leaf
+        slot = self.slots[0]
         self.pager.release(word0(node.page, slot), word1(node.page, slot))
         close_entries(node.page, slot, 1)
         self._count(-1)
         left = count_of(node.page)
-        if left < LEAF_MINIMUM and (left == 0 or not self._at_right_edge(0)):
-            self._repair(position)
+        if left < LEAF_MINIMUM and (left == 0 or not self.is_at_right_edge(0)):
+            self.rebalance(position)
         self._changed(position, EVERY)
+
+    def share_leaves(self, parent: Node, slot: int, last: bool) -> bool:
+        """Merge leaf ``slot`` with a sibling, or even the two out; return false if both are empty."""
+        return even_out_leaves(self.pager, parent, slot, last)
 
     def delete_range(self, start: int, stop: int) -> None:
         """Delete entries ``start`` to ``stop`` and free their blobs. O(k + log n)."""
@@ -483,14 +402,14 @@ class Index:
             return
         self.root = self._delete_below(self.root, self.root_check, self.height - 1, start, stop).reference
         self.length -= stop - start
-        self._repair(start)
+        self.rebalance(start)
         self._changed(start, EVERY)
 
     def _delete_few(self, start: int, stop: int) -> None:
         """Do ``delete_range`` of some entries, leaf by leaf along the path, without lists of all children."""
         while start < stop:
-            node = self._own_path(start)
-            slot = self._slots[0]
+            node = self.own_path(start)
+            slot = self.slots[0]
             number = min(stop - start, count_of(node.page) - slot)
             for each in range(slot, slot + number):
                 self.pager.release(word0(node.page, each), word1(node.page, each))
@@ -498,8 +417,8 @@ class Index:
             self._count(-number)
             stop -= number
             left = count_of(node.page)
-            if left < LEAF_MINIMUM and (left == 0 or not self._at_right_edge(0)):
-                self._repair(start)
+            if left < LEAF_MINIMUM and (left == 0 or not self.is_at_right_edge(0)):
+                self.rebalance(start)
         self._changed(start, EVERY)
 
     def clear(self) -> None:
@@ -531,49 +450,6 @@ class Index:
             first += count
         put_children(node, kept)
         return node
-
-    # -- repairing after deletion --------------------------------------------------------------------
-
-    def _repair(self, position: int) -> None:
-        """Bring the nodes left and right of a deletion back to their minimum fill."""
-        if self.length == 0:
-            free_below(self.pager, self.root, self.root_check, self.height - 1, 0)
-            self.restore((0, 0, 0, 0))
-            return
-        before_it = position - 1 if position else 0
-        behind_it = min(position, self.length - 1)
-        while self._repair_path(before_it) or self._repair_path(behind_it):
-            pass
-
-    def _repair_path(self, position: int) -> bool:
-        """Fix the first under-full node at the way to a position; return whether there was one.
-
-        An emptied child has no position of its own: it stands beside the child on the way. Whatever is
-        under-full was owned by the deletion, and so were its ancestors.
-        """
-        reference, check = self.root, self.root_check
-        if self.height > 1 and count_of(self.pager.page(reference, check)) == 1:
-            page = self.pager.page(reference, check)
-            self.root, self.root_check = child_of(page, 0), check_of(page, 0)
-            self.pager.drop(reference)
-            self.height -= 1
-            return True
-        last = True
-        for level in range(self.height - 1, 0, -1):
-            page = self.pager.page(reference, check)
-            count = count_of(page)
-            slot = slot_of(page, position)
-            if slot >= count:
-                bad_node(self.pager, reference, f"a node with value {position}", page)
-            for near in (slot, slot + 1, slot - 1):
-                edge = last and near == count - 1
-                if 0 <= near < count and is_under_full(self.pager, child_of(page, near), level - 1, edge):
-                    even_out(self.pager, self.pager.own(reference, check), near, level - 1, last)
-                    return True
-            last = last and slot == count - 1
-            position -= before(page, slot)
-            reference, check = child_of(page, slot), check_of(page, slot)
-        return False
 
     # -- writing out, checking -----------------------------------------------------------------------
 

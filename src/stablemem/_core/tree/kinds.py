@@ -71,8 +71,32 @@ class NodeKind:
         """Return how many entries the node has: values of a leaf, children of a branch."""
         return 0
 
+    def total(self, page: Page) -> int:
+        """Return how many values lie in and below the node."""
+        return 0
+
+    def capacity(self, level: int) -> int:
+        """Return how many entries a node of a level has room for."""
+        return 0
+
+    def minimum(self, level: int) -> int:
+        """Return how many entries a node of a level has at least, but the root and the last of the level."""
+        return 0
+
+    def slot_of(self, page: Page, position: int) -> int:
+        """Return the child of a branch below which the value at a position lies; the count if none does."""
+        return 0
+
+    def before(self, page: Page, slot: int) -> int:
+        """Return how many values lie below the children of a branch in front of ``slot``."""
+        return 0
+
     def child(self, page: Page, slot: int) -> int:
         """Return the address of a child of a branch."""
+        return 0
+
+    def check(self, page: Page, slot: int) -> int:
+        """Return the checksum that the page of a child must have."""
         return 0
 
     def set_child(self, page: bytearray, slot: int, address: int, check: int) -> int:
@@ -82,6 +106,24 @@ class NodeKind:
     def children(self, page: Page) -> list[tuple[int, int, int]]:
         """Return (address, checksum, values below) of each child of a branch."""
         return []
+
+    def put_children(self, node: Node, children: list[tuple[int, int, int]]) -> int:
+        """Give a branch exactly these children, as ``children`` returns them."""
+        return 0
+
+    def entry_of(self, node: Node) -> tuple[int, int, int]:
+        """Return what a parent's ``children`` says of a dirty node."""
+        return node.reference, 0, self.total(node.page)
+
+    def add_count(self, page: bytearray, slot: int, delta: int) -> int:
+        """Note that there are ``delta`` more values below child ``slot`` of a branch."""
+        return 0
+
+    def split_child(
+        self, page: bytearray, slot: int, left: tuple[int, int, int], right: tuple[int, int, int]
+    ) -> int:
+        """Put two dirty nodes in the place of child ``slot`` of a branch that has room for them."""
+        return 0
 
     def blobs(self, page: Page) -> list[tuple[int, int, int]]:
         """Return (slot, address, size and checksum) of each blob that a leaf points to."""

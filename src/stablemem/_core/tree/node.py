@@ -34,10 +34,10 @@ try:
 except ModuleNotFoundError:
     from .. import _cython as cython
 if not cython.compiled:
-    from ...layout import INLINE_SIZE, INNER_CAPACITY, LEAF_CAPACITY
+    from ...layout import INLINE_SIZE, INNER_CAPACITY, INNER_MINIMUM, LEAF_CAPACITY, LEAF_MINIMUM
     from ..format.words import get8, get16, get64, low32, move, put16, put64, unmark
 
-__all__ = ["CountedKind"]
+__all__ = ["COUNTED_KIND", "CountedKind"]
 
 if not cython.compiled:
     COUNTED = 0x4E
@@ -322,9 +322,33 @@ class CountedKind(NodeKind):
         """Return how many entries the node has."""
         return count_of(page)
 
+    def total(self, page: Page) -> int:
+        """Return how many values lie in and below the node."""
+        return total_of(page)
+
+    def capacity(self, level: int) -> int:
+        """Return how many entries a node of a level has room for."""
+        return INNER_CAPACITY if level else LEAF_CAPACITY
+
+    def minimum(self, level: int) -> int:
+        """Return how many entries a node of a level has at least."""
+        return INNER_MINIMUM if level else LEAF_MINIMUM
+
+    def slot_of(self, page: Page, position: int) -> int:
+        """Return the child below which a value lies; the count of entries if none does."""
+        return slot_of(page, position)
+
+    def before(self, page: Page, slot: int) -> int:
+        """Return how many values lie below the children in front of ``slot``."""
+        return before(page, slot)
+
     def child(self, page: Page, slot: int) -> int:
         """Return the address of a child."""
         return child_of(page, slot)
+
+    def check(self, page: Page, slot: int) -> int:
+        """Return the checksum that the page of a child must have."""
+        return check_of(page, slot)
 
     def set_child(self, page: bytearray, slot: int, address: int, check: int) -> int:
         """Point a child somewhere else."""
@@ -334,6 +358,23 @@ class CountedKind(NodeKind):
     def children(self, page: Page) -> list[tuple[int, int, int]]:
         """Return (address, checksum, values below) of each child."""
         return children_of(page)
+
+    def put_children(self, node: Node, children: list[tuple[int, int, int]]) -> int:
+        """Give a branch exactly these children."""
+        put_children(node, children)
+        return 0
+
+    def add_count(self, page: bytearray, slot: int, delta: int) -> int:
+        """Note that there are ``delta`` more values below a child."""
+        add_count(page, slot, delta)
+        return 0
+
+    def split_child(
+        self, page: bytearray, slot: int, left: tuple[int, int, int], right: tuple[int, int, int]
+    ) -> int:
+        """Put two dirty nodes in the place of a child, without a list of all children."""
+        split_child(page, slot, left[2], right[0], right[2])
+        return 0
 
     def blobs(self, page: Page) -> list[tuple[int, int, int]]:
         """Return (slot, address, size and checksum) of each blob that does not sit in its entry."""
@@ -359,4 +400,5 @@ class CountedKind(NodeKind):
         return 0
 
 
-register(CountedKind(COUNTED))
+COUNTED_KIND = CountedKind(COUNTED)
+register(COUNTED_KIND)

@@ -4,7 +4,7 @@ from stablemem._core.tree.index cimport Index
 from stablemem._core.tree.kinds cimport Node, NodeKind, kind_of, level_of
 from stablemem._core.tree.node cimport before, check_of, child_of, count_of, slot_of
 from stablemem._core.tree.pager cimport Pager
-from stablemem._core.tree.rebalance cimport bad_node
+from stablemem._core.tree.path cimport bad_node
 from stablemem._core.format.words cimport NODE_SIZE, low32, page_t, u64
 
 @cython.locals(

@@ -18,7 +18,7 @@ if not cython.compiled:
     from ..format.words import low32
     from .kinds import kind_of, level_of
     from .node import before, check_of, child_of, count_of, slot_of
-    from .rebalance import bad_node
+    from .path import bad_node
 
 __all__ = ["relocate"]
 
@@ -40,12 +40,12 @@ def relocate(index: Index, position: int, bound: int, below_bound: bool) -> tupl
     pager = index.pager
     dirty = pager.dirty_nodes
     if _lies_above(index, position, bound):
-        index._own_path(position)
-        index._touch()
+        index.own_path(position)
+        index.touch()
     page = index.leaf(position)
     kind = kind_of(page)
-    begin = index._near_from
-    end = index._near_to
+    begin = index.leaf_begin()
+    end = index.leaf_end()
     node: Node | None = None
     moved = run = run_end = 0
     pieces: list[bytes] = []
@@ -58,8 +58,8 @@ def relocate(index: Index, position: int, bound: int, below_bound: bool) -> tupl
         if address == 0:
             continue
         if node is None:
-            node = index._own_path(begin)
-            index._touch()
+            node = index.own_path(begin)
+            index.touch()
         kind.set_blob(node.page, slot, address)
         pager.release(first, second)
         if address != run_end:

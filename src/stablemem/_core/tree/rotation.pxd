@@ -4,7 +4,7 @@ from stablemem._core.tree.index cimport Index
 from stablemem._core.tree.kinds cimport Node, level_of
 from stablemem._core.tree.node cimport COUNTED, children_of, move_entries, put_children, set_child, total_of
 from stablemem._core.tree.pager cimport Pager
-from stablemem._core.tree.rebalance cimport bad_node
+from stablemem._core.tree.path cimport bad_node
 from stablemem._core.format.words cimport u64
 
 @cython.locals(pager=Pager, one=Node, two=Node, height=int, length=cython.longlong)

@@ -5,7 +5,7 @@
     join    the lower tree becomes a child at the edge of the higher one, at the level where it fits
 
 Only the nodes on the ways to the two cuts are touched, O(log n) of them; entries and blobs stay where they
-are. What is under-full afterwards lies on these ways, is dirty, and is repaired as after a deletion.
+are. What is under-full afterwards lies on these ways, is dirty, and is rebalanced as after a deletion.
 """
 
 from .index import Index
@@ -19,7 +19,7 @@ except ModuleNotFoundError:
 if not cython.compiled:
     from .kinds import level_of
     from .node import COUNTED, children_of, move_entries, put_children, set_child, total_of
-    from .rebalance import bad_node
+    from .path import bad_node
 
 __all__ = ["rotate_index"]
 
@@ -35,10 +35,10 @@ def rotate_index(index: Index, position: int) -> None:
     height, length = index.height, index.length
     one, two = _cut(pager, index.root, index.root_check, height - 1, position, length)
     index.restore((two.reference, 0, height, length - position))
-    index._repair(0)
+    index.rebalance(0)
     front: Tree = index.state()
     index.restore((one.reference, 0, height, position))
-    index._repair(position)
+    index.rebalance(position)
     _join(index, front, index.state())
 
 
@@ -83,21 +83,21 @@ def _join(index: Index, front: Tree, back: Tree) -> None:
     elif front[2] > back[2]:
         index.restore((one.reference, 0, front[2], length))
         level = back[2] - 1
-        index._own_path(length - 1)
+        index.own_path(length - 1)
         home = index.owned_node(level)
         changed = [(home.reference, 0, total_of(home.page))]
-        index._grow(changed, [(two.reference, 0, more)], level, more)
+        index.grow(changed, [(two.reference, 0, more)], level, more)
     else:
         index.restore((two.reference, 0, back[2], more))
         level = front[2] - 1
-        index._own_path(0)
+        index.own_path(0)
         home = index.owned_node(level)
         made = [(home.reference, 0, total_of(home.page))]
         # The first child gets its new neighbour on the left: the two change places.
         parent = index.owned_node(level + 1)
         set_child(parent.page, 0, one.reference, 0)
-        index._grow([(one.reference, 0, length)], made, level, length)
-    index._own_path(length - 1)
-    index._own_path(length)
-    index._repair(length)
-    index._touch()
+        index.grow([(one.reference, 0, length)], made, level, length)
+    index.own_path(length - 1)
+    index.own_path(length)
+    index.rebalance(length)
+    index.touch()
