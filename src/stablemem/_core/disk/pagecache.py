@@ -1,24 +1,25 @@
 # cython: annotation_typing=False
-"""PageCache: bytes read with ``pread``, with the pages used last kept in memory.
+"""PageCache: reads bytes with ``pread``, and keeps the pages that were used last in memory.
 
     read(address, size)          young {page number: bytes}     at most ``most`` pages
       ^  pages that are missing  old   {page number: bytes}     at most ``most`` pages
       |
-    a device, or anything else that gives bytes by address and size
+    a device, or any other source of bytes by address and size
 
-A page that is used moves to the young generation. When that is full, it becomes the old one, and the old
-one is dropped. So a page stays while it is used at least once in ``most`` others; nothing is sorted.
+A page that is used moves to the young generation. When the young generation is full, it becomes the old one,
+and the previous old one is dropped. So a page stays while it is used at least once between ``most`` others;
+nothing is sorted.
 
-A page is 4 KiB: a node is one page, and small values share pages. What is larger is read each time, and not
-kept. A page next to two that are known is read with those that follow it in the same direction, so that
-going through a list in order takes one read for 64 KiB. One neighbour would say too little: of a file that
-is read at random, one in seven pages may be known.
+A page has 4 KiB: a node is one page, and small values share pages. Larger ranges are read each time, and not
+kept. If two neighbours of a page on one side are known, it is read together with the next pages on the other
+side. So going through a list in order takes one read for 64 KiB. A single neighbour would prove too little:
+if a file is read at random, one in seven pages may be known.
 
 Invariants:
 
 * Each generation has at most ``most`` pages.
-* A page is what the file had when it was read: whoever writes says so with ``drop``.
-* A page may be short, where the file ended. It is used only for what it has, and read again for more.
+* A page has the bytes that the file had when the page was read: a writer must call ``drop``.
+* A page may be short, at the end of the file. Only the bytes that it has are used; for more it is read again.
 """
 
 from collections.abc import Callable
@@ -33,18 +34,18 @@ if not cython.compiled:
 __all__ = ["AHEAD", "PAGES", "PageCache"]
 
 PAGES = 2048
-"""Pages that a generation has at most: 8 MiB."""
+"""The most pages of a generation: 8 MiB."""
 
 AHEAD = 16
-"""Pages that are read at once, where the two pages before or after are known."""
+"""Number of pages that are read at once if the two pages before or after are known."""
 
 
 class PageCache:
     r"""Pages of one file.
 
     Args:
-        read: returns ``size`` bytes at ``address``, fewer where the file ends.
-        most: pages that each of the two generations has at most.
+        read: returns ``size`` bytes at ``address``; fewer at the end of the file.
+        most: the most pages of each of the two generations.
 
     >>> cache = PageCache(lambda address, size: bytes(8192)[address : address + size], 4)
     >>> cache.load(8190, 1), cache.load(8190, 9), cache.kept
@@ -61,11 +62,11 @@ class PageCache:
 
     @property
     def kept(self) -> int:
-        """How many pages are in memory; one that is in both generations counts once."""
+        """Number of pages in memory; a page that is in both generations counts once."""
         return len(self._young.keys() | self._old.keys())
 
     def page(self, number: int, end: int) -> bytes:
-        """Return page ``number``; it has its first ``end`` bytes at least, unless the file ends before.
+        """Return page ``number``, with at least its first ``end`` bytes, unless the file ends before.
 
         O(1), and one read if the page is not in memory.
         """
@@ -76,13 +77,13 @@ class PageCache:
                 return self._fetch(number)
             self._keep(number, page)
         if len(page) < end:
-            # The file may have grown since.
+            # The file may have grown since then.
             self.drop(number * NODE_SIZE, NODE_SIZE)
             return self._fetch(number)
         return page
 
     def load(self, address: int, size: int) -> bytes:
-        """Return ``size`` bytes at ``address``, fewer where the file ends."""
+        """Return ``size`` bytes at ``address``; fewer at the end of the file."""
         if size > NODE_SIZE:
             return self._read(address, size)
         number = address // NODE_SIZE
@@ -96,7 +97,7 @@ class PageCache:
         )
 
     def drop(self, address: int, size: int) -> None:
-        """Forget the pages of a range: it was written, or cut off."""
+        """Forget the pages of a range, because it was written or cut off."""
         first = address // NODE_SIZE
         stop = (address + size + NODE_SIZE - 1) // NODE_SIZE
         for pages in (self._young, self._old):
@@ -117,7 +118,7 @@ class PageCache:
         return number in self._young or number in self._old
 
     def _fetch(self, number: int) -> bytes:
-        """Read a page that is not in memory, with its neighbours if that looks useful."""
+        """Read a page that is not in memory, with the pages next to it if that is likely to be useful."""
         first = number
         stop = number + 1
         if number > 1 and self._knows(number - 1) and self._knows(number - 2):

@@ -3,18 +3,18 @@
 
     address 0                                     limit          mapped
     +--------------------------------------------+--------------+
-    | bytes that somebody may read               | written ahead|   - - growth
+    | bytes that may be read                     | written ahead|   - - growth
     +--------------------------------------------+--------------+
 
 Invariants:
 
-* Every read names an address and a size and is checked against ``limit``; no other module computes
-  an address in the map. What ``at`` returns holds until the next call of the region.
-* ``mapped`` covers ``limit`` or is brought there on the first read beyond it. A map is replaced,
-  never resized, and views taken earlier keep theirs.
-* By ``pread`` nothing is ever mapped, and ``mapped`` stays 0. What is kept in memory is dropped when this
-  region writes it, cuts it off or punches it out. Nobody else writes what a reader may see.
-* Nothing is ever stored through the map (a full disk is an ``OSError``, a stray pointer is harmless).
+* Every read names an address and a size, and is checked against ``limit``. No other module computes an
+  address in the map. The result of ``at`` is valid until the next call of the region.
+* ``mapped`` covers ``limit``, or is extended to it by the first read beyond it. A map is replaced, never
+  resized, and views taken earlier keep their map.
+* With ``pread`` nothing is ever mapped, and ``mapped`` stays 0. Pages in memory are dropped when this region
+  writes, cuts off or punches out their bytes. No other handle writes bytes that a reader may see.
+* Nothing is ever stored through the map. So a full disk is an ``OSError``, and a stray pointer is harmless.
 """
 
 from collections.abc import Sequence
@@ -40,27 +40,27 @@ Io = Literal["map", "pread"]
 """How bytes are read: through a map of the file, or by a system call for each page that is not in memory."""
 
 WRITE_AHEAD = 32 << 10
-"""Bytes of zeros written behind a small run that grows the file."""
+"""Bytes by which a small run grows the file, with zeros after it."""
 
 
 class Region:
     """The bytes of one device.
 
     Args:
-        device: where the bytes are; the region owns it.
-        shared_lock: True makes the map hold the device's own locks, so that a view keeps the snapshot
-            it was taken from alive; False gives the map a file description of its own, so that a
-            view of a writer's never holds the writer lock.
-        io: "map", or "pread": then a file that somebody else cuts short is an error, not a signal, and a view
-            is a copy, which holds no lock.
-        pages: how many pages of 4 KiB are kept in memory by ``pread``, twice.
+        device: has the bytes; the region owns it.
+        shared_lock: True makes the map hold the locks of the device, so that a view keeps its snapshot open.
+            False gives the map its own file description, so that a view from a writer never holds the writer
+            lock.
+        io: "map" or "pread". With "pread", a file that another program cuts short is an error, not a signal;
+            a view is a copy and holds no lock.
+        pages: with ``pread``, half the number of pages of 4 KiB that are kept in memory.
 
     Attributes:
-        limit: end of what may be read, in bytes.
-        mapped: bytes that the map covers.
-        length: bytes of the file, as far as this handle changes it.
-        most: bytes that the file may have; only zeros written ahead look at it.
-        written: (address, size) of every run written since the list was cleared.
+        limit: end of the bytes that may be read.
+        mapped: number of bytes that the map covers.
+        length: number of bytes of the file, as far as this handle changes it.
+        most: the most bytes that the file may have; only writing zeros ahead obeys it.
+        written: (address, size) of every run that was written since the list was cleared.
 
     >>> from stablemem._core.disk.device import MemoryDevice
     >>> region = Region(MemoryDevice())
@@ -104,26 +104,26 @@ class Region:
         self.written: list[tuple[int, int]] = []
 
     def __dealloc__(self) -> None:
-        """Release the map (compiled only)."""
+        """Release the map (compiled form only)."""
         self._release()
 
     @property
     def device(self) -> Device:
-        """Where the bytes are."""
+        """The device, which has the bytes."""
         return self._device
 
     @property
     def path(self) -> str:
-        """The file's name, empty for memory."""
+        """The name of the file; empty for a region in memory."""
         return self._device.path
 
     @property
     def io(self) -> Io:
-        """How the bytes are read."""
+        """How bytes are read."""
         return "map" if self._cache is None else "pread"
 
     def _release(self) -> None:
-        """Let go of the map; views taken from it keep it alive."""
+        """Release the map; views of it keep it alive."""
         if cython.compiled:
             if self._held:
                 self._held = False
@@ -133,7 +133,7 @@ class Region:
             self._view = memoryview(b"")
 
     def _remap(self) -> None:
-        """Map the file as long as it is now."""
+        """Map the file in its present length."""
         if self._device.closed:
             raise RegionClosedError(f"{shown_path(self._device.path)} is closed: open it again")
         self._release()
@@ -144,7 +144,7 @@ class Region:
                 fresh = self._map_device.map(size)
                 break
             except ValueError:
-                # The writer has cut the tail in between.
+                # In between, the writer has cut the tail.
                 if size <= self._device.size():
                     raise
         else:
@@ -159,12 +159,12 @@ class Region:
         self.mapped = size
 
     def at(self, address: int, size: int) -> Page:
-        """Return the bytes at an address: a pointer compiled, a slice interpreted.
+        """Return the bytes at an address: a pointer in the compiled form, a slice in the interpreted one.
 
-        Valid until the next call of the region. Bounds-checked; O(1).
+        They are valid until the next call of the region. The bounds are checked. O(1).
 
         Raises:
-            CorruptRegionError: the range leaves the region.
+            CorruptRegionError: the range is not inside the region.
         """
         if size > self.limit or address > self.limit - size or address + size > self.mapped:
             return self._beyond(address, size)
@@ -175,7 +175,7 @@ class Region:
 
     def load(self, address: int, size: int) -> bytes:
         """Return a copy of ``size`` bytes at ``address``."""
-        # As ``at`` does, without a call.
+        # The same test as in ``at``, without a call.
         if size > self.limit or address > self.limit - size or address + size > self.mapped:
             return self._load_beyond(address, size)
         if cython.compiled:
@@ -184,7 +184,7 @@ class Region:
             return bytes(self._view[address : address + size])
 
     def _beyond(self, address: int, size: int) -> Page:
-        """Do what ``at`` does for what is not mapped; by ``pread``, ``_page`` keeps what is pointed to."""
+        """Do the work of ``at`` for bytes that are not mapped; with ``pread``, ``_page`` keeps them alive."""
         if self._cache is not None:
             self._page = self._read(self._cache, address, size)
             if cython.compiled:
@@ -198,7 +198,7 @@ class Region:
             return self._view[address : address + size]
 
     def _load_beyond(self, address: int, size: int) -> bytes:
-        """Do what ``load`` does for what is not mapped."""
+        """Do the work of ``load`` for bytes that are not mapped."""
         if self._cache is not None:
             return self._read(self._cache, address, size)
         self._map_up_to(address, size)
@@ -208,7 +208,7 @@ class Region:
             return bytes(self._view[address : address + size])
 
     def _map_up_to(self, address: int, size: int) -> None:
-        """Have a range mapped that was not, or raise: it leaves the region."""
+        """Map the file so that it covers a range; raise if the range is not inside the region."""
         self._require(address, size)
         if address + size > self.mapped:
             self._remap()
@@ -216,7 +216,7 @@ class Region:
                 self._out_of_bounds(address, size)
 
     def _read(self, cache: PageCache, address: int, size: int) -> bytes:
-        """Return bytes without a map, or raise: they leave the region, or the file has them no more."""
+        """Return bytes without a map; raise if they are outside the region or not in the file any more."""
         self._require(address, size)
         content = cache.load(address, size)
         if len(content) < size:
@@ -224,19 +224,19 @@ class Region:
         return content
 
     def _require(self, address: int, size: int) -> None:
-        """Raise unless a range is in the region."""
+        """Raise unless a range is inside the region."""
         if size > self.limit or address > self.limit - size:
             self._out_of_bounds(address, size)
 
     def _out_of_bounds(self, address: int, size: int) -> None:
-        """Raise for a range that leaves the region."""
+        """Raise for a range that is not inside the region."""
         if self._device.closed:
             raise RegionClosedError(f"{shown_path(self._device.path)} is closed: open it again")
         end = min(self.limit, self._device.size())
         raise CorruptRegionError(address, f"{size} bytes within the region's {end}", "its end", self.path)
 
     def view(self, address: int, size: int) -> memoryview:
-        """Return a read-only view of ``size`` bytes at ``address``; it keeps its map, or its copy, alive."""
+        """Return a read-only view of ``size`` bytes at ``address``, which keeps its map or copy alive."""
         if self._cache is None:
             self.at(address, size)
         if self._map is None:
@@ -244,18 +244,18 @@ class Region:
         return memoryview(self._map)[address : address + size]
 
     def write(self, address: int, data: Buffer) -> None:
-        """Write ``data`` at ``address``, growing the region where it reaches beyond the end."""
+        """Write ``data`` at ``address``; grow the region if it reaches beyond the end."""
         self.write_run(address, [data])
 
     def write_run(self, address: int, pieces: Sequence[Buffer]) -> None:
-        """Write ``pieces`` one behind the other from ``address`` on."""
+        """Write ``pieces`` one after the other from ``address`` on."""
         size = sum(map(len, pieces))
         if address + size > self.length:
             self._grow(address + size, size)
         try:
             self._device.write_run(address, pieces)
         finally:
-            # Also where a part of it was written.
+            # Also after an error, because a part may have been written.
             if self._cache is not None:
                 self._cache.drop(address, size)
         self.length = max(self.length, address + size)
@@ -263,9 +263,9 @@ class Region:
         self.written.append((address, size))
 
     def reach(self, end: int) -> None:
-        """Let the region reach to ``end`` at least; what was never written reads as zeros."""
+        """Make the region end at ``end`` at least; bytes that were never written read as zeros."""
         if end > self.length:
-            # By whole pages, so that not every small block costs a call.
+            # By whole region pages, so that not every small block costs a call.
             length = (end + REGION_PAGE - 1) // REGION_PAGE * REGION_PAGE
             self._device.truncate(length)
             self.length = length
@@ -274,22 +274,22 @@ class Region:
     def _grow(self, end: int, size: int) -> None:
         """Write zeros ahead of a small run that grows the file.
 
-        A sync after growing costs nearly twice one after overwriting, and a file extended without
-        writing costs the same at the first write of each page; zeros are paid for once in 32 KiB. More of
-        them would make that commit a long one.
+        A sync after growing takes nearly twice as long as one after overwriting. If a file was extended
+        without writing, the first write of each page takes as long. Zeros cost that only once in 32 KiB. More
+        zeros would make that commit take long.
         """
         if size < WRITE_AHEAD:
             ahead = max(end, min(self.length + WRITE_AHEAD, self.most)) - self.length
-            # Where there is no room for so much, the run itself may still fit.
+            # If there is no room for the zeros, the run itself may still fit.
             with suppress(OSError):
                 self._device.write(self.length, bytes(ahead))
                 self.length += ahead
 
     def start_sync(self) -> None:
-        """Let the disk begin with what is in ``written``, and clear that list; returns at once.
+        """Let the disk begin to write the runs in ``written``, and clear that list; return at once.
 
-        A hint, compiled only: the disk works while the transaction goes on, and the sync at its end finds
-        little left. It proves nothing, and takes no error away from ``sync``.
+        This is a hint, in the compiled form only: the disk works while the transaction goes on, and the sync
+        at its end finds little left to do. It proves nothing, and ``sync`` still reports every error.
         """
         if cython.compiled:
             begin = end = 0
@@ -302,11 +302,11 @@ class Region:
         self.written = []
 
     def sync(self) -> None:
-        """Return once everything written survives a power cut."""
+        """Return when everything written so far survives a power cut."""
         self._device.sync()
 
     def truncate(self, size: int) -> None:
-        """Cut the file to ``size`` bytes; the caller knows that nobody can reach beyond."""
+        """Cut the file to ``size`` bytes; the caller must know that no state reaches beyond."""
         self._release()
         self.mapped = 0
         self._map = None
@@ -318,13 +318,13 @@ class Region:
         self.length = size
 
     def punch(self, address: int, size: int) -> None:
-        """Give the disk space of a range back; it reads as zeros, if the file system can do that."""
+        """Give the disk space of a range back, if the file system can; the range then reads as zeros."""
         self._device.punch(address, size)
         if self._cache is not None:
             self._cache.drop(address, size)
 
     def set_limit(self, limit: int) -> None:
-        """Set the end of what may be read: a snapshot's is its slot's length."""
+        """Set the end of the bytes that may be read: for a snapshot, the length in its slot."""
         self.limit = limit
 
     def close(self) -> None:

@@ -1,1 +1,1 @@
-"""Bytes and records, each from the other. Nothing here does input or output."""
+"""Converts bytes to records and records to bytes. Nothing here does input or output."""

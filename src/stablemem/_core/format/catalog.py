@@ -1,10 +1,10 @@
 # cython: annotation_typing=False
-"""Catalog: what a region holds besides "main": its other structures, its roots and its patches.
+"""Catalog: the table of the structures of a region, and of its roots and patches.
 
-One block, written anew when something in it changed (the tree of "main" is in the slot, so that a region
-with one list hardly ever writes it). It is a row of records, each of which begins with
+It is one block, which is written again when anything in it has changed. (The tree of "main" is in the slot,
+so a region with one list hardly ever writes the catalog.) It is a sequence of records. Each begins with
 
-    0    size of the record          u32     with these 8 bytes, and what follows the fields below
+    0    size of the record          u32     with these 8 bytes, and any bytes after the fields below
     4    type                        u16     1 structure, 2 root, 3 patches
     6    n: length of the name       u16     0 for patches
 
@@ -17,10 +17,10 @@ Structures, by name:                         Roots, by name:
     24         root checksum         u64     Patches, one record, by address:
     32         values                u64
     40         dropped from front    u64         8     number of patches       u32
-    48   o: length of options        u32         12    each: address           u64  of raw bytes that are not
-    52   p: length of key options    u32               size                    u32  what they should be yet
+    48   o: length of options        u32         12    each: address           u64  of the raw bytes
+    52   p: length of key options    u32               size                    u32
     56   b: length of Blobify        u16               transaction             u64  that stored into them
-    58   k: length of key Blobify    u16               data address            u64  what they should be
+    58   k: length of key Blobify    u16               data address            u64  of their new contents
     60   name in UTF-8               n                 data checksum           u64  XXH3-64
          Blobify in UTF-8            b
          options, opaque             o
@@ -29,12 +29,12 @@ Structures, by name:                         Roots, by name:
 
 Invariants:
 
-* Records are ordered by type, then by name. No two of one type have one name.
-* "main" has a record as every structure has, but its tree is in the slot: the six
-  fields from 12 to 48 are zeros there. All structures have such a tree, whatever their kind.
+* Records are ordered by type, then by name. No two records of one type have the same name.
+* "main" has a record like every structure, but its tree is in the slot: the six fields from 12 to 48 are
+  zeros in the record. Structures of every kind have such a tree.
 * A list has no key Blobify and no key options.
-* What is in a record after the fields above, and a record of another type, was written by a later version.
-  It is passed over, and it is in the next catalog too. So is a structure of a kind that is not known.
+* Bytes in a record after the fields above, and records of other types, were written by a later version. They
+  are ignored, and written again into the next catalog. The same holds for structures of unknown kinds.
 """
 
 import struct
@@ -64,7 +64,7 @@ __all__ = [
 MAIN = "main"
 
 LIST = 1
-"""The kind of structure that this version has."""
+"""The only kind of structure that this version has."""
 
 KIND_WORDS = {1: "list", 2: "map", 3: "set", 4: "queue"}
 
@@ -76,23 +76,23 @@ _PATCH = struct.Struct("<QIQQQ")
 _INTEGER = 16
 
 Root = tuple[int, ...]
-"""What a root holds: addresses, sizes, whatever its owner wants, each below 2**127."""
+"""The integers of a root, such as addresses and sizes, each below 2**127."""
 
 
 class Entry(NamedTuple):
-    """What the catalog knows of one structure."""
+    """The record of one structure."""
 
     blobify: str
     options: bytes
     tree: Tree = (0, 0, 0, 0)
     kind: int = LIST
     front: int = 0
-    """Values ever dropped from the front; reserved: what was read is written again."""
+    """Number of values ever dropped from the front; reserved: the value that was read is written again."""
     keys: str = ""
-    """Blobify of the keys; reserved."""
+    """Name of the Blobify of the keys; reserved."""
     key_options: bytes = b""
     later: bytes = b""
-    """Fields of a later version."""
+    """The bytes of fields that a later version has added."""
 
     def at(self, tree: Tree) -> "Entry":
         """Return the entry with another tree."""
@@ -102,7 +102,7 @@ class Entry(NamedTuple):
 
 
 class Patch(NamedTuple):
-    """Raw bytes of a committed state that lie elsewhere until they may be written in place."""
+    """New contents of raw bytes, which are in another block until they may be written in place."""
 
     address: int
     size: int
@@ -112,18 +112,20 @@ class Patch(NamedTuple):
 
 
 class Later(NamedTuple):
-    """What a later version has put into a catalog, apart from structures, whose entries have theirs.
+    """The parts of a catalog that only a later version understands, except those of structures.
+
+    The Entry of each structure has its own.
 
     Attributes:
-        fields: what is after the known fields of a record, by its type and name.
-        records: those of other types, whole, in order.
+        fields: the bytes after the known fields of a record, by its type and name.
+        records: the whole records of other types, in order.
     """
 
     fields: Mapping[tuple[int, str], bytes]
     records: tuple[bytes, ...]
 
     def beside(self, roots: dict[str, Root], patches: tuple[Patch, ...]) -> "Later":
-        """Return what of it is still there when these are the roots and the patches."""
+        """Return the parts that remain in a catalog with these roots and patches."""
         if not self.fields:
             return self
         fields = {
@@ -139,7 +141,7 @@ NOTHING_LATER = Later(MappingProxyType({}), ())
 
 @dataclass
 class Catalog:
-    """Everything in the catalog, with the tree of "main" filled in from the slot."""
+    """The contents of the catalog, with the tree of "main" filled in from the slot."""
 
     lists: dict[str, Entry] = field(default_factory=dict)
     roots: dict[str, Root] = field(default_factory=dict)
@@ -148,7 +150,7 @@ class Catalog:
 
 
 def encode(catalog: Catalog) -> bytes:
-    """Return the catalog's bytes; empty for an empty one."""
+    """Return the bytes of the catalog; empty for an empty catalog."""
     parts: list[bytes] = []
     later = catalog.later.fields
     for name, entry in sorted(catalog.lists.items()):
@@ -178,21 +180,21 @@ def encode(catalog: Catalog) -> bytes:
 
 
 def _record(type_: int, name: int, parts: list[bytes]) -> list[bytes]:
-    """Return the pieces of a record, its head first; ``name`` is how long its name is."""
+    """Return the pieces of a record, its head first; ``name`` is the length of its name."""
     return [_HEAD.pack(_HEAD.size + sum(map(len, parts)), type_, name), *parts]
 
 
 def decode(content: bytes, address: int, limit: int, path: str) -> Catalog:
-    """Return the catalog in a block's bytes.
+    """Return the catalog from the bytes of its block.
 
     Args:
-        content: the bytes, their checksum already verified.
-        address: where they are, for messages.
+        content: the bytes; their checksum has been verified.
+        address: the address of the block, for messages.
         limit: end of the region in bytes.
         path: the file, for messages.
 
     Raises:
-        CorruptRegionError: the bytes are no catalog, or something it names leaves the region.
+        CorruptRegionError: the bytes are not a catalog, or it names a range outside the region.
     """
     catalog = Catalog()
     lists, roots = catalog.lists, catalog.roots
@@ -235,13 +237,13 @@ def decode(content: bytes, address: int, limit: int, path: str) -> Catalog:
 
 
 def _require(end: int, stop: int) -> None:
-    """Raise if what a record says of itself ends after the record. It is asked before anything is used."""
+    """Raise if the fields of a record would end after the record. Call this before any field is used."""
     if end > stop:
         raise ValueError(f"a record that needs {end - stop} bytes more than it has")
 
 
 def _structure(content: bytes, at: int, stop: int, name_size: int, limit: int) -> tuple[str, Entry]:
-    """Return name and entry of a structure whose fields begin at a place."""
+    """Return the name and the entry of a structure whose fields begin at ``at``."""
     (
         kind, height, root, check, length, front, options_size, key_options_size, codec_size, keys_size,
     ) = _FIELDS.unpack_from(content, at)  # fmt: skip
@@ -277,7 +279,7 @@ def _structure(content: bytes, at: int, stop: int, name_size: int, limit: int) -
 
 
 def _root(content: bytes, at: int, stop: int, name_size: int) -> tuple[str, Root, bytes]:
-    """Return name and integers of a root whose fields begin at a place, and what a later version has put."""
+    """Return name and integers of a root whose fields begin at ``at``, and the bytes of a later version."""
     (count,) = _NUMBER.unpack_from(content, at)
     name_at = at + _NUMBER.size
     numbers_at = name_at + name_size
@@ -291,7 +293,7 @@ def _root(content: bytes, at: int, stop: int, name_size: int) -> tuple[str, Root
 
 
 def _patches(content: bytes, at: int, stop: int, limit: int) -> tuple[tuple[Patch, ...], bytes]:
-    """Return the patches, which lie in the region and do not overlap, and what a later version has put."""
+    """Return the patches, which are in the region and do not overlap, and the bytes of a later version."""
     (count,) = _NUMBER.unpack_from(content, at)
     first = at + _NUMBER.size
     later_at = first + count * _PATCH.size

@@ -2,8 +2,8 @@
 """The two checksums of the format: XXH3-64 for pages, CRC-32C for blobs.
 
 XXH3-64 (package xxhash) covers nodes, log pages, slots, the catalog and digests. CRC-32C (Castagnoli
-polynomial, reflected, as in RFC 3720 appendix B.4) covers blobs: one processor instruction per 8 bytes
-where there is one, so that a short blob is checked in a few nanoseconds; by table elsewhere.
+polynomial, reflected, as in RFC 3720 appendix B.4) covers blobs. If the processor has an instruction for it,
+8 bytes take one instruction, and a short blob is checked in a few nanoseconds. Else tables are used.
 """
 
 from xxhash import xxh3_64_intdigest
@@ -25,7 +25,7 @@ page_checksum = xxh3_64_intdigest
 
 
 def _tables() -> tuple[list[int], list[int]]:
-    """Return the CRC-32C tables that advance by one byte and by two."""
+    """Return the CRC-32C tables for steps of one byte and of two bytes."""
     one = []
     for byte in range(256):
         value = byte
@@ -53,7 +53,7 @@ def crc32c(data: Page) -> int:
     else:
         crc = 0xFFFFFFFF
         even = len(data) & ~1
-        # Two bytes a step halve the interpreter's work; four would want tables of 2**32.
+        # Two bytes in each step halve the interpreter's work. Four would need a table of 2**32 entries.
         for word in memoryview(data)[:even].cast("B").cast("H") if even else ():
             crc = _TWO[(crc ^ word) & 0xFFFF] ^ crc >> 16
         if even != len(data):

@@ -1,6 +1,6 @@
 """Slots: the three pages at the start of a region, each of which names one committed state.
 
-A slot is a 4 KiB page; its 512 bytes in use fit one sector:
+A slot is a 4 KiB page. Its 512 bytes in use fit into one sector:
 
     0    magic "stablmem"            8     120  catalog: size in bytes      u64
     8    format                      u32   128  newest log page: address    u64
@@ -24,16 +24,16 @@ A slot is a 4 KiB page; its 512 bytes in use fit one sector:
     12280  zero                                                                         u32
     12284  wake word (turns.py)                                                         u32
 
-In a page whose slot was taken back, bytes 512 to 520 hold the number of the transaction that was in it, and
-520 to 528 the XXH3-64 of those 8 bytes.
+In a page whose slot was taken back, bytes 512 to 520 have the number of the transaction that was in it, and
+bytes 520 to 528 the XXH3-64 of these 8 bytes.
 
 Invariants:
 
 * A feature that is needed to read may change the meaning of "main", catalog and log, and of nothing else in a
-  slot. So a slot that has one which this version lacks is compared with the others as any slot is, and if it
-  counts, the file is refused: never is an older state shown instead.
+  slot. So a slot with a feature that this version lacks is compared with the others like any slot. If it
+  counts, the file is refused: an older state is never shown instead.
 * A commit keeps the features that it found, and the number of values dropped from the front.
-* The let-go word is not 0 only while no handle has changed anything since: recovery clears it first.
+* If the let-go word is not 0, no handle has changed anything since it was written: recovery clears it first.
 """
 
 from dataclasses import dataclass, field
@@ -64,10 +64,10 @@ MAX_DIGESTED = 1 << 20
 MAX_TRANSACTION = 1 << 48
 
 READ_FEATURES = 0
-"""Bits of the features needed to read that this version has."""
+"""The bits of the features needed to read that this version has."""
 
 WRITE_FEATURES = 0
-"""Bits of the features needed to write that this version has."""
+"""The bits of the features needed to write that this version has."""
 
 _SYNCED = 1
 _DIGEST = 2
@@ -86,7 +86,7 @@ Tree = tuple[int, int, int, int]
 
 @dataclass(slots=True)
 class Slot:
-    """One committed state, as a slot of the header names it."""
+    """A slot of the header: it names one committed state."""
 
     file_id: bytes
     transaction: int
@@ -95,13 +95,13 @@ class Slot:
     boot: bytes = _NO_BOOT
     main: Tree = (0, 0, 0, 0)
     catalog: tuple[int, int, int] = (0, 0, 0)
-    """(address, size, checksum); size 0 is an empty catalog."""
+    """(address, size, checksum); the size of an empty catalog is 0."""
     log_page: int = 0
     log_check: int = 0
     log_newest: int = 0
     log_oldest: int = 1
     front: int = 0
-    """Values ever dropped from the front of "main"; reserved."""
+    """Number of values ever dropped from the front of "main"; reserved."""
     sealed: bool = False
     """Whether the file takes no more changes."""
     needed_to_read: int = 0
@@ -111,7 +111,7 @@ class Slot:
     number: int = field(default=0, compare=False)
 
     def state(self) -> tuple[Any, ...]:
-        """Return what names the state, without its digest: ``Slot(*state)`` is one of it."""
+        """Return the fields that name the state, without the digest: ``Slot(*state)`` is a slot of it."""
         return (
             self.file_id, self.transaction, self.length, self.synced, self.boot, self.main, self.catalog,
             self.log_page, self.log_check, self.log_newest, self.log_oldest,
@@ -137,7 +137,7 @@ class Slot:
 
 
 def decode(page: bytes, number: int) -> Slot | str:
-    """Return slot ``number``, read from its page of 4096 bytes, or what is wrong with it."""
+    """Return slot ``number``, read from its page of 4096 bytes, or a text that says its fault."""
     if len(page) < NODE_SIZE:
         return "the file ends within it"
     if page[:8] != MAGIC:
@@ -214,9 +214,9 @@ def decode(page: bytes, number: int) -> Slot | str:
 
 
 def burn(page: bytes, transaction: int) -> bytes:
-    """Return a slot's page with the number of a transaction that was taken back from it.
+    """Return the page of a slot with the number of a transaction that was taken back from it.
 
-    A snapshot may still stand on that transaction: whoever counts on must not use its number again.
+    A snapshot may still be open on that transaction, so its number must not be used again.
     """
     number = transaction.to_bytes(8, "little")
     check = page_checksum(number).to_bytes(8, "little")
@@ -224,7 +224,7 @@ def burn(page: bytes, transaction: int) -> bytes:
 
 
 def burned(page: bytes) -> int:
-    """Return the number that ``burn`` put into a page, 0 for none."""
+    """Return the number that ``burn`` put into a page; 0 for none."""
     number = page[_BURNED_AT : _BURNED_AT + 8]
     found = int.from_bytes(number, "little")
     check = int.from_bytes(page[_BURNED_AT + 8 : _BURNED_AT + 16], "little")

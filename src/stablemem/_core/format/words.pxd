@@ -1,4 +1,4 @@
-# Types, inline word access and CRC-32C for the compiled modules; words.py and checksum.py are the
+# Types, inline access to words, and CRC-32C for the compiled modules. words.py and checksum.py have the
 # interpreted forms.
 from libc.string cimport memcpy, memmove
 
@@ -93,7 +93,7 @@ cdef extern from *:
     """
     u32 crc32c_at "stablemem_crc32c" (page_t data, size_t size) nogil
 
-# One instruction each, for which C has no name either.
+# One instruction each. C has no names for these, either.
 cdef extern from *:
     """
     #ifdef __GNUC__
@@ -112,10 +112,10 @@ cdef extern from *:
     }
     #endif
     """
-    u64 turned64 "stablemem_turned" (u64 word) nogil  # its bytes in the other order
-    int bits64 "stablemem_bits" (u64 word) nogil  # how many it has; not for 0
+    u64 turned64 "stablemem_turned" (u64 word) nogil  # its bytes in reverse order
+    int bits64 "stablemem_bits" (u64 word) nogil  # its number of bits; not for 0
 
-# Has the processor fetch so many bytes, without waiting for them.
+# Makes the processor fetch n bytes, without waiting for them.
 cdef extern from *:
     """
     #if defined(__GNUC__)
@@ -155,7 +155,7 @@ cdef inline void put16(dirty_t page, Py_ssize_t offset, int value) noexcept:
 cdef inline void put64(dirty_t page, Py_ssize_t offset, u64 value) noexcept:
     memcpy(page + offset, &value, 8)
 
-# A shift by 63 of a plain 1 is a Python integer to Cython; these stay in C.
+# For Cython, a shift of a plain 1 by 63 is a Python integer. These stay in C.
 cdef inline u64 mark(u64 number) noexcept:
     return number | (<u64> 1 << 63)
 

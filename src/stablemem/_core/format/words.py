@@ -1,7 +1,7 @@
-"""Little-endian words in a page, interpreted; ``words.pxd`` has the same functions in C.
+"""Little-endian words in a page, for the interpreted form; ``words.pxd`` has the same functions in C.
 
-A page is anything with the buffer protocol: a slice of the map, or the bytes of a dirty node. This
-module is never compiled itself: compiled modules take the inline functions of the ``.pxd``.
+A page is any object with the buffer protocol: a slice of the map, or the bytes of a dirty node. This module
+is never compiled: compiled modules use the inline functions of the ``.pxd``.
 
 >>> page = bytearray(16)
 >>> put64(page, 8, 2**40 + 7)
@@ -57,7 +57,7 @@ def put64(page: bytearray, offset: int, value: int) -> None:
 
 
 def mark(number: int) -> int:
-    """Return the in-memory address of dirty node or pending blob ``number`` (see node.py)."""
+    """Return the address, in memory only, of dirty node or pending blob ``number`` (see kinds.py)."""
     return number | 1 << 63
 
 
