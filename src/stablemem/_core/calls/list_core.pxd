@@ -21,5 +21,3 @@ cdef class ListCore(Values):
     cdef object _pop_known(self, long long index)
     @cython.locals(version=u64, blob=bytes, position=cython.longlong)
     cdef object _pop_decoded(self, long long index, bint alone)
-
-cdef object _push(ListCore core, value, bint left)

@@ -155,7 +155,19 @@ class ListCore(Values):
 
         With ``maxlen``, a full list drops its first value.
         """
-        _push(self, value, False)
+        if not self._open:
+            self._refuse()
+        blob = self._codec.encode(value, -1)
+        self._begin_change()
+        try:
+            self._index.insert(self._index.length, self._word0(blob), self._word1(blob))
+            if self._most >= 0:
+                self._trim(True)
+            self._store.tx.changes += 1
+        except BaseException as error:
+            self._fail(error)
+            raise
+        self._end_change()
 
     def appendleft(self, value: Any) -> None:
         """Add a value before the first one. O(log n) plus its size.
@@ -168,7 +180,18 @@ class ListCore(Values):
         MemoryBuffer(['a', 'b', 'c'])
         >>> letters.close()
         """
-        _push(self, value, True)
+        if not self._open:
+            self._refuse()
+        blob = self._codec.encode(value, -1)
+        self._begin_change()
+        try:
+            self._index.insert(0, self._word0(blob), self._word1(blob))
+            self._trim(False)
+            self._store.tx.changes += 1
+        except BaseException as error:
+            self._fail(error)
+            raise
+        self._end_change()
 
     def insert(self, index: Any, value: Any) -> None:
         """Insert a value before an index, clamped to the ends as list does. O(log n).
@@ -185,7 +208,7 @@ class ListCore(Values):
         blob = self._codec.encode(value, -1)
         self._enter_change()
         length = self._index.length
-        if self._excess(length + 1):
+        if self._most >= 0 and self._excess(length + 1):
             self._latch.leave()
             raise IndexError("list already at its maximum size")
         self._begin()
@@ -475,20 +498,3 @@ class ListCore(Values):
         >>> numbers.close()
         """
         order.shuffle(self, rng)
-
-
-def _push(core: ListCore, value: Any, left: bool) -> None:
-    """Add a value at an end; a full list drops one at the other end."""
-    if not core._open:
-        core._refuse()
-    blob = core._codec.encode(value, -1)
-    core._begin_change()
-    try:
-        core._index.insert(0 if left else core._index.length, core._word0(blob), core._word1(blob))
-        if 0 <= core._most < core._index.length:
-            core._trim(not left)
-        core._store.tx.changes += 1
-    except BaseException as error:
-        core._fail(error)
-        raise
-    core._end_change()

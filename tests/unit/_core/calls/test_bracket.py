@@ -107,7 +107,7 @@ def test_what_ends_a_change_between_its_pieces(done):
 
 OPEN_CODED = {
     "list_core.__delitem__", "list_core.__setitem__", "list_core._insert", "list_core._pop_decoded",
-    "list_core._pop_known", "list_core._push", "raw._allocate", "raw._deallocate",
+    "list_core._pop_known", "list_core.append", "list_core.appendleft", "raw._allocate", "raw._deallocate",
 }  # fmt: skip
 """The calls that write the bracket out, for speed."""
 
