@@ -1,1 +1,1 @@
-"""The calls of a list and of raw blocks, with what each of them does."""
+"""The calls of a list and of raw blocks, and the work that each of them does."""

@@ -1,14 +1,15 @@
 # cython: annotation_typing=False
-"""The bracket of a change: how a call enters a store, changes it and leaves.
+"""The bracket of a change: how a call enters a handle, changes the region and leaves.
 
-    enter           wait for the latch; refuse if the list or the region was closed meanwhile
-    begin           the transaction, if this is its first change
-    check           what it raises leaves everything as it was
-    change, count   what it raises rolls the whole transaction back
-    leave           and write out early, or commit, if that is due
+    enter           wait for the latch; refuse if the list or the region was closed in the meantime
+    begin           begin the transaction, if this is its first change
+    check           an exception here leaves everything as it was
+    change, count   an exception here rolls the whole transaction back
+    leave           leave the latch; write out early, or commit, if that is due
 
-``edit`` is that bracket. Every change of many values, and every rare one, goes through it. The calls that are
-made a million times a second write it out: append, insert, set, delete, pop, allocate and deallocate.
+``edit`` is that bracket. Every change of many values, and every rare change, goes through it. The calls that
+are made a million times a second have their own copy of it: append, insert, set, delete, pop, allocate and
+deallocate.
 
 A call that checks its arguments before it begins does so between ``_enter_change`` and ``_begin``.
 """
@@ -29,7 +30,9 @@ __all__ = ["Calls", "edit", "edit_in_pieces"]
 
 
 class Calls:
-    """One object's calls into a store: a base, since compiled code reaches fields of a known class alone.
+    """The calls of one object into a handle.
+
+    It is a base class because compiled code reaches only the fields of a known class.
 
     Args:
         store: the open region.
@@ -54,12 +57,12 @@ class Calls:
             self._leave_closed()
 
     def _begin_change(self) -> None:
-        """Enter the latch for a change and begin the transaction if this is its first."""
+        """Enter the latch for a change, and begin the transaction if this is its first change."""
         self._enter_change()
         self._begin()
 
     def _enter_change(self) -> None:
-        """Enter the latch for a change; ``_begin`` comes next, once its arguments are known to be right."""
+        """Enter the latch for a change; the caller calls ``_begin`` when it has checked its arguments."""
         if not self._open:
             self._refuse()
         self._latch.enter_change()
@@ -83,35 +86,35 @@ class Calls:
             raise RegionClosedError(self._latch.closed)
 
     def _begin(self) -> None:
-        """Begin the transaction if this is its first change; leaves the latch if that fails."""
+        """Begin the transaction if this is its first change; leave the latch if that fails."""
         if not self._store.tx.begun:
             self._begin_transaction()
 
     def _begin_transaction(self) -> None:
-        """Begin the transaction; leaves the latch if that fails."""
+        """Begin the transaction; leave the latch if that fails."""
         try:
             self._store.begin()
         except BaseException as error:
             if isinstance(error, Exception):
                 self._latch.leave()
             else:
-                # An interrupt: what begins the transaction may be half done.
+                # This is an interrupt: the beginning of the transaction may be half done.
                 self._fail(error)
             raise
 
     def _end_change(self) -> None:
-        """Leave the latch, and do what is due then."""
+        """Leave the latch, and do the work that is due then."""
         self._latch.leave()
         if self._pager.is_due() or 0 < self._store.tx.commit_changes <= self._store.tx.changes:
             self._relieve()
 
     def _relieve(self) -> None:
-        """Write out early if enough has gathered, or commit; within a longer call, that call commits."""
+        """Write out early or commit, if that is due; inside a longer call, that call commits."""
         if self._pager.is_due() or 0 < self._store.tx.commit_changes <= self._store.tx.changes:
             self._store.relieve()
 
     def _fail(self, error: BaseException) -> None:
-        """Roll the transaction back after an error within a change, and leave the latch."""
+        """Roll the transaction back after an error inside a change, and leave the latch."""
         try:
             self._store.failed(error)
         finally:
@@ -125,14 +128,14 @@ def edit(
     check: Callable[..., None] | None = None,
     counted: bool = False,
 ) -> Any:
-    """Make a change within the bracket, and return what ``change`` returned.
+    """Make a change inside the bracket, and return the result of ``change``.
 
     Args:
         calls: the list, or the raw blocks.
-        change: makes the change. It runs inside the latch, and so no code of users does.
+        change: makes the change. It runs inside the latch, so it must not run code of users.
         given: the arguments of ``change`` and of ``check``.
         check: raises if the change is refused. It changes nothing.
-        counted: whether ``change`` returns how many changes it made; else it makes one.
+        counted: whether ``change`` returns the number of changes that it made; if not, it makes one.
     """
     changing = False
     calls._begin_change()
@@ -153,17 +156,18 @@ def edit(
 
 
 def edit_in_pieces(calls: Calls, pieces: Iterable[Any], change: Callable[[Any, Any], int]) -> None:
-    """Make a change to each piece of a list, each in a bracket of its own, all or nothing.
+    """Make a change to each piece of a list, each in its own bracket; all or nothing.
 
-    The caller keeps other threads out, and calls ``_relieve`` when it has let them in again. Nothing can fail
-    between two pieces but storage, which rolls the transaction back, or an interrupt, for which this does.
+    The caller keeps other threads out, and calls ``_relieve`` when it has let them in again. Between two
+    pieces, only two things can go wrong. A storage error rolls the transaction back. After an interrupt, this
+    function rolls it back.
 
     Args:
         calls: the list.
-        pieces: one for each change.
-        change: makes the change to a piece, and returns how many changes it was.
+        pieces: one piece for each change.
+        change: makes the change to a piece, and returns the number of changes.
     """
-    # Refuse before the first piece is looked at.
+    # Refuse before any piece is read.
     calls._begin_change()
     calls._latch.leave()
     tx = calls._store.tx
@@ -173,7 +177,7 @@ def edit_in_pieces(calls: Calls, pieces: Iterable[Any], change: Callable[[Any, A
             edit(calls, change, (calls, piece), None, True)
     except BaseException as error:
         if calls._store.tx is tx and tx.changes != before:
-            # Refused only where the interrupt left the latch taken: the next call undoes it then.
+            # This fails only if the interrupt has left the latch taken. Then the next call undoes it.
             with suppress(StableMemoryError):
                 calls._latch.enter()
                 calls._fail(error)

@@ -1,16 +1,16 @@
 # cython: annotation_typing=False
-"""Codec: how the values of one list become blobs, and blobs values.
+"""Codec: turns the values of one list into blobs, and blobs into values.
 
     a value                 encode             its blob, or a refusal
-    an entry of the index   known              its value, if no code of the Blobify is needed for it
+    an entry of the index   known              its value, if that needs no code of the Blobify
     a blob                  decode             its value
 
-Every value of a list passes here. So a cache of decoded values has its place here: ``known`` looks into it,
-and ``decode`` fills it. Its key is the address of the blob, as long as that is not freed: a committed blob
-never changes.
+Every value of a list passes through here. So this is the place for a cache of decoded values: ``known`` would
+look into it, and ``decode`` would fill it. Its key would be the address of the blob, as long as the blob is
+not freed: a committed blob never changes.
 
-A value is encoded before anything is changed, and decoded after the latch is left; ``known`` may be called
-inside it. So what a Blobify does, or raises, never meets a structure half changed.
+A value is encoded before anything is changed, and decoded after the latch is left; only ``known`` may be
+called inside the latch. So no code and no exception of a Blobify ever meets a structure that is half changed.
 """
 
 from collections.abc import Iterable
@@ -31,10 +31,11 @@ if not cython.compiled:
 __all__ = ["Codec"]
 
 PASSED = (StableMemoryError, MemoryError, RecursionError, TimeoutError)
-"""What a Blobify may raise that is not its own failure: raised as it is, as all that is no Exception."""
+"""Exceptions that are not failures of the Blobify that raises them. They pass unchanged, as do exceptions
+that are not an Exception."""
 
 SOUGHT = -2
-"""In place of the position of a value that is searched for; -1 is that of one given alone."""
+"""Used as the position of a value that is searched for; -1 is that of a value that was given alone."""
 
 _FAILED = {
     "to_blob": "cannot store this value ({}): give the list a value that this Blobify takes, or mend to_blob",
@@ -43,18 +44,18 @@ _FAILED = {
     "from_blob": "cannot read this blob ({}): mend from_blob, or open the list with the Blobify that wrote "
     "it; `stablemem get --raw` shows the bytes",
 }
-"""What the methods of a Blobify did not do, and what to do."""
+"""Messages for a failure of a method of a Blobify, with advice."""
 
 
 class Codec:
     """The Blobify of one list.
 
     Args:
-        blobify: makes blobs of values and values of blobs.
+        blobify: turns values into blobs and blobs into values.
 
     Attributes:
         blobify: the same.
-        form: the number of its shortcuts (shortcuts.py), 0 for none.
+        form: the number of its form in shortcuts.py; 0 if it has no shortcuts.
         knows: whether ``known`` knows any values.
     """
 
@@ -66,11 +67,11 @@ class Codec:
         self.knows = self.form > BYTES
 
     def is_ordered(self) -> bool:
-        """Return whether blobs compare as their values do; so values are equal exactly if their blobs are."""
+        """Return whether blobs compare as their values do: then values are equal exactly if blobs are."""
         return getattr(self.blobify, "order_preserving", False) is True
 
     def means_the_same(self, other: "Codec") -> bool:
-        """Return whether blobs of another codec are those of the same values here."""
+        """Return whether each blob of another codec stands for the same value here."""
         ours, theirs = self.blobify, other.blobify
         if ours is theirs:
             return True
@@ -80,7 +81,7 @@ class Codec:
     # -- writing -------------------------------------------------------------------------------------
 
     def encode(self, value: Any, position: int) -> bytes:
-        """Return the blob of a value; ``position`` is where it is among those given, -1 if it is alone."""
+        """Return the blob of a value; ``position`` is its place among the given ones, -1 if it is alone."""
         if self.form == BYTES:
             if type(value) is bytes and not len(value) >> 32:
                 return value
@@ -112,9 +113,10 @@ class Codec:
         return blobs
 
     def sought(self, value: Any) -> bytes | None:
-        """Return the blob of a value that is searched for; None if the Blobify refuses it: it is not there.
+        """Return the blob of a value that is searched for; None if the Blobify refuses the value.
 
-        A failure of the Blobify is raised: it says nothing about the value.
+        A refused value cannot be in the list. A failure of the Blobify is raised, because it says nothing
+        about the value.
         """
         try:
             blob = self.blobify.to_blob(value)
@@ -128,7 +130,7 @@ class Codec:
             raise failure from error
 
     def _as_bytes(self, blob: Any) -> bytes:
-        """Return what a Blobify made, which is not bytes, as bytes."""
+        """Return the blob from a Blobify, which is not of type bytes, as bytes."""
         try:
             return bytes(memoryview(blob))
         except (TypeError, ValueError, BufferError) as error:
@@ -141,9 +143,9 @@ class Codec:
     # -- reading -------------------------------------------------------------------------------------
 
     def known(self, first: int, second: int) -> Any:
-        """Return the value of an entry if no code of a Blobify is needed, and no blob; else NotImplemented.
+        """Return the value of an entry if that needs no code of a Blobify and no blob; else NotImplemented.
 
-        The blob of a small value is in the entry itself. No object is made of it.
+        The blob of a small value is in the entry itself, and is not made into an object.
         """
         if cython.compiled:
             if not self.knows or low32(second) > INLINE_SIZE:
@@ -157,13 +159,13 @@ class Codec:
             return NotImplemented
 
     def known_blob(self, blob: bytes) -> Any:
-        """Return the value of a blob if no code of a Blobify is needed; else NotImplemented."""
+        """Return the value of a blob if that needs no code of a Blobify; else NotImplemented."""
         if self.form <= BYTES:
             return blob if self.form else NotImplemented
         return value_of_blob(self.form, blob)
 
     def decode(self, blob: bytes, position: int) -> Any:
-        """Return the value of a blob; -1 is a position that is not known."""
+        """Return the value of a blob; ``position`` is -1 if it is not known."""
         if self.form == BYTES:
             return blob
         if self.knows:
@@ -198,11 +200,12 @@ class Codec:
     # -- failing -------------------------------------------------------------------------------------
 
     def _failure(self, error: BaseException, method: str, position: int) -> BlobifyError | None:
-        """Return what to raise in place of what the Blobify has raised; None to raise that.
+        """Return the exception to raise instead of the one from the Blobify; None to raise that one.
 
-        A BlobifyError is told where its value is. Every other Exception is a failure of the Blobify, a
-        StopIteration too, which would end a loop in silence. What is not its failure is left alone: our own
-        errors, the end of memory or of the stack, a signal handler's TimeoutError or KeyboardInterrupt.
+        A BlobifyError gets the position of its value. Every other Exception is a failure of the Blobify, even
+        a StopIteration, which would silently end a loop. Exceptions that are not its failure pass unchanged:
+        our own errors, the end of memory or of the stack, a TimeoutError or KeyboardInterrupt from a signal
+        handler.
         """
         if isinstance(error, BlobifyError):
             if error.index is None and position >= 0:
@@ -220,5 +223,5 @@ class Codec:
 
 
 def _kind(blobify: Any) -> str:
-    """Return the name of a Blobify's class."""
+    """Return the name of the class of a Blobify."""
     return shown_text(type(blobify).__qualname__)

@@ -1,4 +1,4 @@
-"""Editing: a value of a list is changed in place, and assigned back."""
+"""Editing: changes a value of a list in place, and assigns it back."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,12 +13,12 @@ __all__ = ["edited"]
 
 _IMMUTABLE = (type(None), bool, int, float, complex, str, bytes, frozenset, range)
 _OF_IMMUTABLES = {"datetime", "decimal", "fractions", "ipaddress", "numpy", "pathlib", "uuid"}
-"""Modules whose values cannot be changed, unless they have ``__setitem__``, as numpy's arrays have."""
+"""Modules whose values cannot be changed, unless they have ``__setitem__``, like numpy's arrays."""
 
 
 @contextmanager
 def edited(core: ListCore, index: Any) -> Iterator[Any]:
-    """Give the value at an index, and assign it when the block ends well."""
+    """Yield the value at an index, and assign it if the block ends without an exception."""
     at = as_index(index)
     core._require_writable()
     position = at + len(core) if at < 0 else at
@@ -41,7 +41,7 @@ def edited(core: ListCore, index: Any) -> Iterator[Any]:
 
 
 def _is_immutable(value: object) -> bool:
-    """Return whether nothing in a value can be changed; for a class of somebody else's that is not known.
+    """Return whether nothing in a value can be changed; False if that is not known, for an unknown class.
 
     >>> _is_immutable("x"), _is_immutable((1, ("x",))), _is_immutable(([],)), _is_immutable({})
     (True, True, False, False)

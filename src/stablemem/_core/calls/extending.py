@@ -1,9 +1,9 @@
 # cython: annotation_typing=False
-"""Extending: many values added to a list, at its end or before its first.
+"""Extending: adds many values to a list, at its end or before its first value.
 
-``extend`` takes an iterable of any length, so it changes the list as it goes, and takes that back if the
-iterable fails: ``_Added`` is its ledger. What is added from a list with the same Blobify is copied without
-decoding.
+``extend`` takes an iterable of any length, so it changes the list as it goes. If the iterable fails, it
+removes the added values again: ``_Added`` is its ledger. Values from a list with the same Blobify are copied
+without decoding.
 """
 
 from collections.abc import Iterable, Iterator
@@ -26,7 +26,7 @@ __all__ = ["CHUNK", "CHUNK_SIZE", "add_copies", "extend", "extend_left", "repeat
 
 CHUNK = 4096
 CHUNK_SIZE = 1 << 20
-"""Values, and their bytes, that ``extend`` gathers before it changes the tree."""
+"""Numbers of values, and of their bytes, that ``extend`` gathers before it changes the tree."""
 
 if not cython.compiled:
     _CHUNK = CHUNK
@@ -34,14 +34,14 @@ if not cython.compiled:
 
 
 class _Added:
-    """What an ``extend`` has added so far.
+    """The ledger of one ``extend``: the values that it has added so far.
 
     Attributes:
-        first: the last commit when it began.
-        version: of the list after it.
-        transaction: the last commit then.
-        number: values added since that commit.
-        some: whether any were added at all.
+        first: number of the last commit when the ``extend`` began.
+        version: version of the list after the last addition.
+        transaction: number of the last commit at the last addition.
+        number: number of values added since that commit.
+        some: whether any values were added at all.
     """
 
     __slots__ = ("first", "number", "some", "transaction", "version")
@@ -62,7 +62,7 @@ def extend(core: Values, values: Iterable[Any]) -> None:
 
 
 def add(core: Values, values: Iterator[Any], encode: bool) -> None:
-    """Add values, or blobs, at the end, so many at a time; none of them if the iterator fails."""
+    """Add values, or blobs, at the end, many at a time; none of them if the iterator fails."""
     core._require_open()
     with core._store.exclusive():
         core._require_writable()
@@ -78,9 +78,9 @@ def add(core: Values, values: Iterator[Any], encode: bool) -> None:
 
 
 def _take_back(core: Values, before: int, added: "_Added", error: BaseException) -> None:
-    """Delete what a failed ``extend`` has added so far, and count it no more."""
+    """Delete the values that a failed ``extend`` has added so far, and do not count them any more."""
     if added.some and core._index.version != added.version:
-        # By position it cannot be told from what the iterable has put there, or left there.
+        # The iterable has changed the list: positions do not tell the added values from others any more.
         error.add_note(
             "extend does not remove the values that it added before this error, because the iterable "
             "itself has changed the list"
@@ -88,7 +88,7 @@ def _take_back(core: Values, before: int, added: "_Added", error: BaseException)
         return
     length = len(core)
     if length > before and added.some:
-        # What the iterable has committed itself goes with the next commit.
+        # Values that the iterable itself has committed are deleted with the next commit.
         committed = core._store.slot.transaction != added.first
         changes = core._store.tx.changes
         slicing.delete(core, slice(before, None))
@@ -97,7 +97,7 @@ def _take_back(core: Values, before: int, added: "_Added", error: BaseException)
 
 
 def _add_all(core: Values, values: Iterator[Any], before: int, encode: bool, added: "_Added") -> None:
-    """Add values, or blobs, after the first ``before``; what the list cannot keep of them goes."""
+    """Add values, or blobs, after the first ``before``; then delete those that the list may not keep."""
     blobs: list[bytes] = []
     size = 0
     codec = core._codec
@@ -115,7 +115,7 @@ def _add_all(core: Values, values: Iterator[Any], before: int, encode: bool, add
 
 
 def _add_some(core: Values, blobs: list[bytes], before: int, added: "_Added") -> None:
-    """Add blobs at the end, and note that."""
+    """Add blobs at the end, and note them in the ledger."""
     if not blobs:
         return
     if core._store.tx.changes < added.number and core._store.slot.transaction == added.transaction:
@@ -133,7 +133,7 @@ def _add_some(core: Values, blobs: list[bytes], before: int, added: "_Added") ->
 
 
 def _add_blobs(core: Values, blobs: list[bytes], before: int) -> int:
-    """Add blobs at the end; the first of those after ``before`` go, where they are too many."""
+    """Add blobs at the end; if there are too many after ``before``, delete the first of these."""
     core._index.insert_run(core._index.length, core._entries(blobs))
     more = core._excess(core._index.length - before)
     if more:
@@ -142,13 +142,13 @@ def _add_blobs(core: Values, blobs: list[bytes], before: int) -> int:
 
 
 def _trim(core: Values) -> int:
-    """Delete from the left what is more than the list may keep: no change of its own."""
+    """Delete from the left the values that the list may not keep; this does not count as a change."""
     core._trim(True)
     return 0
 
 
 def add_copies(core: Values, value: Any, number: int) -> None:
-    """Add a value at the end so many times; it is encoded once."""
+    """Add a value at the end ``number`` times; it is encoded once."""
     core._require_open()
     add(core, repeated(core._codec.encode(value, -1), number), False)
 
@@ -165,7 +165,7 @@ def extend_left(core: Values, values: Iterable[Any]) -> None:
 
 
 def _add_left(core: Values, blobs: list[bytes]) -> int:
-    """Add blobs before the first value, one by one; within a change."""
+    """Add blobs before the first value, one by one; inside a change."""
     number = len(blobs)
     del blobs[: core._excess(number)]
     blobs.reverse()
@@ -175,7 +175,7 @@ def _add_left(core: Values, blobs: list[bytes]) -> int:
 
 
 def repeat(core: Values, times: Any) -> None:
-    """Repeat the values so many times in place; 0 or less leaves an empty list."""
+    """Repeat the values ``times`` times in place; 0 or less leaves an empty list."""
     if not hasattr(type(times), "__index__"):
         raise TypeError(f"can't multiply sequence by non-int of type {type(times).__name__!r}")
     number = ordinal(times)
@@ -192,6 +192,6 @@ def repeat(core: Values, times: Any) -> None:
 
 
 def _copies(core: Values, length: int, times: int) -> Iterator[bytes]:
-    """Yield the blobs of the first values so many times."""
+    """Yield the blobs of the first ``length`` values, ``times`` times."""
     for _ in repeated(None, times):
         yield from core._blobs_between(0, length)

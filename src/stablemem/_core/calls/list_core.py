@@ -1,12 +1,12 @@
 # cython: annotation_typing=False
-"""ListCore: all calls of a list, as a table of contents, and the code of those that must be fast.
+"""ListCore: a table of contents of all calls of a list, with the code of those that must be fast.
 
-values.py       the list itself, and the steps that calls are made of
-walking.py      read from one value to the next: iterators, searches, pointers
-slicing.py      many values read, assigned, deleted
-extending.py    many values added
-order.py        pointers into another order
-sorting.py      sorting
+values.py       the list itself, and the steps that calls consist of
+walking.py      reads from one value to the next: iterators, searches, pointers
+slicing.py      reads, assigns and deletes many values
+extending.py    adds many values
+order.py        puts pointers into another order
+sorting.py      sorts
 """
 
 from collections.abc import Iterable, Iterator
@@ -28,7 +28,7 @@ __all__ = ["ListCore"]
 POP_EMPTY, POP_RANGE = "pop from empty list", "pop index out of range"
 
 RAISE = object()
-"""In place of a default: there is none, and an IndexError is raised."""
+"""Used instead of a default: an IndexError is raised."""
 
 
 class ListCore(Values):
@@ -59,7 +59,7 @@ class ListCore(Values):
         return self._value(position, default)
 
     def _value(self, position: int, default: Any) -> Any:
-        """Return the value at a position, possibly from the end; the default if there is none."""
+        """Return the value at a position, which may count from the end; the default if there is none."""
         self._enter()
         try:
             length = self._index.length
@@ -83,10 +83,10 @@ class ListCore(Values):
         return self._codec.decode(blob, position)
 
     def get_many(self, indices: Any) -> list[Any]:
-        """Return the values at indices, in the order asked for. O(k log k + k) for k indices.
+        """Return the values at indices, in the given order. O(k log k + k) for k indices.
 
         All values are of one state of the list. Each page of the index is read once. Negative indices count
-        from the end. ``__getitems__``, which data loaders call, is the same.
+        from the end. ``__getitems__``, which data loaders call, does the same.
 
         Raises:
             IndexError: one of the indices is out of range; nothing was read.
@@ -104,9 +104,9 @@ class ListCore(Values):
     def blob_view(self, index: Any) -> memoryview:
         """Return a read-only view of the bytes of a value. O(log n), plus its size to verify the checksum.
 
-        From a reader or snapshot it is a view of the file's own memory, and keeps the snapshot open as long
-        as the view exists. From a list that is open for writing it is a copy, because freed space may be
-        written again. A value of up to 8 bytes is always copied.
+        From a reader or snapshot, it is a view of the file's own memory, which keeps the snapshot open as
+        long as the view exists. From a list that is open for writing, it is a copy, because freed space may
+        be written again. A value of up to 8 bytes is always copied.
 
         Raises:
             IndexError: the index is out of range.
@@ -120,7 +120,7 @@ class ListCore(Values):
         return walking.view(self, index)
 
     def __iter__(self) -> Iterator[Any]:
-        """Iterate by position. O(1) a step; holds up to 255 blobs."""
+        """Iterate by position. O(1) for each step; holds up to 255 blobs."""
         len(self)
         return walking.BufferIterator(self, 0, 1)
 
@@ -133,9 +133,9 @@ class ListCore(Values):
     ) -> Iterator[tuple[int, int]]:
         """Iterate over (address, size) of the blobs in a range of positions, in bytes.
 
-        A value of up to 8 bytes is kept inside its pointer, and its address is 0. Uncommitted values are
-        written out first, so that all have an address. The bounds are those of a slice, and are fixed by this
-        call. If the list changes meanwhile, the iterator goes on by position. O(1) a step.
+        A value of up to 8 bytes is inside its pointer, and its address is 0. Uncommitted values are written
+        out first, so that all have an address. The bounds are those of a slice, and are fixed by this call.
+        If the list changes in the meantime, the iterator goes on by position. O(1) for each step.
 
         >>> from stablemem import MemoryBuffer
         >>> texts = MemoryBuffer.from_iterable(["short", "more than eight bytes"], blobify="text")
@@ -145,13 +145,13 @@ class ListCore(Values):
         return walking.pointers(self, start, stop, reverse)
 
     def _measure(self) -> tuple[int, int, int, int]:
-        """Return how many values there are, the bytes of their blobs, and how many nodes and leaves."""
+        """Return the number of values, the bytes of their blobs, and the numbers of nodes and leaves."""
         return walking.sizes(self)
 
     # -- adding --------------------------------------------------------------------------------------
 
     def append(self, value: Any) -> None:
-        """Add a value at the end. O(1) amortised plus its size.
+        """Add a value at the end. O(1) amortised, plus its size.
 
         With ``maxlen``, a full list drops its first value.
         """
@@ -170,7 +170,7 @@ class ListCore(Values):
         self._end_change()
 
     def appendleft(self, value: Any) -> None:
-        """Add a value before the first one. O(log n) plus its size.
+        """Add a value before the first one. O(log n), plus its size.
 
         With ``maxlen``, a full list drops its last value.
 
@@ -194,7 +194,7 @@ class ListCore(Values):
         self._end_change()
 
     def insert(self, index: Any, value: Any) -> None:
-        """Insert a value before an index, clamped to the ends as list does. O(log n).
+        """Insert a value before an index, which is clamped to the ends as in a list. O(log n).
 
         Raises:
             IndexError: with ``maxlen``, the list is full.
@@ -224,11 +224,11 @@ class ListCore(Values):
         self._end_change()
 
     def extend(self, values: Iterable[Any]) -> None:
-        """Add all values of an iterable at the end, or none of them. O(1) amortised each.
+        """Add all values of an iterable at the end, or none of them. O(1) amortised for each value.
 
-        The iterable may have any length; memory stays bounded. A list that is extended by itself is doubled.
-        From a list with the same Blobify, bytes are copied without decoding. With ``maxlen``, the newest
-        values stay.
+        The iterable may have any length; the use of memory is limited. A list that is extended by itself is
+        doubled. From a list with the same Blobify, blobs are copied without decoding. With ``maxlen``, the
+        newest values stay.
 
         >>> from stablemem import MemoryBuffer
         >>> numbers = MemoryBuffer.from_iterable([1, 2])
@@ -241,8 +241,8 @@ class ListCore(Values):
     def extendleft(self, values: Iterable[Any]) -> None:
         """Add the values of an iterable before the first, one by one, so that their order is reversed.
 
-        ``collections.deque`` does the same. All values are added, or none. They are held in memory
-        meanwhile. At most O(log n) each. With ``maxlen``, values at the right end are dropped.
+        ``collections.deque`` does the same. All values are added, or none. They are held in memory during the
+        call. At most O(log n) for each value. With ``maxlen``, values at the right end are dropped.
 
         >>> from stablemem import MemoryBuffer
         >>> letters = MemoryBuffer.from_iterable("x")
@@ -253,7 +253,7 @@ class ListCore(Values):
         extending.extend_left(self, values)
 
     def _append_copies(self, value: Any, number: int) -> None:
-        """Add a value at the end so many times; it is encoded once."""
+        """Add a value at the end ``number`` times; it is encoded once."""
         extending.add_copies(self, value, number)
 
     def __iadd__(self, values: Iterable[Any]) -> Any:
@@ -267,7 +267,7 @@ class ListCore(Values):
         return self
 
     def _limit(self, most: int) -> None:
-        """Keep so many values from now on, -1 for any number; the first ones go, where there are more."""
+        """From now on, keep at most ``most`` values, -1 for any number; delete the first ones beyond that."""
         slicing.limit(self, most)
 
     # -- replacing and deleting ----------------------------------------------------------------------
@@ -305,7 +305,7 @@ class ListCore(Values):
         self._end_change()
 
     def _begin_change_at(self, position: int, message: str) -> int:
-        """Begin a change of the value at a position, possibly from the end; return it from the start.
+        """Begin a change of the value at a position, which may count from the end; return it from the start.
 
         Raises:
             ReadOnlyError: the list may not be changed.
@@ -355,7 +355,7 @@ class ListCore(Values):
         return self._pop_decoded(index, False)
 
     def _pop_known(self, index: int) -> Any:
-        """Delete the value at an index and return it; NotImplemented if only its Blobify knows: it stays."""
+        """Delete the value at an index and return it; if it needs its Blobify, only return NotImplemented."""
         position = self._begin_change_at(index, POP_RANGE)
         changing = True
         try:
@@ -363,11 +363,11 @@ class ListCore(Values):
             slot = self._index.slot
             first = word0(leaf, slot)
             second = word1(leaf, slot)
-            # What is wrong with the blob alone leaves the transaction as it is.
+            # If only the blob is at fault, the transaction is not rolled back.
             changing = False
             value = self._codec.known(first, second)
             if value is NotImplemented and self._codec.form != MSGPACK:
-                # In MessagePack it is likely a container, whose blob would be read for nothing.
+                # In MessagePack it is probably a container, and its blob would be read in vain.
                 value = self._codec.known_blob(self._pager.blob(first, second))
             if value is not NotImplemented:
                 changing = True
@@ -386,16 +386,16 @@ class ListCore(Values):
         return value
 
     def _pop_decoded(self, index: int, alone: bool) -> Any:
-        """Delete the value at an index and return what its Blobify made of it before.
+        """Delete the value at an index and return it; its Blobify decodes it first.
 
         Args:
-            index: of the value.
+            index: the index of the value.
             alone: whether no other thread can have changed the list in between.
 
         Raises:
-            RuntimeError: its Blobify changes the list.
+            RuntimeError: the Blobify changes the list.
         """
-        # The version first: what changes while the blob is read makes it stale.
+        # The version is read first: a change while the blob is read makes the blob stale.
         version = self._version()
         try:
             blob, position = self._read(index, POP_RANGE if self._index.length else POP_EMPTY)
@@ -467,7 +467,7 @@ class ListCore(Values):
     def rotate(self, n: Any = 1) -> None:
         """Rotate the list ``n`` steps to the right, as ``deque.rotate``; to the left if ``n`` is negative.
 
-        O(log n) for any number of steps: the index is cut in two, and the parts change places.
+        O(log n) for any number of steps: the index is cut into two parts, which change places.
 
         >>> from stablemem import MemoryBuffer
         >>> letters = MemoryBuffer.from_iterable("abcd")
@@ -480,15 +480,15 @@ class ListCore(Values):
     def shuffle(self, rng: Any = None) -> None:
         """Put the values in random order; every order is equally likely. O(n): only pointers move.
 
-        It is a Fisher-Yates shuffle of the pointers. For more than a million values, the pointers are kept
-        in a temporary file meanwhile, 16 bytes each, so that memory stays bounded.
+        It is a Fisher-Yates shuffle of the pointers. For more than a million values, the pointers are in a
+        temporary file during the call, 16 bytes each, so that the use of memory is limited.
 
         Args:
-            rng: gives the random numbers: a ``random.Random``, or any object with its ``randrange``; None
+            rng: the source of random numbers: a ``random.Random``, or any object with its ``randrange``; None
                 takes the ``random`` module.
 
         Raises:
-            ValueError: ``rng`` changed the list meanwhile; the list stays as ``rng`` left it.
+            ValueError: ``rng`` has changed the list; the list stays as ``rng`` left it.
 
         >>> import random
         >>> from stablemem import MemoryBuffer

@@ -1,8 +1,8 @@
 # cython: annotation_typing=False
-"""Order: the values of a list put into another order, by their pointers alone.
+"""Order: puts the values of a list into another order, by moving only their pointers.
 
-No blob is read, moved or written; what is written is leaves. ``reverse`` and ``shuffle`` go through the
-list in pieces, so that memory stays bounded.
+No blob is read, moved or written; only leaves are written. ``reverse`` and ``shuffle`` go through the list in
+pieces, so that the use of memory is limited.
 """
 
 import random
@@ -27,7 +27,7 @@ if not cython.compiled:
 __all__ = ["reverse", "rotate", "shuffle", "swap", "swap_remove"]
 
 IN_MEMORY = 1 << 20
-"""Values whose pointers ``shuffle`` holds in memory; those of more lie in a temporary file."""
+"""The most values whose pointers ``shuffle`` holds in memory; for more, they are in a temporary file."""
 
 RANGE = "list index out of range"
 
@@ -38,18 +38,18 @@ def swap(core: Values, i: Any, j: Any) -> None:
 
 
 def _require_both(core: Values, one: int, two: int) -> None:
-    """Raise unless there are values at two positions."""
+    """Raise unless there are values at both positions."""
     core._at(one, RANGE)
     core._at(two, RANGE)
 
 
 def _swap(core: Values, one: int, two: int) -> None:
-    """Exchange the values at two positions, possibly from the end; within a change."""
+    """Exchange the values at two positions, which may count from the end; inside a change."""
     _exchange(core, core._at(one, RANGE), core._at(two, RANGE))
 
 
 def _exchange(core: Values, one: int, two: int) -> None:
-    """Exchange the entries of two positions; within a change."""
+    """Exchange the entries of two positions; inside a change."""
     if one != two:
         entry = core._index.entries(one, one + 1)
         core._index.put_entries_at(one, core._index.entries(two, two + 1))
@@ -72,7 +72,7 @@ def swap_remove(core: Values, index: Any) -> Any:
 
 
 def _remove(core: Values, position: int) -> None:
-    """Delete the value at a position, which the last value takes; within a change."""
+    """Delete the value at a position, and put the last value there; inside a change."""
     last = core._index.length - 1
     _exchange(core, position, last)
     core._index.delete(last)
@@ -87,7 +87,7 @@ def reverse(core: Values) -> None:
 
 
 def _mirror(core: Values, low: int) -> int:
-    """Exchange a piece of the first half with the one as far from the end, the other way round."""
+    """Exchange a piece of the first half with its mirror image in the second half."""
     length = core._index.length
     high = min(low + PIECE, length // 2)
     front = core._index.entries(low, high)
@@ -103,7 +103,7 @@ def rotate(core: Values, n: Any) -> None:
 
 
 def _rotate(core: Values, steps: int) -> int:
-    """Rotate the list to the right; within a change. Return how many changes that is: none if it is empty."""
+    """Rotate the list to the right; inside a change. Return the number of changes: 0 if the list is empty."""
     length = core._index.length
     if not length:
         return 0
@@ -117,7 +117,7 @@ def shuffle(core: Values, rng: Any) -> None:
     core._require_open()
     with core._store.exclusive():
         length = len(core)
-        # Written out, a blob keeps its address whatever is written after it.
+        # A blob that has been written out keeps its address; the number of a pending one may change.
         if core._pager.pending_bytes:
             core._store.write_early()
         if length <= IN_MEMORY:
@@ -131,7 +131,7 @@ def shuffle(core: Values, rng: Any) -> None:
 
 
 def _deal(core: Values, room: Any, length: int, randrange: Any) -> None:
-    """Shuffle the pointers within a buffer that has room for them, and put them back."""
+    """Shuffle the pointers in a buffer that has room for them, and put them back."""
     version = core._version()
     for low in range(0, length, PIECE):
         part = core._entries_between(low, min(low + PIECE, length))
@@ -144,20 +144,20 @@ def _deal(core: Values, room: Any, length: int, randrange: Any) -> None:
 
 
 def _pieces(room: Any, length: int) -> Iterator[tuple[int, bytes]]:
-    """Yield positions, each with the entries from there on."""
+    """Yield positions, each with the piece of entries from there on."""
     for low in range(0, length, PIECE):
         yield low, bytes(room[16 * low : 16 * (low + PIECE)])
 
 
 def _put(core: Values, piece: tuple[int, bytes]) -> int:
-    """Overwrite entries from a position on; within a change."""
+    """Overwrite entries from a position on; inside a change."""
     low, entries = piece
     core._index.put_entries_at(low, entries)
     return len(entries) // 16
 
 
 def _backwards(entries: bytes) -> bytes:
-    r"""Return entries in reverse.
+    r"""Return entries in reverse order.
 
     >>> _backwards(bytes([1] * 16 + [2] * 16))[::8]
     b'\x02\x02\x01\x01'

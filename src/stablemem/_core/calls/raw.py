@@ -1,9 +1,9 @@
 # cython: annotation_typing=False
-"""Heap: raw blocks, which the user of a region lays out as he likes.
+"""Heap: raw blocks, whose contents are up to the user of the region.
 
-A raw block has no identity beyond its range: any range that is wholly allocated may be freed, resized or
-stored into, whatever calls allocated it. A store into a block that the innermost layer of the transaction
-allocated is a write; into any other it is a patch (patches.py).
+A raw block is nothing but its range: any range that is wholly allocated may be freed, resized or stored into,
+no matter which calls allocated it. A store into a block that the innermost layer of the transaction allocated
+is a write; into any other block it is a patch (patches.py).
 """
 
 from operator import index as as_index
@@ -26,7 +26,7 @@ if not cython.compiled:
 __all__ = ["Heap", "bounds"]
 
 MOST_WRITES = 1024
-"""Stores after which a transaction no longer remembers what it wrote, and so pays for two barriers."""
+"""After this many stores, a transaction forgets what it wrote, so its commit needs two barriers."""
 
 
 LIMIT = MAX_ADDRESS
@@ -34,7 +34,7 @@ BEYOND = MAX_ADDRESS + 1
 
 
 def _word(value: SupportsIndex) -> int:
-    """Return an integer as a C one, or BEYOND if it is negative or too large for an address."""
+    """Return an integer as a C integer; BEYOND if it is negative or too large for an address."""
     number = value if isinstance(value, int) else as_index(value)
     if cython.compiled:
         try:
@@ -47,7 +47,7 @@ def _word(value: SupportsIndex) -> int:
 
 
 def _size(value: SupportsIndex) -> int:
-    """Return a size of 1 byte or more."""
+    """Return a size; raise unless it is 1 byte or more."""
     size = _word(value)
     if not 0 < size < BEYOND:
         given = as_index(value)
@@ -58,13 +58,13 @@ def _size(value: SupportsIndex) -> int:
 
 
 def bounds(start: SupportsIndex, stop: SupportsIndex) -> tuple[int, int]:
-    """Return a range of addresses, cut to those there are."""
+    """Return a range of addresses, cut to the possible ones."""
     low = min(max(0, as_index(start)), MAX_ADDRESS)
     return low, max(low, min(as_index(stop), MAX_ADDRESS))
 
 
 def _address(value: SupportsIndex) -> int:
-    """Return an address."""
+    """Return an address; raise if it is not a possible one."""
     address = _word(value)
     if address == BEYOND:
         given = as_index(value)
@@ -75,7 +75,7 @@ def _address(value: SupportsIndex) -> int:
 
 
 def _refusal(fault: str) -> BlockError:
-    """Return what to raise for a range that is not allocated."""
+    """Return the error for a range that is not allocated."""
     return BlockError(f"{fault}: give an address and a size that allocate returned, or a part of it")
 
 
@@ -94,7 +94,7 @@ class Heap(Calls):
     # -- reading -------------------------------------------------------------------------------------
 
     def _range(self, address: SupportsIndex, size: SupportsIndex) -> tuple[int, int]:
-        """Return a range to be read, which is inside the region."""
+        """Return a range that is to be read; raise if it is not inside the region."""
         at, length = as_index(address), as_index(size)
         if length < 0 or at < HEADER_SIZE or at + length > self._pager.region.limit:
             end = self._pager.region.limit
@@ -108,7 +108,7 @@ class Heap(Calls):
         """Return a copy of a range. O(size).
 
         Raises:
-            BlockError: a part of it is outside the region.
+            BlockError: a part of the range is outside the region.
         """
         self._enter()
         try:
@@ -121,11 +121,11 @@ class Heap(Calls):
     def view(self, address: SupportsIndex, size: SupportsIndex) -> memoryview:
         """Return a read-only view of a range.
 
-        From a reader or snapshot it is a view of the file's own memory, and keeps the snapshot open. From a
-        region that is open for writing it is a copy, because freed space may be written again.
+        From a reader or snapshot, it is a view of the file's own memory, which keeps the snapshot open. From
+        a region that is open for writing, it is a copy, because freed space may be written again.
 
         Raises:
-            BlockError: a part of it is outside the region.
+            BlockError: a part of the range is outside the region.
         """
         self._enter()
         try:
@@ -140,7 +140,7 @@ class Heap(Calls):
     # -- changing ------------------------------------------------------------------------------------
 
     def _require_room(self, size: int, *_: object) -> None:
-        """Raise within a change that has begun if the region has no addresses for so much more."""
+        """Raise if the region has no addresses for ``size`` more bytes; inside a change that has begun."""
         end = self._pager.space.end
         if size > LIMIT - end:
             raise RegionFullError(
@@ -149,16 +149,16 @@ class Heap(Calls):
             )
 
     def _require_allocated(self, address: int, size: int, *_: object) -> None:
-        """Raise within a change that has begun unless a range is allocated."""
+        """Raise unless a range is allocated; inside a change that has begun."""
         fault = self._pager.space.fault_of(RAW_PAGE, address, size)
         if fault:
             raise _refusal(fault)
 
     def allocate(self, size: SupportsIndex) -> int:
-        """Return the address of a new block of ``size`` bytes: the lowest that fits. O(log n) in free blocks.
+        """Return the address of a new block of ``size`` bytes: the lowest that fits. O(log n), n free blocks.
 
         Raises:
-            ValueError: a block has 1 byte or more.
+            ValueError: the size is not 1 byte or more.
             RegionFullError: there is no room.
 
         >>> from stablemem import MemoryRegion
@@ -172,7 +172,7 @@ class Heap(Calls):
         return self._allocate(_size(size))
 
     def _allocate(self, wanted: int) -> int:
-        """``allocate`` of a C integer."""
+        """Do the work of ``allocate``, for a C integer."""
         changing = False
         self._begin_change()
         try:
@@ -200,7 +200,7 @@ class Heap(Calls):
         self._deallocate(_address(address), _size(size))
 
     def _deallocate(self, address: int, size: int) -> None:
-        """``deallocate`` of C integers."""
+        """Do the work of ``deallocate``, for C integers."""
         changing = True
         self._begin_change()
         try:
@@ -211,7 +211,7 @@ class Heap(Calls):
             else:
                 fault = self._pager.space.free_allocated(RAW_PAGE, address, size)
             if fault:
-                # Looked for and freed at once; where it is not found, nothing has changed.
+                # The block was searched and freed in one step. If it was not found, nothing has changed.
                 changing = False
                 raise _refusal(fault)
             self._store.tx.changes += 1
@@ -224,7 +224,7 @@ class Heap(Calls):
         self._end_change()
 
     def _free(self, address: int, size: int) -> None:
-        """Free a range, with what lies over it."""
+        """Free a range, and drop the patches over it."""
         if self._store.patches:
             self._store.patches.drop(self._pager.region, self._pager.space, address, size)
         self._pager.space.free_range(address, size)
@@ -240,7 +240,7 @@ class Heap(Calls):
         return removed
 
     def _remove(self, address: int, size: int) -> bytes:
-        """Free a range and return its bytes; within a change."""
+        """Free a range and return its bytes; inside a change."""
         content: bytes = self._store.patches.load(self._pager.region, address, size)
         self._free(address, size)
         return content
@@ -248,7 +248,7 @@ class Heap(Calls):
     def resize(self, address: SupportsIndex, size: SupportsIndex, new_size: SupportsIndex) -> int:
         """Change the size of a block and return its address: the same one if there is room after the block.
 
-        The contents are kept, up to the smaller of the two sizes. New bytes may hold anything.
+        The contents are kept, up to the smaller of the two sizes. New bytes may have any contents.
         O(log n + size).
 
         Raises:
@@ -259,12 +259,12 @@ class Heap(Calls):
         return at
 
     def _require_resizable(self, address: int, size: int, wanted: int) -> None:
-        """Raise within a change that has begun unless a range is allocated, and has room elsewhere."""
+        """Raise unless a range is allocated and has room elsewhere; inside a change that has begun."""
         self._require_allocated(address, size)
         self._require_room(wanted)
 
     def _resize(self, address: int, size: int, wanted: int) -> int:
-        """Change the size of a block and return its address; within a change."""
+        """Change the size of a block and return its address; inside a change."""
         content = None
         if wanted > size and not self._pager.space.extend_block(RAW_PAGE, address + size, wanted - size):
             content = self._store.patches.load(self._pager.region, address, size)
@@ -274,7 +274,7 @@ class Heap(Calls):
         return address
 
     def _resized(self, address: int, size: int, wanted: int, moved: bool) -> int:
-        """Return where a block of another size is, which was extended in place, is cut, or moves."""
+        """Return the address of a resized block: it moves, is cut, or was extended in place before."""
         if moved:
             self._free(address, size)
             address = self._pager.space.allocate(RAW_PAGE, wanted)
@@ -284,7 +284,7 @@ class Heap(Calls):
         return address
 
     def replace_blob(self, address: SupportsIndex, size: SupportsIndex, data: Buffer) -> int:
-        """Put ``data`` in the place of a block's contents, resize the block to it, and return its address.
+        """Replace the contents of a block by ``data``, resize the block to fit, and return its address.
 
         Raises:
             BlockError: not all of it is allocated.
@@ -304,7 +304,7 @@ class Heap(Calls):
         return block
 
     def _replace(self, address: int, size: int, content: bytes) -> int:
-        """Put other contents into a block and return its address; within a change."""
+        """Replace the contents of a block and return its address; inside a change."""
         more = len(content) - size
         moved = more > 0 and not self._pager.space.extend_block(RAW_PAGE, address + size, more)
         address = self._resized(address, size, len(content), moved)
@@ -326,7 +326,7 @@ class Heap(Calls):
         edit(self, self._overwrite, (at, len(content), content), self._require_allocated)
 
     def _overwrite(self, address: int, _: int, content: bytes) -> None:
-        """``_write`` with the size of the range."""
+        """Do the work of ``_write``; the size argument is only for the check."""
         self._write(address, content)
 
     def _write(self, address: int, content: bytes) -> None:
@@ -352,18 +352,18 @@ class Heap(Calls):
         return address
 
     def _add(self, size: int, content: bytes) -> int:
-        """Return the address of a new block with a content; within a change."""
+        """Return the address of a new block with these contents; inside a change."""
         address: int = self._pager.space.allocate(RAW_PAGE, size)
         self._write(address, content)
         return address
 
     def _free_all(self, start: int, stop: int) -> None:
-        """Free every raw block, or the part of it, in ``[start, stop)``; within a change."""
+        """Free all raw bytes in ``[start, stop)``; inside a change."""
         for address, size in self._pager.space.allocated_blocks(RAW_PAGE, start, stop):
             self._free(address, size)
 
     def grow(self, pages: SupportsIndex) -> int:
-        """Add free region pages of 64 KiB at the end, until it is closed; return how many there were."""
+        """Add free region pages of 64 KiB at the end, until the region is closed; return the old number."""
         more = as_index(pages)
         if more < 0:
             raise ValueError(f"a region grows by 0 pages or more, not {shown(more)}")
@@ -372,7 +372,7 @@ class Heap(Calls):
         return before // REGION_PAGE
 
     def _grow(self, size: int) -> int:
-        """Add free region pages and return how many bytes there were before; within a change."""
+        """Add free region pages and return the old number of bytes; inside a change."""
         before: int = self._pager.space.end
         if size:
             self._pager.space.add_pages(size // REGION_PAGE)

@@ -1,7 +1,7 @@
-"""Searching and comparing: functions over a list that decode as few values as they can.
+"""Searching and comparing: functions over a list that decode as few values as possible.
 
-They go through a list a leaf at a time and hold no more of it. What a value's ``__eq__`` or a Blobify does to
-the list meanwhile is seen by position, as list's own loops see it.
+They go through a list one leaf at a time, and hold no more of it. If the ``__eq__`` of a value or a Blobify
+changes the list in the meantime, they go on by position, like the loops of a ``list``.
 """
 
 import sys
@@ -16,7 +16,7 @@ __all__ = ["clamped", "first_difference", "positions_of"]
 
 
 def first_difference(core: ListCore, other: Any) -> tuple[Any, Any] | None:
-    """Return the first values of a list and another that differ; None if one is the other's start."""
+    """Return the first values that differ between two lists; None if one is the beginning of the other."""
     if core is other:
         return None
     if not core._shares_blobs_with(other):
@@ -34,11 +34,11 @@ def first_difference(core: ListCore, other: Any) -> tuple[Any, Any] | None:
 
 
 def positions_of(core: ListCore, value: object, start: int, stop: int, step: int = 1) -> Iterator[int]:
-    """Yield the positions of a value, from one on, before another.
+    """Yield the positions of a value from ``start`` to before ``stop``.
 
-    What is compared is the value as it would come back from the list: a tuple is found as the list that
-    Msgpack makes of it. One that the Blobify refuses, with BlobifyError, is nowhere; where the Blobify fails
-    instead, that is raised.
+    The value is compared in the form in which it would come back from the list: a tuple is found as the list
+    that Msgpack makes of it. A value that the Blobify refuses with BlobifyError has no positions; any other
+    failure of the Blobify is raised.
     """
     len(core)
     blob = core._codec.sought(value)
@@ -55,7 +55,7 @@ def positions_of(core: ListCore, value: object, start: int, stop: int, step: int
 
 
 def clamped(core: ListCore, start: Any, stop: Any) -> tuple[int, int]:
-    """Return bounds as ``list.index`` takes them."""
+    """Return the bounds of a search, clamped as in ``list.index``."""
     try:
         low, high = as_index(start), as_index(stop)
     except TypeError:

@@ -1,15 +1,15 @@
 # cython: annotation_typing=False
-"""Shortcuts: what built-in Blobifys do with small values, without a call of Python.
+"""Shortcuts: encode and decode small values as the built-in Blobifys do, without a call of Python.
 
-A shortcut gives exactly what the Blobify of its form would give. What it does not know (a container, a
-number of more than 63 bits, text that is not ASCII, whatever is not valid) it leaves to the Blobify,
-which alone refuses. Blobs are read as they are told by
+The result of a shortcut is exactly that of the Blobify of its form. Values that it does not know (containers,
+numbers of more than 63 bits, text that is not ASCII, anything that is not valid) are left to the Blobify, and
+only the Blobify refuses values. These describe the blobs:
 
     bytes, text     the value itself
     nat, int        blobify/integers.py
     msgpack         https://github.com/msgpack/msgpack/blob/master/spec.md
 
-No shortcut runs code of its caller, so one may be taken within the latch.
+No shortcut runs code of its caller, so shortcuts may be used inside the latch.
 """
 
 from struct import Struct
@@ -29,13 +29,13 @@ if not cython.compiled:
     bits64 = int.bit_length
 
 FORMS = {"bytes": 1, "text": 2, "nat": 3, "int": 4, "msgpack": 5}
-"""The number of a built-in Blobify's form, by its name; 0 is that of all others."""
+"""The number of the form of a built-in Blobify, by its name; all others have 0."""
 
 _DOUBLE = Struct(">d")
 
 
 def form_of(blobify: Any) -> int:
-    """Return the number of a Blobify's form: interpreted, only where there is nothing to do."""
+    """Return the number of a Blobify's form; in the interpreted form, 0 unless there is nothing to do."""
     form = FORMS.get(getattr(blobify, "name", ""), OTHER)
     return form if cython.compiled or form == BYTES else OTHER
 
@@ -44,7 +44,7 @@ def form_of(blobify: Any) -> int:
 
 
 def value_of(form: int, data: Page, size: int) -> Any:
-    """Return the value of a blob of so many bytes; NotImplemented if only its Blobify knows."""
+    """Return the value of a blob of ``size`` bytes; NotImplemented if only its Blobify knows it."""
     if form == MSGPACK:
         return _unpacked(data, size)
     if form == NAT:
@@ -57,7 +57,7 @@ def value_of(form: int, data: Page, size: int) -> Any:
 
 
 def value_of_blob(form: int, blob: bytes) -> Any:
-    """Return the value of a blob; NotImplemented if only its Blobify knows."""
+    """Return the value of a blob; NotImplemented if only its Blobify knows it."""
     if cython.compiled:
         return value_of(form, cython.cast(page_t, cython.cast(cython.p_char, blob)), len(blob))
     else:
@@ -65,7 +65,7 @@ def value_of_blob(form: int, blob: bytes) -> Any:
 
 
 def _integer(data: Page, size: int, zero: int, turn: int) -> Any:
-    """Return the value of a Nat or an Int of 63 bits at the most; ``turn`` is 0xFF where it is below 0."""
+    """Return the value of a Nat or an Int of at most 63 bits; ``turn`` is 0xFF if it is below 0."""
     if size == 10 and data[0] ^ turn == 0xFF and data[1] ^ turn == 8:
         number = _digits(data, 2, size, turn)
         if number >> 56 == 0 or number >> 63:
@@ -86,7 +86,7 @@ def _integer(data: Page, size: int, zero: int, turn: int) -> Any:
 
 
 def _digits(data: Page, place: int, end: int, turn: int) -> int:
-    """Return the number that bytes spell, the greatest first, each with some of its bits turned over."""
+    """Return the number in big-endian bytes; the bits of ``turn`` are inverted in each byte."""
     number = 0
     while place < end:
         number = number << 8 | (data[place] ^ turn)
@@ -132,7 +132,7 @@ def _unpacked(data: Page, size: int) -> Any:
             return NotImplemented
         if data[1] < 0x80:
             return _digits(data, 1, size, 0)
-        # Turned over, since what has no sign cannot be below 0.
+        # With inverted bits, because an unsigned number cannot be below 0.
         below = _digits(data, 1, size, 0xFF)
         return -1 - below
     if first == 0xD9 and size > 1:
@@ -143,7 +143,7 @@ def _unpacked(data: Page, size: int) -> Any:
 
 
 def _real(data: Page) -> float:
-    """Return the number of 64 bits behind the first byte."""
+    """Return the float in the 64 bits after the first byte."""
     if cython.compiled:
         bits = _digits(data, 1, 9, 0)
         number = cython.declare(cython.double)
@@ -157,7 +157,7 @@ def _real(data: Page) -> float:
 
 
 def blob_of(form: int, value: Any) -> bytes | None:
-    """Return the blob of a value; None if only its Blobify knows, or refuses it."""
+    """Return the blob of a value; None if only its Blobify knows it or refuses it."""
     if type(value) is int and form >= NAT:
         if cython.compiled:
             overflow = cython.declare(cython.int, 0)
@@ -177,7 +177,7 @@ def blob_of(form: int, value: Any) -> bytes | None:
 
 
 def _blob_of_integer(form: int, value: int) -> bytes | None:
-    """Return the blob of a number as Nat or Int; None for one below 0 as Nat."""
+    """Return the blob of a number as Nat or Int; None for a Nat below 0."""
     zero = 0x80 if form == INT else 0
     turn = 0
     if value < 0:
@@ -194,7 +194,7 @@ def _blob_of_integer(form: int, value: int) -> bytes | None:
 
 
 def _packed(value: int) -> bytes:
-    """Return a number in MessagePack, as short as it can be."""
+    """Return a number in MessagePack, in its shortest form."""
     if -32 <= value < 128:
         return _spelled(value & 0xFF, 0, 0, 0)
     power = 0
@@ -204,12 +204,12 @@ def _packed(value: int) -> bytes:
         return _spelled(0xCC + power, value, 1 << power, 0)
     while (-1 - value) >> ((8 << power) - 1):
         power += 1
-    # The bytes of what is below 0 are those of what it is turned over, turned back.
+    # The bytes of a number below 0 are those of -1 - number, with all bits inverted.
     return _spelled(0xD0 + power ^ 0xFF, -1 - value, 1 << power, 0xFF)
 
 
 def _spelled(first: int, number: int, size: int, turn: int) -> bytes:
-    """Return a byte and a number of so many bytes, the greatest first, with some of all bits turned over."""
+    """Return a byte and a number in ``size`` big-endian bytes; the bits of ``turn`` are inverted in all."""
     if cython.compiled:
         room = cython.declare(cython.uchar[9])
         room[0] = first ^ turn
@@ -225,7 +225,7 @@ def _spelled(first: int, number: int, size: int, turn: int) -> bytes:
 
 
 def _ascii(value: str, form: int) -> bytes | None:
-    """Return ASCII text as Text and Msgpack have it, for these up to 255 characters; None for other text."""
+    """Return the blob of ASCII text for Text, or for Msgpack up to 255 characters; None for other text."""
     size = len(value)
     if form == TEXT:
         begin = 0

@@ -1,12 +1,12 @@
 # cython: annotation_typing=False
-"""Slicing: many values of a list read, assigned or deleted at once.
+"""Slicing: reads, assigns or deletes many values of a list at once.
 
-Each is one walk over the leaves it needs, and all or nothing: every value is encoded, and every index
-known to be there, before anything is changed.
+Each call is one walk over the leaves that it needs, and does all or nothing: before anything is changed,
+every value has been encoded, and every index has been checked.
 
-A walk that changes much writes out on the way, so that memory stays bounded: some within the latch, others
-leave it between pieces. Nothing can fail there but storage, which rolls the transaction back, or an
-interrupt, for which ``edit_in_pieces`` does.
+A walk that changes much writes out on the way, so that the use of memory is limited. Some walks do so inside
+the latch; others leave the latch between pieces. There, only two things can go wrong: a storage error rolls
+the transaction back, and after an interrupt ``edit_in_pieces`` does.
 """
 
 from collections.abc import Iterable, Iterator
@@ -25,10 +25,10 @@ if not cython.compiled:
 __all__ = ["PIECE", "assign", "delete", "get", "get_many", "limit"]
 
 PIECE = 1 << 16
-"""Values whose pointers a walk moves within the latch."""
+"""Number of values whose pointers a walk moves inside the latch at once."""
 
 DENSE = 64
-"""Steps up to this are taken by a walk over everything between, larger ones value by value."""
+"""Slices with steps up to this are done by a walk over all values between; larger steps, value by value."""
 
 
 # -- reading -------------------------------------------------------------------------------------------
@@ -50,7 +50,7 @@ def get(core: Values, item: slice) -> list[Any]:
 
 
 def get_many(core: Values, indices: Iterable[Any]) -> list[Any]:
-    """Return the values at indices, in the order asked for; see ``ListCore.get_many``."""
+    """Return the values at indices, in the given order; see ``ListCore.get_many``."""
     positions: list[int] = []
     for item in indices:
         positions.append(core._position(item))
@@ -72,7 +72,7 @@ def get_many(core: Values, indices: Iterable[Any]) -> list[Any]:
 
 
 def assign(core: Values, item: slice, values: Iterable[Any]) -> None:
-    """Assign to a slice: nothing is changed unless every value could be encoded."""
+    """Assign to a slice. Nothing is changed unless every value can be encoded."""
     blobs: list[bytes]
     if core._shares_blobs_with(values):
         blobs = list(values._all_blobs())
@@ -92,7 +92,7 @@ def assign(core: Values, item: slice, values: Iterable[Any]) -> None:
 
 
 def _require_size(core: Values, item: slice, blobs: list[bytes]) -> None:
-    """Raise if a slice with a step has another number of values than are to be assigned."""
+    """Raise if the size of a slice with a step is not the number of values to assign."""
     start, stop, step = item.indices(core._index.length)
     size = len(range(start, stop, step))
     if step != 1 and size != len(blobs):
@@ -100,7 +100,7 @@ def _require_size(core: Values, item: slice, blobs: list[bytes]) -> None:
 
 
 def _assign(core: Values, item: slice, blobs: list[bytes]) -> int:
-    """Put values in place of those of a slice; within a change."""
+    """Replace the values of a slice; inside a change. Return the number of changes."""
     start, stop, step = item.indices(core._index.length)
     selected = range(start, stop, step)
     number = max(len(blobs), len(selected))
@@ -118,7 +118,7 @@ def _assign(core: Values, item: slice, blobs: list[bytes]) -> int:
 
 
 def _put_stride(core: Values, start: int, step: int, blobs: list[bytes]) -> None:
-    """Replace every so many-th value from a position on; within a change."""
+    """Replace each ``step``-th value from a position on; inside a change."""
     if step > DENSE:
         for blob in blobs:
             core._index.replace(start, core._word0(blob), core._word1(blob))
@@ -146,7 +146,7 @@ def _put_stride(core: Values, start: int, step: int, blobs: list[bytes]) -> None
 
 
 def delete(core: Values, item: slice) -> None:
-    """Delete a slice: O(k + log n) for step 1, else one walk, or value by value if they lie far apart."""
+    """Delete a slice: O(k + log n) for step 1, else in one walk, or value by value if they are far apart."""
     item = resolved(item)
     if item.step is None or not 1 < abs(item.step) <= DENSE:
         edit(core, _delete, (core, item), None, True)
@@ -159,7 +159,7 @@ def delete(core: Values, item: slice) -> None:
 
 
 def _delete(core: Values, item: slice) -> int:
-    """Delete a slice; within a change."""
+    """Delete a slice; inside a change. Return the number of changes."""
     start, stop, step = item.indices(core._index.length)
     selected = range(start, stop, step)
     if step == 1:
@@ -172,14 +172,14 @@ def _delete(core: Values, item: slice) -> int:
 
 
 def _strides(selected: range) -> Iterator[range]:
-    """Yield the stretches of a range, from the last to the first, each of at most so many values."""
+    """Yield the pieces of a range, from the last to the first; each spans at most PIECE positions."""
     most = PIECE // selected.step
     for end in range(len(selected), 0, -most):
         yield selected[max(0, end - most) : end]
 
 
 def _delete_stride(core: Values, piece: range) -> int:
-    """Delete every so many-th value of a stretch: the others move together, what is left over goes."""
+    """Delete the values of a piece: move the values between them together, and delete the rest."""
     start, stop, step = piece.start, piece[-1] + 1, piece.step
     entries = core._index.entries(start, stop)
     kept = bytearray(len(entries))
@@ -189,14 +189,14 @@ def _delete_stride(core: Values, piece: range) -> int:
         part = entries[first + 16 : first + 16 * step]
         kept[place : place + len(part)] = part
         place += len(part)
-    # What follows them is zeros, values of no bytes, which the range deletes without freeing anything.
+    # After the kept entries there are zeros: values without bytes. Deleting them frees no blobs.
     core._index.put_entries_at(start, bytes(kept))
     core._index.delete_range(start + place // 16, stop)
     return len(piece)
 
 
 def limit(core: Values, most: int) -> None:
-    """Keep so many values from now on, -1 for any number; the first ones go, where there are more."""
+    """From now on, keep at most ``most`` values, -1 for any number; delete the first ones beyond that."""
     before: int | None = None
     core._require_open()
     try:
@@ -210,6 +210,6 @@ def limit(core: Values, most: int) -> None:
         core._relieve()
     except BaseException:
         if before is not None and 0 <= most < core._index.length:
-            # What should have gone is there: the disk has failed.
+            # The values that should be gone are still there, because the disk has failed.
             core._most = before
         raise

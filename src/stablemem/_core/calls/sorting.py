@@ -1,28 +1,29 @@
 # cython: annotation_typing=False
-r"""Sorting: a list put in order by moving pointers, in memory if that is enough, else by spool and merge.
+r"""Sorting: puts a list in order by moving pointers, in memory if there is room, else by spool and merge.
 
     positions  0 ......... RUN_SIZE ......... RUN_SIZE ..... n      keys decoded, sorted by list.sort
-                   run            run               run            what moved goes to the spool
+                   run            run               run            runs that changed go to the spool
                      \             |               /
                             merge of FAN_IN                         again while there are more runs
                                    |
-                    entries in order, in a spool                    then over those in the tree
+                    entries in order, in a spool                    then written over those in the tree
 
 Invariants:
 
-* Blobs stay where they are: entries of 16 bytes move, once, at the end. Until then nothing is changed; so
-  whatever a key or a comparison raises leaves the list as it was. No user code runs from there on.
-* Nothing of the list may change meanwhile: other threads wait, and a changed version ends the sort.
-* Entries that outlast a call of user code point to no pending blob, whose number would change with the
-  next write-out: before there is a spool, all blobs are written out.
-* A run is sorted by list.sort, which is stable; runs are merged in order of position, and of equal values
-  that of the earlier run comes first: so the whole is stable. Only ``<`` is asked, as list.sort does.
-* A merge has some records of each run in memory. Those up to the run's last that comes first of all are
-  before all that is not in memory yet: list.sort merges them, and they go.
-* A run that was in order is not spooled but read again from the tree, and joined with the one before it if
-  that is in order too. So a list that is in order is found out by one reading, and nothing is written.
+* Blobs stay where they are. Entries of 16 bytes move, once, at the end. Until then, nothing is changed, so an
+  exception from a key or a comparison leaves the list as it was. From then on, no code of users runs.
+* Nothing in the list may change during the sort: other threads wait, and a changed version ends the sort.
+* Entries that are kept during a call of user code never point to pending blobs, whose numbers would change
+  with the next write-out: before there is a spool, all blobs are written out.
+* A run is sorted by list.sort, which is stable. Runs are merged in order of position, and of equal values the
+  one from the earlier run comes first. So the whole sort is stable. Only ``<`` is used, as in list.sort.
+* A merge has some records of each run in memory. Of the last records in memory of all runs, take the one that
+  comes first. All records up to it come before all records that are not in memory yet. So list.sort merges
+  these records, and they are written.
+* A run that was in order is not spooled; it is read again from the tree. It is joined with the run before it
+  if that is in order, too. So to find out that a list is in order, it is read once, and nothing is written.
 
-A blob above KEPT_SIZE is not copied into the spool but read again where it is.
+A blob larger than KEPT_SIZE is not copied into the spool; it is read again from its place.
 """
 
 from collections.abc import Callable
@@ -45,25 +46,25 @@ if not cython.compiled:
 __all__ = ["sort"]
 
 RUN_SIZE = 256 << 20
-"""Bytes that keys in memory may take, by estimate: a run while it is sorted, all heads of a merge."""
+"""Estimated bytes that keys may take in memory: those of a run that is sorted, or all those of a merge."""
 
 VALUE_SIZE = 128
-"""Bytes estimated for a key in memory besides its content: object, position, pointers to both."""
+"""Estimated bytes of a key in memory besides its content: object, position, pointers to both."""
 
 GROWTH = 3
-"""Bytes estimated for a byte of a blob once it is decoded."""
+"""Estimated bytes in memory for each byte of a blob, when it is decoded."""
 
 FAN_IN = 256
-"""Runs merged at once, if that many keys fit into RUN_SIZE."""
+"""Number of runs that are merged at once, if that many keys fit into RUN_SIZE."""
 
 KEPT_SIZE = 4096
 """Bytes of the largest blob that goes into the spool."""
 
 GATHERED = 1024
-"""Records of a run that are made for one write to its spool."""
+"""Number of records of a run in one write to its spool."""
 
 WRITTEN_BACK = 16 << 10
-"""Entries put into the tree between two looks at whether a write-out is due."""
+"""Number of entries that are put into the tree before checking again if a write-out is due."""
 
 
 def sort(core: Values, key: Callable[[Any], Any] | None, reverse: bool, by_blob: bool) -> None:
@@ -76,7 +77,7 @@ def sort(core: Values, key: Callable[[Any], Any] | None, reverse: bool, by_blob:
 
 
 def _is_reverse(reverse: Any) -> bool:
-    """Return what list.sort makes of its ``reverse``; what it takes depends on the version of Python.
+    """Return ``reverse`` as list.sort understands it; which values it takes depends on the Python version.
 
     >>> _is_reverse(-1), _is_reverse(False)
     (True, False)
@@ -87,7 +88,7 @@ def _is_reverse(reverse: Any) -> bool:
 
 
 def _compares_blobs(core: Values, key: Callable[[Any], Any] | None, by_blob: bool) -> bool:
-    """Return whether blobs are compared: asked for, or the same as comparing values."""
+    """Return whether to compare blobs: if asked for, or if that is the same as comparing values."""
     ordered = core._codec.is_ordered()
     if by_blob and key is not None:
         raise TypeError("sort compares by key or by blob: leave out key=, or by_blob=")
@@ -105,8 +106,8 @@ class Sorting:
 
     Args:
         core: the list.
-        key: what a value is compared by, or None.
-        reverse: whether the greatest comes first.
+        key: returns the key by which a value is compared; None compares the values.
+        reverse: whether the greatest value comes first.
         raw: whether blobs are compared instead of values.
     """
 
@@ -146,20 +147,20 @@ class Sorting:
     # -- keys ------------------------------------------------------------------------------------------
 
     def keyed(self, blob: bytes, position: int) -> Any:
-        """Return what a blob is compared by; ``position`` is -1 where it is not known."""
+        """Return the key of a blob; ``position`` is -1 if it is not known."""
         if self._raw:
             return blob
         value = self._core._codec.decode(blob, position)
         return value if self._key is None else self._key(value)
 
     def estimate(self, size: int) -> int:
-        """Return how many bytes the key of a blob takes, more or less; notes the largest."""
+        """Return the estimated bytes of the key of a blob; note the largest estimate."""
         needed: int = VALUE_SIZE + (size if self._raw else GROWTH * size)
         self._largest = max(self._largest, needed)
         return needed
 
     def piece_size(self) -> int:
-        """Return how many bytes of its spool a run reads at once: of large records as many as it may hold."""
+        """Return the bytes of its spool that a run reads at once: as many large records as it may hold."""
         return RUN_SIZE // FAN_IN // (1 if self._raw else GROWTH)
 
     def _keys(self, position: int) -> list[Any]:
@@ -177,7 +178,7 @@ class Sorting:
         return keys
 
     def _order(self, keys: list[Any]) -> list[int]:
-        """Return the places of the keys in sorted order; nothing if they are in it."""
+        """Return the places of the keys in sorted order; an empty list if they are in order already."""
         order = sorted(range(len(keys)), key=keys.__getitem__, reverse=self.reverse)
         self._require_unchanged()
         for place, number in enumerate(order):
@@ -186,7 +187,7 @@ class Sorting:
         return []
 
     def before(self, key: Any, other: Any, earlier: bool) -> bool:
-        """Return whether a key comes before another, by one ``<``; of equal ones, the ``earlier`` does."""
+        """Return whether a key comes before another, by one ``<``; of equal keys, the ``earlier`` does."""
         if self.reverse:
             key, other = other, key
         return not other < key if earlier else bool(key < other)
@@ -194,7 +195,7 @@ class Sorting:
     # -- larger than memory ----------------------------------------------------------------------------
 
     def _merged(self, keys: list[Any], files: ExitStack) -> "Spool | None":
-        """Return a spool with all entries in order; None if they are. ``keys`` are those of the first run."""
+        """Return a spool with all entries in order, given the keys of the first run; None if they are."""
         if self._core._pager.pending_bytes:
             self._core._store.write_early()
         spool = Spool(files)
@@ -218,7 +219,7 @@ class Sorting:
             runs, spool = made, merged
 
     def _runs(self, keys: list[Any], spool: "Spool") -> "list[Run]":
-        """Return the sorted runs of the list, those that moved in the spool."""
+        """Return the sorted runs of the list; runs that were not in order are in the spool."""
         runs: list[Run] = []
         position = 0
         joined = False
@@ -240,15 +241,15 @@ class Sorting:
                     runs.append(Run(self, len(runs), None, position, stop))
                 joined = True
                 last_key = keys[-1]
-            # The first run's belong to the caller: emptied, they take no room beside the next run's.
+            # The list of the first run belongs to the caller. It is emptied to make room for the next run.
             keys.clear()
             position = stop
-        # The comparison that joins the last run may have changed what it was found to be.
+        # The comparison that joins the last run may have changed the list.
         self._require_unchanged()
         return runs
 
     def _spool(self, order: list[int], keys: list[Any], start: int, spool: "Spool") -> None:
-        """Write the records of a run that begins at a position."""
+        """Write the records of a run that begins at ``start`` to the spool."""
         entries = self.entries(start, start + len(order))
         for place in range(0, len(order), GATHERED):
             spool.write(self._records(entries, order[place : place + GATHERED], keys))
@@ -258,7 +259,7 @@ class Sorting:
         """Return the records of some places of a run, given its entries and keys."""
         core = self._core
         records = []
-        # Gathered first, in loops so short that the processor waits for many places at once.
+        # Gather the entries first, in loops so short that the processor waits for many of them at once.
         chosen = permuted(entries, order)
         blobs = [keys[number] for number in order] if self._raw else []
         core._enter()
@@ -274,13 +275,13 @@ class Sorting:
         return records
 
     def entries(self, start: int, stop: int) -> bytes:
-        """Return entries of the tree, which must be as it was."""
+        """Return entries of the tree; raise if the list has changed."""
         self._require_unchanged()
         core = self._core
         return core._entries_between(start, stop)
 
     def blob(self, first: int, second: int) -> bytes:
-        """Return the blob of an entry of the tree, which must be as it was."""
+        """Return the blob of an entry of the tree; raise if the list has changed."""
         self._require_unchanged()
         core = self._core
         core._enter()
@@ -290,7 +291,7 @@ class Sorting:
             core._latch.leave()
 
     def _merge(self, runs: "list[Run]", spool: "Spool", whole: bool) -> None:
-        """Write the records of some runs in order; without blobs unless they are to be ``whole``."""
+        """Write the records of some runs in order; with their blobs only if ``whole``."""
         for run in runs:
             run.whole = whole
         while True:
@@ -314,17 +315,17 @@ class Sorting:
 
 
 class Run:
-    """Sorted records of a spool, or of the tree itself, some of them in memory.
+    """Sorted records of a spool, or of the tree itself; some of them are in memory.
 
     Args:
         work: the sort.
-        number: how many runs come before it.
-        file: the spool, None for the tree.
-        place: its first byte in the spool, or position in the tree.
-        end: the byte or position behind it.
+        number: number of runs before this one.
+        file: the spool; None for the tree.
+        place: its first byte in the spool, or its first position in the tree.
+        end: the byte or position after its last one.
 
     Attributes:
-        whole: whether records have the blob behind the entry.
+        whole: whether records have the blob after the entry.
     """
 
     __slots__ = ("_at", "_keys", "_records", "_work", "end", "file", "number", "place", "whole")
@@ -341,7 +342,7 @@ class Run:
         self._at = 0
 
     def has_more(self) -> bool:
-        """Return whether a record is left; there is one in memory then."""
+        """Return whether a record is left; if so, there is one in memory."""
         if self._at == len(self._keys):
             self._keys, self._records, self._at = [], [], 0
             if self.place == self.end:
@@ -354,13 +355,13 @@ class Run:
         return self._keys[-1]
 
     def take(self, bound: Any, number: int, keys: list[Any], records: list[bytes]) -> None:
-        """Move what comes before the last record in memory of run ``number``, or is it, to two lists.
+        """Move all records up to the last record in memory of run ``number``, included, to two lists.
 
         Args:
-            bound: the key of that record.
-            number: that run's.
-            keys: what keys are put behind.
-            records: what records are put behind.
+            bound: the key of that last record.
+            number: number of its run.
+            keys: gets the keys at its end.
+            records: gets the records at its end.
         """
         stop = len(self._keys)
         if self.number != number:
@@ -402,7 +403,7 @@ class Run:
         self._keys, self._records, self._at = keys, records, 0
 
     def _read(self) -> bytes:
-        """Return some records, at least one of them whole."""
+        """Return the bytes of some records, at least one of them whole."""
         if self.file is None:
             return self._work.entries(self.place, min(self.end, self.place + 256))
         self.file.seek(self.place)
@@ -410,14 +411,14 @@ class Run:
 
 
 class Spool:
-    """An unnamed temporary file of records, written one behind the other.
+    """An unnamed temporary file of records, written one after the other.
 
     Args:
-        files: what closes it in the end.
+        files: the stack that closes the file at the end.
 
     Attributes:
         file: the file.
-        size: bytes written.
+        size: number of bytes written.
     """
 
     __slots__ = ("file", "size")
@@ -430,7 +431,7 @@ class Spool:
         self.size = 0
 
     def write(self, records: list[bytes]) -> None:
-        """Add records, so many that they are worth a call."""
+        """Add records; there should be enough of them to be worth a call."""
         data = b"".join(records)
         try:
             self.file.write(data)
@@ -439,7 +440,7 @@ class Spool:
         self.size += len(data)
 
     def flush(self) -> None:
-        """Have what was added in the file, where runs read it."""
+        """Write buffered records to the file, where runs can read them."""
         try:
             self.file.flush()
         except OSError as error:
@@ -447,7 +448,7 @@ class Spool:
 
 
 def _told(error: OSError) -> OSError:
-    """Return an error of a temporary file, which has no name, with what it was for and what to do."""
+    """Return the error of a temporary file, which has no name, with its purpose and advice."""
     said = error.strerror or str(error)
     why = f"{said} in a temporary file, which sorting this list needs"
     return OSError(
@@ -456,14 +457,14 @@ def _told(error: OSError) -> OSError:
 
 
 def _permute(core: Values, order: list[int]) -> None:
-    """Give the whole list a new order, by positions; within a change."""
+    """Give the whole list a new order, by positions; inside a change."""
     core._index.put_entries_at(0, permuted(core._index.entries(0, core._index.length), order))
 
 
 def _write_back(core: Values, file: IO[bytes]) -> None:
-    """Put the entries of a file into the tree, from the first position on, in bounded memory.
+    """Put the entries of a file into the tree, from the first position on, with limited memory.
 
-    Within one change: no other thread reads a list half sorted.
+    It is inside one change, so no other thread reads a list that is half sorted.
     """
     position = 0
     length = core._index.length
@@ -478,7 +479,7 @@ def _write_back(core: Values, file: IO[bytes]) -> None:
 
 
 def permuted(entries: bytes, order: list[int]) -> bytes:
-    """Return the entries of 16 bytes at some places, or all of them in another order.
+    """Return the entries of 16 bytes at some places, in that order.
 
     >>> permuted(b"a" * 16 + b"b" * 16, [1, 0])[:1]
     b'b'

@@ -1,14 +1,14 @@
 # cython: annotation_typing=False
-"""Values: one list in a region, and the steps that all its calls are made of.
+"""Values: one list in a region, and the steps that all its calls consist of.
 
-    an index as it is given     a position            _position, _at, _range
-    a position                  its entry, its blob   _blob, _read, _read_ahead
-    a blob                      an entry              _word0, _word1, _entries
-    a limit                     what is beyond it     _excess, _trim
+    from a given index     to a position              _position, _at, _range
+    from a position        to its entry and blob      _blob, _read, _read_ahead
+    from a blob            to an entry                _word0, _word1, _entries
+    from a limit           to the values beyond it    _excess, _trim
 
 The calls themselves are functions over a ``Values``: slicing.py, extending.py, order.py, sorting.py and
-walking.py. ``ListCore`` is the table of contents: its methods call them, and have the code of the fastest
-calls. It is a class of its own so that imports point down: from ListCore to the functions, and from the
+walking.py. ``ListCore`` is the table of contents: its methods call these functions, and have the code of the
+fastest calls. It is a separate class so that imports point down: from ListCore to the functions, and from the
 functions to this class.
 """
 
@@ -35,10 +35,10 @@ if not cython.compiled:
 __all__ = ["READ_AHEAD", "Values", "ordinal", "resolved", "small"]
 
 READ_AHEAD = 65536
-"""Bytes of blobs that an iterator reads at once, at the most, beyond the first."""
+"""When an iterator has read this many bytes of blobs at once, it reads no further blob."""
 
 SEVERAL = ": get_many([1, 2]) reads the values at several indices; assign or delete them one by one"
-"""What to do instead of giving a list, a tuple or an array as an index."""
+"""Advice for a caller that gives a list, a tuple or an array as an index."""
 
 
 class Values(Calls):
@@ -46,9 +46,9 @@ class Values(Calls):
 
     Args:
         store: the open region.
-        name: the list's name, which is in the store's catalog.
-        blobify: makes blobs of values and values of blobs.
-        most: how many values it keeps, the newest; -1 for any number.
+        name: the name of the list, which is in the catalog.
+        blobify: turns values into blobs and blobs into values.
+        most: the number of values to keep, the newest; -1 for any number.
     """
 
     __slots__ = ("_codec", "_index", "_most", "_name")
@@ -61,11 +61,11 @@ class Values(Calls):
         Calls.__init__(self, store)
 
     def _recode(self, blobify: Any) -> None:
-        """Take another Blobify: the list was not there yet when this handle guessed."""
+        """Take another Blobify: this one was a guess, made when the list did not exist yet."""
         self._codec = Codec(blobify)
 
     def _detach(self) -> None:
-        """Refuse every further call, though the region may stay open."""
+        """Refuse every further call; the region may stay open."""
         where = self._store.path
         remedy = (
             f"open {shown_path(where)} again" if where else "take it from its region again, or make a new one"
@@ -80,12 +80,12 @@ class Values(Calls):
         return self._index.length
 
     def _require_writable(self) -> None:
-        """Raise unless the list may be changed: for a call that may find nothing to change."""
+        """Raise unless the list may be changed; for calls that may find nothing to change."""
         self._require_open()
         self._store.require_writable()
 
     def _version(self) -> int:
-        """Return a number that changes with every change to the list; raises once the list is closed."""
+        """Return a number that changes with every change to the list; raise if the list is closed."""
         if not self._open or self._latch.closed:
             self._require_open()
         return self._index.version
@@ -93,9 +93,9 @@ class Values(Calls):
     # -- positions -----------------------------------------------------------------------------------
 
     def _position(self, item: Any) -> int:
-        """Return a list index as a position, counted from the end if negative; unchecked."""
+        """Return a list index as a position, which is negative if it counts from the end; not checked."""
         if cython.compiled and type(item) is int:
-            # Without Python integers; what overflows is told below.
+            # Without Python integers. An overflow is reported below.
             overflow = cython.declare(cython.int, 0)
             number = cython.declare(cython.longlong)
             number = PyLong_AsLongLongAndOverflow(item, cython.address(overflow))
@@ -113,7 +113,7 @@ class Values(Calls):
         return position
 
     def _small(self, item: Any) -> int:
-        """Return an argument that is an integer of 64 bits; other errors than those of an index."""
+        """Return an argument that is an integer of 64 bits; its errors are not those of an index."""
         if cython.compiled and type(item) is int:
             overflow = cython.declare(cython.int, 0)
             number = cython.declare(cython.longlong)
@@ -136,7 +136,7 @@ class Values(Calls):
         return position
 
     def _range(self, start: Any, stop: Any) -> tuple[int, int]:
-        """Return the bounds of a range as a slice clamps them, the first at most the second."""
+        """Return the bounds of a range, clamped as in a slice; the first is at most the second."""
         start, stop, _ = resolved(slice(start, stop)).indices(len(self))
         return start, max(start, stop)
 
@@ -149,7 +149,7 @@ class Values(Calls):
         return self._pager.blob(word0(leaf, slot), word1(leaf, slot))
 
     def _read(self, position: int, message: str) -> tuple[bytes, int]:
-        """Return the blob at a position, possibly from the end, and its position from the start."""
+        """Return the blob at a position, which may count from the end, and its position from the start."""
         self._enter()
         try:
             position = self._at(position, message)
@@ -158,7 +158,7 @@ class Values(Calls):
             self._latch.leave()
 
     def _entries_between(self, low: int, high: int) -> bytes:
-        """Return the entries of positions that exist."""
+        """Return the entries from ``low`` to before ``high``; these positions must exist."""
         self._enter()
         try:
             return self._index.entries(low, high)
@@ -168,7 +168,7 @@ class Values(Calls):
     def _read_ahead(self, position: int, step: int, most: int) -> list[bytes]:
         """Return the blobs from a position on, upwards or downwards, up to the end of its leaf.
 
-        No more than ``most`` of them, nor many more bytes than READ_AHEAD.
+        At most ``most`` of them, and not many more bytes than READ_AHEAD.
         """
         found: list[bytes] = []
         self._enter()
@@ -190,13 +190,13 @@ class Values(Calls):
                 if slot == last or room <= 0:
                     return found
                 slot += step
-                # The blob may have brought a new map, and with it another address for the leaf.
+                # Reading the blob may have replaced the map, and so the address of the leaf.
                 leaf = self._index.leaf(position + step * len(found))
         finally:
             self._latch.leave()
 
     def _blobs_between(self, start: int, stop: int) -> Iterator[bytes]:
-        """Yield the blobs of positions ``start`` to ``stop``, as many as there are; a leaf's at a time."""
+        """Yield the blobs of positions ``start`` to ``stop``, as far as they exist; one leaf at a time."""
         while start < stop:
             found = self._read_ahead(start, 1, min(stop - start, LEAF_CAPACITY))
             if not found:
@@ -205,11 +205,11 @@ class Values(Calls):
             start += len(found)
 
     def _all_blobs(self) -> Iterator[bytes]:
-        """Yield all blobs, those added meanwhile included."""
+        """Yield all blobs, including those that are added in the meantime."""
         return self._blobs_between(0, MAX_ADDRESS)
 
     def _shares_blobs_with(self, other: Any) -> "TypeGuard[Values]":
-        """Return whether another list's blobs say here what they say there."""
+        """Return whether another object is an open list whose blobs stand for the same values here."""
         self._require_open()
         if not isinstance(other, Values):
             return False
@@ -219,7 +219,7 @@ class Values(Calls):
     # -- within a change -----------------------------------------------------------------------------
 
     def _word0(self, blob: bytes) -> int:
-        """Return the first word of an entry for a blob, which the pager holds if it is long."""
+        """Return the first word of an entry for a blob; the pager holds the blob if it is long."""
         size = len(blob)
         if size > INLINE_SIZE:
             return self._pager.hold(blob)
@@ -251,16 +251,16 @@ class Values(Calls):
         return bytes(entries)
 
     def _write_out_if_full(self) -> None:
-        """Write out early within a change, if that is due; entries and nodes met before hold no more."""
+        """Write out early inside a change, if due; entries and nodes read before are not valid then."""
         if self._pager.is_full():
             self._store.write_out()
 
     def _excess(self, number: int) -> int:
-        """Return how many of so many values are more than the list may keep."""
+        """Return by how much ``number`` values exceed the limit of the list."""
         return number - self._most if 0 <= self._most < number else 0
 
     def _trim(self, left: bool) -> None:
-        """Delete what is more than the list may keep, from the left end or from the right one."""
+        """Delete the values beyond the limit of the list, at its left or at its right end."""
         more = self._excess(self._index.length)
         if more:
             start = 0 if left else self._index.length - more
@@ -268,7 +268,7 @@ class Values(Calls):
 
 
 def resolved(item: slice) -> slice:
-    """Return a slice of integers or None, with list's errors for what is neither."""
+    """Return a slice of integers or None; raise the errors of a list for other bounds."""
     step = _bound(item.step)
     if step == 0:
         raise ValueError("slice step cannot be zero")
@@ -286,7 +286,7 @@ def _bound(value: Any) -> int | None:
 
 
 def ordinal(value: Any) -> int:
-    """Return an argument that is an integer, with list's error for what is not."""
+    """Return an argument that is an integer; raise the error of a list if it is not."""
     try:
         return as_index(value)
     except TypeError:
@@ -294,7 +294,7 @@ def ordinal(value: Any) -> int:
 
 
 def small(value: Any) -> int:
-    """Return an argument that is an integer of 64 bits, with list's errors for what is not."""
+    """Return an argument that is an integer of 64 bits; raise the errors of a list if it is not."""
     number = ordinal(value)
     if not -(1 << 63) <= number < 1 << 63:
         raise OverflowError("Python int too large to convert to C ssize_t")

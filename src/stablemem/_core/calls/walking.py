@@ -1,9 +1,9 @@
 # cython: annotation_typing=False
-"""Walking: a list read from one value to the next, as its iterator, as a search, and as pointers.
+"""Walking: reads a list from one value to the next, for its iterator, for searches, and for pointers.
 
-``BufferIterator`` walks by position, as list's does: what is changed meanwhile is seen. It reads a leaf at a
-time. When the list changed, it drops what it has read of the positions that the change was of, and reads less
-ahead if all of it went.
+``BufferIterator`` walks by position, like the iterator of a list: it sees changes that are made in the
+meantime. It reads one leaf at a time. When the list has changed, it drops the blobs that it has read for the
+changed positions. If none is left, it reads less ahead.
 """
 
 from array import array
@@ -25,7 +25,7 @@ if not cython.compiled:
 __all__ = ["BufferIterator", "match", "pointers", "sizes", "view"]
 
 STRETCH = 256
-"""Pointers that are read at once."""
+"""Number of pointers that are read at once."""
 
 
 class BufferIterator:
@@ -33,9 +33,9 @@ class BufferIterator:
 
     Args:
         core: the list.
-        position: where to begin.
+        position: the first position.
         step: 1 or -1.
-        raw: whether to give blobs instead of values.
+        raw: whether to return blobs instead of values.
     """
 
     __slots__ = ("_ahead", "_blobs", "_core", "_place", "_position", "_raw", "_step", "_version")
@@ -69,14 +69,14 @@ class BufferIterator:
         return blob if self._raw else core._codec.decode(blob, position)
 
     def _renew(self, core: Values) -> None:
-        """Drop what has changed of what was read ahead; if nothing is left of it, read on."""
-        # The version first: what changes while the blobs are read makes them stale.
+        """Drop the blobs read ahead whose positions have changed; if none is left, read more."""
+        # The version is read first: a change while the blobs are read makes them stale.
         version = core._version()
         left = len(self._blobs) - self._place
         if left:
             kept = core._index.kept(self._version, version, self._position, self._step, left)
             if kept < left:
-                # The next time no more than twice what is of use this time.
+                # The next time, read at most twice as many as are useful this time.
                 self._ahead = self._place + kept
                 del self._blobs[self._ahead :]
             if kept:
@@ -89,13 +89,13 @@ class BufferIterator:
         self._blobs = core._read_ahead(self._position, self._step, self._ahead)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Copy and pickle as the list and the position, as list's iterators do."""
+        """Copy and pickle as the list and the position, like the iterators of a list."""
         if self._core is None:
             return iter, ((),)
         return BufferIterator, (self._core, self._position, self._step, self._raw)
 
     def __length_hint__(self) -> int:
-        """Return how many values are left."""
+        """Return the number of values that are left."""
         if self._core is None:
             return 0
         if self._step < 0:
@@ -104,15 +104,15 @@ class BufferIterator:
 
 
 def match(core: Values, position: int, stop: int, step: int, blob: bytes, value: Any, exact: bool) -> int:
-    """Return the first position from one on, before another, whose value equals one sought; -1 for none.
+    """Return the first position, from ``position`` to before ``stop``, with an equal value; -1 for none.
 
     Args:
         core: the list.
-        position: where to begin.
-        stop: where to end: above it for step 1, below it for step -1.
+        position: the first position to compare.
+        stop: the end of the search, not included: above ``position`` for step 1, below it for step -1.
         step: 1 or -1.
-        blob: the blob of the value sought.
-        value: what that blob says: the value, as it would come back from the list.
+        blob: the blob of the searched value.
+        value: the value that this blob stands for: as it would come back from the list.
         exact: whether equal values always have equal blobs, so that nothing has to be decoded.
     """
     walk = BufferIterator(core, position, step, True)
@@ -138,7 +138,7 @@ def view(core: Values, index: Any) -> memoryview:
         return memoryview(blob)
     core._enter()
     try:
-        # A refresh in another thread: what is there now is something else.
+        # After a refresh in another thread, other bytes may be there now.
         if core._index.version != version:
             return memoryview(blob)
         leaf = core._index.leaf(position)
@@ -149,7 +149,7 @@ def view(core: Values, index: Any) -> memoryview:
 
 
 def sizes(core: Values) -> tuple[int, int, int, int]:
-    """Return how many values there are, the bytes of their blobs, and how many nodes and leaves."""
+    """Return the number of values, the bytes of their blobs, and the numbers of nodes and leaves."""
     core._enter()
     try:
         return core._index.length, *measure(core._index)
@@ -164,7 +164,7 @@ def pointers(core: Values, start: Any, stop: Any, reverse: bool) -> Iterator[tup
 
 
 def _pointers(core: Values, first: int, last: int, reverse: bool) -> Iterator[tuple[int, int]]:
-    """Yield the pointers of positions as they are now, a few leaves' worth at a time."""
+    """Yield the pointers of positions; STRETCH are read at a time, as they are then."""
     while first < last:
         low, high = (max(first, last - STRETCH), last) if reverse else (first, min(first + STRETCH, last))
         words = array("Q", _placed_entries(core, low, high))
@@ -181,7 +181,7 @@ def _pointers(core: Values, first: int, last: int, reverse: bool) -> Iterator[tu
 
 
 def _placed_entries(core: Values, low: int, high: int) -> bytes:
-    """Return the entries of positions, as far as there are any, after all blobs are written out."""
+    """Return the entries of positions, as far as they exist, after writing out all blobs."""
     with core._store.exclusive():
         if core._pager.pending_bytes:
             core._store.write_early()
