@@ -19,6 +19,7 @@ import stablemem
 from stablemem import MemoryBuffer, MemoryRegion, StableMemoryError, cli
 from stablemem.cli import base, importing
 from support import HANGS
+from support.probe import handle_of
 from support.waiting import wait_for
 
 COMMAND = [sys.executable, "-m", "stablemem"]
@@ -461,7 +462,7 @@ class TestErrors:
 
     def test_a_list_of_a_blobify_without_a_name(self, run: Run) -> None:
         with MemoryRegion("r.smem") as region:
-            region._store.add("strange", "", b"")
+            handle_of(region).add("strange", "", b"")
             region.roots["so that it"] = 1  # is committed
         refused(run("head", "r.smem", "--name", "strange"), "blobify ''", "which is not built in")
 

@@ -18,6 +18,7 @@ from stablemem._core.calls.list_core import ListCore
 from stablemem.blobify import Bytes
 from support import environment
 from support.errors import Own, failing, flip
+from support.probe import handle_of
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -234,7 +235,7 @@ def test_damage(run):
 def test_a_blob_that_is_no_value(run):
     """What the message advises is what shows it."""
     with MemoryRegion("text.smem") as region:
-        ListCore(region._store, "main", Bytes()).append(b"\xff and more of it")
+        ListCore(handle_of(region), "main", Bytes()).append(b"\xff and more of it")
     parts = "not written by Text", "not UTF-8 (byte 0xff at position 0)", "`stablemem get --raw` shows"
     refused(run("get", "text.smem", "1"), 2, "value 1: ", *parts)
     assert in_a_process("get", "--raw", "text.smem", "1") == (0, b"\xff and more of it", b"")

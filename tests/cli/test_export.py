@@ -19,6 +19,7 @@ from stablemem.blobify import Bytes
 from stablemem.cli import exporting
 from support import environment
 from support.errors import Own, failing, flip
+from support.probe import handle_of
 
 COMMAND = [sys.executable, "-m", "stablemem"]
 
@@ -163,7 +164,7 @@ def test_a_value_that_would_not_come_back(run, blobify, values, options, said, b
 def test_a_value_nested_too_deep(run):
     with MemoryRegion("r.smem") as region:
         region.buffer("main", "msgpack")
-        ListCore(region._store, "main", Bytes()).append(b"\x91" * 900 + b"\xc0")
+        ListCore(handle_of(region), "main", Bytes()).append(b"\x91" * 900 + b"\xc0")
     code, out, err = run("export", "r.smem")
     assert (code, out, err) == (0, b"[" * 900 + b"null" + b"]" * 900 + b"\n", "") or (
         code == 2 and "nest" in err and "Traceback" not in err

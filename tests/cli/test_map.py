@@ -13,6 +13,7 @@ import pytest
 
 from stablemem import MemoryBuffer, MemoryRegion, cli
 from stablemem._core.audit.census import USES
+from support.probe import handle_of
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -173,7 +174,7 @@ def test_what_is_not_committed_is_not_shown(run: Run) -> None:
     before = run("map", "r.smem")
     with MemoryRegion("r.smem") as region:
         region.buffer("main").extend([bytes(500)] * 10_000)
-        region._store.write_early()
+        handle_of(region).write_early()
         region.allocate(1 << 20)
         during, ahead = run("map", "r.smem"), re.compile(r"ahead .*")
         assert ahead.sub("", during[1]) == ahead.sub("", before[1])
@@ -229,7 +230,7 @@ def test_colours_on_a_terminal_only(tmp_path: Path, plain: bool) -> None:
 def test_a_damaged_log(run: Run) -> None:
     make()
     with MemoryRegion("r.smem", "r") as region:
-        address = region._store.slot.log_page
+        address = handle_of(region).slot.log_page
     content = bytearray(Path("r.smem").read_bytes())
     content[address + 100] ^= 1
     Path("r.smem").write_bytes(content)

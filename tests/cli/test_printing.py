@@ -23,6 +23,7 @@ from stablemem.cli import commands
 from stablemem.cli.printing import printable, spelled
 from support import environment
 from support.errors import failing, flip
+from support.probe import handle_of
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -58,7 +59,7 @@ def hostile(tmp_path, monkeypatch):
         region.roots[f"root{EVIL}"] = 1, 2
         # Of another kind than what the catalog says.
         region.buffer("broken", "msgpack")
-        ListCore(region._store, "broken", Bytes()).append(EVIL.encode() + b"\xff\xfe\xfd")
+        ListCore(handle_of(region), "broken", Bytes()).append(EVIL.encode() + b"\xff\xfe\xfd")
     Path(f"no region{HOSTILE}").write_bytes(EVIL.encode() * 3000)
     Path(f"empty{HOSTILE}").touch()
     Path(f"lines{HOSTILE}").write_bytes(b"a\n\x1b\xff\n")
@@ -270,7 +271,7 @@ def test_values_nested_deep(run, command, depth):
     """They are shown as far as they can be read; what cannot be is refused in one line."""
     with MemoryRegion("deep.smem") as region:
         region.buffer("main", "msgpack")
-        ListCore(region._store, "main", Bytes()).append(nested(depth))
+        ListCore(handle_of(region), "main", Bytes()).append(nested(depth))
     code, out, err = run(command[0], "deep.smem", *command[1:])
     if code == 0:
         shown = re.sub(r"^0  |\n$", "", out).replace('"', "'").replace("null", "None")

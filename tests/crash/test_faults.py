@@ -14,6 +14,7 @@ from stablemem._core.disk.device import MemoryDevice
 from support import LONG, chosen_seed, scaled
 from support.images import Disk, images
 from support.player import Player
+from support.probe import handle_of
 from support.recorded import BOOT, NEXT_BOOT, Recorder, contents, prove, region_of, region_on
 
 pytestmark = pytest.mark.usefixtures("damaged")
@@ -31,12 +32,12 @@ def seed_of_run():
 
 def play(player, rng, rounds, committed):
     """Change and commit a few times; ``committed`` gets (events so far, state) at every commit's end."""
-    device = player.region._store.region.device
+    device = handle_of(player.region).region.device
     for number in range(rounds):
         for _ in range(CHANGES):
             player.change()
         if number == 1:
-            player.region._store.write_early()
+            handle_of(player.region).write_early()
         if rng.random() < 0.2:
             player.rollback()
             player.change()
@@ -115,7 +116,7 @@ def test_every_event_failing(number, short, again):
         device.fail_at = None
         assert contents(region) == last, where
         region.verify()
-        store = region._store
+        store = handle_of(region)
         if device.events[at][0] == "sync":
             assert store.failure, where
         if store.failure:
@@ -130,7 +131,7 @@ def test_every_event_failing(number, short, again):
                 assert contents(reopened) == last, where
                 prove(reopened)
                 goes_on(reopened, last)
-        region._store.close(commit=False)
+        handle_of(region).close(commit=False)
 
 
 def workload_header_events():
@@ -170,7 +171,7 @@ def test_ctrl_c_at_every_event(again):
             goes = Player(2, region, start=memory)
             for _ in range(12):
                 goes.change()
-            region._store.write_early()
+            handle_of(region).write_early()
             midway = contents(region_of(device.bytes()))
             assert midway in (last, memory, player.now), f"killed later, {where}"
             goes.commit()
@@ -188,7 +189,7 @@ def test_ctrl_c_at_every_event(again):
                     with region_of(disk.image(kept), boot=NEXT_BOOT) as reopened:
                         assert contents(reopened) in (last, after, memory, player.now), f"cut, {where}"
                         reopened.verify()
-        region._store.close(commit=False)
+        handle_of(region).close(commit=False)
 
 
 def allowed(committed, at):
@@ -204,7 +205,7 @@ def recovered(image, states, where, rng):
     assert found in states, f"{where}: a state that was never committed, or an old one"
     region.verify()
     chance = rng.random()
-    device = region._store.region.device
+    device = handle_of(region).region.device
     if chance < 0.3:
         after = goes_on(region, found)
         if chance < 0.1:
@@ -219,7 +220,7 @@ def recovered(image, states, where, rng):
                 disk.play(event)
         with region_of(device.bytes(), boot=NEXT_BOOT) as again:
             assert contents(again) == after, where
-    region._store.close(commit=False)
+    handle_of(region).close(commit=False)
 
 
 def test_power_cuts():
@@ -232,7 +233,7 @@ def test_power_cuts():
         one = rng.randrange(1 << 30)
         device, region, _, committed, error = workload(one, rounds=6)
         assert error is None
-        region._store.close(commit=False)
+        handle_of(region).close(commit=False)
         start = committed[0][0]
         for at, image in images(device.events, rng, most=scaled(8, 3, 8)):
             if at < start:
@@ -262,7 +263,7 @@ def test_power_cuts_after_unsynced_commits():
             player.commit(sync)
             if sync:
                 synced.append((len(device.events), player.committed))
-        region._store.close(commit=False)
+        handle_of(region).close(commit=False)
         for at, image in images(device.events, rng, most=scaled(5, 2, 5)):
             if at < synced[0][0]:
                 continue
@@ -285,7 +286,7 @@ def test_kill_after_unsynced_commits():
             with region_of(device.bytes(), mode="r") as again:
                 assert contents(again) == player.committed, f"seed {seed + one}, commit {number}"
                 again.verify()
-        region._store.close(commit=False)
+        handle_of(region).close(commit=False)
 
 
 def test_power_cut_after_a_failed_write():
@@ -332,7 +333,7 @@ def test_power_cut_after_a_failed_write():
                 where = f"seed {seed}, workload {one}, failed {at}, cut {number}"
                 assert contents(again) in states, where
                 again.verify()
-        region._store.close(commit=False)
+        handle_of(region).close(commit=False)
     print(f"{seen} states")
 
 
@@ -353,7 +354,7 @@ def test_failed_sync_reopened_in_the_same_boot():
         assert isinstance(error, OSError)
         last = committed[-1][1]
         image = device.bytes()
-        region._store.close(commit=False)
+        handle_of(region).close(commit=False)
         again = region_of(image, recording=True)
         assert contents(again) == last
         after = goes_on(again, last)
@@ -363,13 +364,13 @@ def test_failed_sync_reopened_in_the_same_boot():
             disk.play(event)
         for kept in disk.cuts(rng, 6):
             cut = Disk(start=disk.image(kept))
-            for event in device.events[device.fail_at + 1 :] + again._store.region.device.events:
+            for event in device.events[device.fail_at + 1 :] + handle_of(again).region.device.events:
                 cut.play(event)
             cut.play(("sync",))
             with region_of(bytes(cut.safe), boot=NEXT_BOOT) as third:
                 assert contents(third) == after, f"seed {seed}, workload {one}"
                 third.verify()
-        again._store.close(commit=False)
+        handle_of(again).close(commit=False)
 
 
 def test_every_event_of_closing_failing():
@@ -456,7 +457,7 @@ def full():
 
     yield made
     for region in regions:
-        region._store.close(commit=False)
+        handle_of(region).close(commit=False)
 
 
 def delete_one_by_one(values):
@@ -523,7 +524,7 @@ def test_poisoned_handle_says_what_to_do():
     values.append(b"kept for certain")
     region.commit()
     values.append(b"lost")
-    region._store.write_early()
+    handle_of(region).write_early()
     events = len(device.events)
     device.sync = fail_to_sync
     with pytest.raises(OSError, match="Input/output error") as caught:

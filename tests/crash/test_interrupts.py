@@ -9,6 +9,7 @@ import pytest
 
 from stablemem import COMPILED, MemoryBuffer, MemoryRegion, StableMemoryError
 from support import chosen_seed, scaled
+from support.probe import handle_of
 
 SIZE = 3000 if COMPILED else 600
 
@@ -147,7 +148,7 @@ def test_interrupts_by_a_signal(operation, path):
             MOMENTS.count(0)
             found = values[:]
             assert found in (before, after)
-            assert values._store.indexes["main"].check() == []
+            assert handle_of(values).indexes["main"].check() == []
             if found != before:
                 values[:] = before
             values.commit(sync=False)
@@ -200,7 +201,7 @@ def test_interrupts_at_any_line(operation, path):
             traced(values)
             left = 1 << 60
             assert values[:] in (before, after), near
-            assert values._store.indexes["main"].check() == []
+            assert handle_of(values).indexes["main"].check() == []
         values.commit()
         values.verify()
 
@@ -272,7 +273,7 @@ def test_interrupts_of_a_block(operation, behind_changes, path):
     for moment in moments:
         interrupted(moment)
         assert values[:] in (base, changed, after), moment
-        if values.region._store.failure:
+        if handle_of(values.region).failure:
             # The header was being written: what was committed is found when it is opened again.
             values.close()
             values = MemoryBuffer(path, sync=False)

@@ -19,6 +19,7 @@ from stablemem._core.audit.verify import verify
 from stablemem._core.txn import compaction
 from stablemem.blobify import Bytes
 from support.forging import Forger
+from support.probe import handle_of
 from support.recorded import BOOT, Recorder, region_of, region_on
 
 pytestmark = pytest.mark.usefixtures("damaged")
@@ -87,7 +88,7 @@ def found_by_engine(content):
     except CorruptRegionError as error:
         return [error.fault], None
     with region:
-        faults = verify(region._store).faults
+        faults = verify(handle_of(region)).faults
         if not faults:
             return [], lists_of(region)
         with contextlib.suppress(StableMemoryError):

@@ -15,6 +15,7 @@ from stablemem._core.audit.census import cell_size, census
 from stablemem._core.audit.verify import verify
 from support import hostile
 from support.forging import Forger
+from support.probe import handle_of
 from support.recorded import BOOT, NEXT_BOOT, Recorder, contents, prove, region_of, region_on
 
 MAP, QUEUE, NOBODY_KNOWS = 2, 4, 77
@@ -72,7 +73,7 @@ def records(content):
 def changed_and_closed(content, names, commits=5):
     """Return what a region becomes when lists of it are changed in every way, and it is compacted."""
     region = region_of(content, BOOT, recording=True)
-    device = region._store.region.device
+    device = handle_of(region).region.device
     rng = random.Random(5)
     for number in range(commits):
         for name in names:
@@ -146,13 +147,13 @@ def test_it_is_there_unharmed_when_this_version_has_changed_the_rest(image, name
 def test_its_bytes_are_accounted_for(image, name):
     whole = judge(image, BOOT)
     with region_of(of_kind(image, name, MAP), BOOT, "r") as region:
-        report = verify(region._store)
+        report = verify(handle_of(region))
         assert not report.faults
         assert report.unknown == [name]
         assert report.node_bytes + report.blob_bytes + report.unknown_bytes == (
             whole.bytes["node"] + whole.bytes["blob"]
         )
-        found = census(region._store, cell_size(region._store.slot.length, 64))
+        found = census(handle_of(region), cell_size(handle_of(region).slot.length, 64))
         assert found.total("nodes") == whole.bytes["node"]
         region.verify()
 
@@ -164,7 +165,7 @@ def test_damage_in_the_root_of_it_is_found(image):
     content = forger.signed()
     assert any("checksum of its root" in fault for fault in judge(content, BOOT).faults)
     with region_of(content, BOOT, "r") as region:
-        assert any("root of 'second'" in fault for fault in verify(region._store).faults)
+        assert any("root of 'second'" in fault for fault in verify(handle_of(region)).faults)
 
 
 def test_bytes_that_nobody_has_are_a_fault_without_it(image):
@@ -174,7 +175,7 @@ def test_bytes_that_nobody_has_are_a_fault_without_it(image):
     content = forger.signed()
     assert any("is nothing" in fault for fault in judge(content, BOOT).faults)
     with region_of(content, BOOT, "r") as region:
-        assert any("belong to nothing" in fault for fault in verify(region._store).faults)
+        assert any("belong to nothing" in fault for fault in verify(handle_of(region)).faults)
 
 
 def test_a_list_that_becomes_another_structure_is_no_longer_there_for_a_reader(tmp_path):
@@ -183,7 +184,7 @@ def test_a_list_that_becomes_another_structure_is_no_longer_there_for_a_reader(t
         region.buffer("second", "bytes").append(b"a value")
     reader = MemoryBuffer(path, "r", name="second")
     with MemoryRegion(path) as region:
-        store = region._store
+        store = handle_of(region)
         store.entries["second"] = store.entries["second"]._replace(kind=MAP)
         region.buffer("main").append(1)
     with pytest.raises(Exception, match="'second' is no longer in"):
@@ -253,14 +254,14 @@ def test_later_fields_are_passed_over(later):
         assert len(region.buffer("main", "bytes")) == 5
         assert region.roots["root"] == (5,)
         assert region.load(131072 + 8, 19) == b"what the patch says"
-        report = verify(region._store)
+        report = verify(handle_of(region))
         assert (report.faults, report.unknown) == ([], ["third"])
 
 
 def test_later_fields_and_records_are_kept(later):
     before = records(later)
     region = region_of(later, BOOT, recording=True)
-    device = region._store.region.device
+    device = handle_of(region).region.device
     region.buffer("second", "bytes").extend([b"more than eight bytes"] * 300)
     region.roots["root"] = (6, 7)
     region.store(131072 + 100, b"another patch")
@@ -293,7 +294,7 @@ def test_fields_of_what_is_gone_are_gone(later):
         region.roots["root"] = (1,)
         region.buffer("second", "bytes")
         region.commit()
-        after = records(region._store.region.device.read(0, 1 << 20))
+        after = records(handle_of(region).region.device.read(0, 1 << 20))
     assert after[2, b"root"].endswith((1).to_bytes(16, "little"))
     assert after[1, b"second"].endswith(b"secondbytes")
     assert after[1, b"main"].endswith(b"of main")
@@ -309,7 +310,7 @@ def test_a_rollback_and_a_failure_keep_them_too(later):
             raise ZeroDivisionError
         region.roots["other"] = (1,)
         region.commit()
-        after = records(region._store.region.device.read(0, 1 << 20))
+        after = records(handle_of(region).region.device.read(0, 1 << 20))
         assert {key: after[key] for key in before} == before
         assert after.keys() - before.keys() == {(2, b"other")}
 
@@ -435,7 +436,7 @@ def word(device):
 
 def test_who_closes_cleanly_says_so(image):
     region = region_of(image, BOOT, recording=True)
-    device = region._store.region.device
+    device = handle_of(region).region.device
     assert word(device) == region.transaction_number
     region.buffer("main").append(b"a change")
     assert word(device) == 0
@@ -451,7 +452,7 @@ def test_who_closes_cleanly_says_so(image):
 
 def test_who_changes_nothing_leaves_the_word_alone(image):
     region = region_of(image, BOOT, recording=True)
-    device = region._store.region.device
+    device = handle_of(region).region.device
     len(region.buffer("main"))
     region.close()
     assert device.bytes() == image
@@ -462,13 +463,13 @@ def test_nothing_is_said_of_an_unsynced_state():
     region = region_on(device)
     region.buffer("main").append(1)
     region.commit(sync=False)
-    region._store.close(commit=False)
+    handle_of(region).close(commit=False)
     assert word(device) == 0
 
 
 def test_recovery_takes_the_word_back_before_it_syncs(image):
     region = region_of(image, BOOT, recording=True)
-    device = region._store.region.device
+    device = handle_of(region).region.device
     begin = len(device.events)
     region.buffer("main").append(b"a change")
     events = device.events[begin:]

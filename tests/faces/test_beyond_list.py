@@ -12,6 +12,7 @@ from stablemem._core.calls import order
 from stablemem.blobify import Text
 from stablemem.layout import LEAF_CAPACITY
 from support import scaled
+from support.probe import handle_of
 
 LONG = "a text of more than eight bytes, number %d"
 
@@ -171,7 +172,7 @@ def test_ranges(values, bounds, reverse):
     assert list(values.blobs(*bounds, reverse=reverse)) == [content[n].encode() for n in places]
     pointers = list(values.pointers(*bounds, reverse=reverse))
     assert [size for _, size in pointers] == [len(content[n]) for n in places]
-    region = values.region._store.region
+    region = handle_of(values.region).region
     for (address, size), place in zip(pointers, places, strict=True):
         if size <= 8:
             assert address == 0

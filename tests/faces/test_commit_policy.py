@@ -8,7 +8,7 @@ import pytest
 
 from stablemem import MemoryBuffer, MemoryRegion, StableMemoryError, UncommittedChangesWarning
 from stablemem._core.txn.policy import Policy
-from support.probe import handles
+from support.probe import handle_of, handles
 from support.recorded import NEXT_BOOT, Recorder, contents, region_of, region_on
 from support.waiting import HANGS, in_thread, join, wait_for, waits_for_latch
 
@@ -115,7 +115,7 @@ def test_over_all_lists_of_a_region(path):
 def test_unsynced_if_so_asked():
     device = Recorder()
     region = region_on(device)
-    region._store.obey(Policy.of(False, True, None))
+    handle_of(region).obey(Policy.of(False, True, None))
     region.buffer("main").append(1)
     syncs = device.events.count(("sync",))
     region.buffer("main").append(2)
@@ -129,7 +129,7 @@ def test_a_commit_that_fails_within_a_call():
     values = region.buffer("main")
     values.append("kept")
     region.commit()
-    region._store.obey(Policy.of(True, False, 2))
+    handle_of(region).obey(Policy.of(True, False, 2))
     values.append("lost")
     # The first may be zeros ahead, which are left out if they fail.
     device.fail_at = len(device.events) + 1
@@ -193,7 +193,7 @@ def test_threads_end_with_the_handle(path):
 def failing_in_the_background(path, error):
     """Give a list whose next commit in the background fails."""
     values = MemoryBuffer(path, commit_every=0.02)
-    store = values._store
+    store = handle_of(values)
 
     def fail(*_):
         raise error
@@ -240,7 +240,7 @@ def test_an_unsynced_commit_is_synced_after_a_while(path, monkeypatch):
         values.commit()
         values.append("not committed")
         number = values.region.transaction_number
-        wait_for(lambda: values._store.slot.synced)
+        wait_for(lambda: handle_of(values).slot.synced)
         assert values.region.transaction_number == number
         assert seen(path) == ["committed"]
         values.rollback()
@@ -264,8 +264,8 @@ def test_synced_below_an_open_transaction(early, ending):
     values.extend([b"third" * 50] * 300)
     del values[3]
     if early:
-        region._store.write_early()
-    region._store.promote()
+        handle_of(region).write_early()
+    handle_of(region).promote()
     with region_of(device.bytes(), boot=NEXT_BOOT) as after_a_cut:
         assert contents(after_a_cut)["main"] == second
     third = values[:]
@@ -292,7 +292,7 @@ def test_a_failed_sync_below_an_open_transaction():
     region.commit(sync=False)
     values.append(b"second")
     device.fail_at = len(device.events)
-    region._store.sync_late()
+    handle_of(region).sync_late()
     with pytest.raises(StableMemoryError, match="background failed"):
         values.append(b"third")
     with pytest.raises(StableMemoryError, match="takes no more changes through this handle"):
@@ -342,7 +342,7 @@ def test_a_list_opened_during_a_commit_in_the_background(path, monkeypatch):
     region = MemoryRegion(path, commit_every=3600.0)
     region.buffer("old").append(1)
     syncing = threading.Event()
-    sync = region._store.region.device.sync
+    sync = handle_of(region).region.device.sync
 
     def slow():
         # The sync lasts until the opening of the list waits for the commit.
@@ -350,8 +350,8 @@ def test_a_list_opened_during_a_commit_in_the_background(path, monkeypatch):
         wait_for(waiting)
         sync()
 
-    monkeypatch.setattr(region._store.region.device, "sync", slow)
-    committing = in_thread(region._store.commit_late)
+    monkeypatch.setattr(handle_of(region).region.device, "sync", slow)
+    committing = in_thread(handle_of(region).commit_late)
     assert syncing.wait(HANGS)
     fresh = region.buffer("new")
     fresh.append(2)
@@ -428,4 +428,4 @@ def test_no_thread_can_be_started(path, monkeypatch):
         assert seen(path) == [1]
         patch.undo()
         values.append(2)
-        assert values._store.commit_alarm._thread is not None
+        assert handle_of(values).commit_alarm._thread is not None

@@ -35,6 +35,7 @@ from stablemem.errors import (
 )
 from support.errors import Own, as_list_says, failing, flip, refused
 from support.paths import PATHS, RESTORE
+from support.probe import handle_of
 
 # -- values ----------------------------------------------------------------------------------------------
 
@@ -622,11 +623,11 @@ def a_change_after_a_failed_sync(path):
 
 def a_call_from_within(_):
     with MemoryBuffer() as values:
-        values._store.latch.enter()
+        handle_of(values).latch.enter()
         try:
             values.append(1)
         finally:
-            values._store.latch.leave()
+            handle_of(values).latch.leave()
 
 
 def a_file_that_has_no_more_numbers(path):
@@ -780,7 +781,7 @@ def places(path):
         values.extend([b"value %03d, and some more" % number for number in range(300)])
         MemoryBuffer(values.region, name="other").append(1)
     with MemoryBuffer(path, "r") as values:
-        slot = values._store.slot
+        slot = handle_of(values).slot
         return {
             "root": slot.main[0],
             "blob": Path(path).read_bytes().index(b"value 007"),

@@ -13,7 +13,7 @@ from stablemem._core.space import punching
 from stablemem._core.txn import compaction
 from stablemem._core.txn.opening import open_store
 from stablemem.errors import CorruptRegionError, ReadOnlyError
-from support.probe import steps
+from support.probe import handle_of, steps
 from support.recording import RecordingDevice
 
 MIB = 1 << 20
@@ -222,7 +222,7 @@ def test_a_file_system_that_cannot_punch_is_left_alone(path):
 
 def test_memory_is_given_back_too():
     buffer, plain = filled(None, 8000)
-    device = buffer.region._store.region.device
+    device = handle_of(buffer.region).region.device
     full = device.allocated()
     del buffer[10:], plain[10:]
     buffer.compact()
@@ -467,12 +467,12 @@ def test_a_full_disk_while_compacting_leaves_a_whole_state():
         except OSError as error:
             assert error.errno in {28, 5}  # noqa: PT017
         device.fail_at = None
-        if region._store.failure:
+        if handle_of(region).failure:
             break
         assert list(buffer) == plain
         events = len(device.events)
     assert list(buffer) == plain
-    region._store.close(commit=False)
+    handle_of(region).close(commit=False)
 
 
 # -- what stats tells ----------------------------------------------------------------------------------
@@ -509,7 +509,7 @@ def test_stats(path):
         after = region.stats()
         assert after.held_bytes == 0
         assert 0 <= after.fragmentation < 1
-        free = region.free_blocks(0, max(region.size, region._store.slot.length))
+        free = region.free_blocks(0, max(region.size, handle_of(region).slot.length))
         assert after.free_blocks == len(free)
         assert after.largest_free == max(size for _, size in free)
 
@@ -550,7 +550,7 @@ def test_a_growth_that_fails_is_not_counted_on(tmp_path):
     block = region.allocate(MIB)
     region.commit()
     assert device.size() >= block + MIB
-    assert region._store.slot.length <= device.size()
+    assert handle_of(region).slot.length <= device.size()
     region.verify()
     region.close()
 
@@ -560,7 +560,7 @@ def test_nothing_is_cut_under_a_reader_of_a_commit_that_was_taken_back(path):
         buffer = region.buffer("main", "bytes")
         buffer.append(b"first")
         region.commit()
-        device, spies = region._store.region.device, []
+        device, spies = handle_of(region).region.device, []
 
         sound = device.sync
 
@@ -578,7 +578,7 @@ def test_nothing_is_cut_under_a_reader_of_a_commit_that_was_taken_back(path):
             region.commit()
         (spy,) = spies
         assert spy.transaction_number > region.transaction_number
-        reach = spy._store.slot.length
+        reach = handle_of(spy).slot.length
         assert reach > 8_000_000
     with MemoryRegion(path) as region:
         for number in range(6):
@@ -615,7 +615,7 @@ def test_compacting_ends_with_compacting(path, gains):
     else:
         assert buffer.compact() < MIB
     buffer.append(b"x")
-    assert not buffer.region._store.space.packing
+    assert not handle_of(buffer.region).space.packing
     buffer.close()
 
 
@@ -632,11 +632,11 @@ def test_the_tail_is_cut_while_a_reader_is_about_to_map_it(path):
         with open(path, "ab") as file:
             file.write(bytes(50_000))
         snapshot = region.snapshot()
-        device = snapshot._store.region.device
+        device = handle_of(snapshot).region.device
         sound = device.map
 
         def late(size):
-            os.truncate(path, region._store.region.length)
+            os.truncate(path, handle_of(region).region.length)
             return sound(size)
 
         with patch.object(device, "map", late):

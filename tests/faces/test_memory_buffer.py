@@ -13,6 +13,7 @@ from stablemem import (
     StableMemoryError,
 )
 from stablemem.blobify import Bytes, Msgpack, Text
+from support.probe import handle_of
 
 
 def test_the_example_of_the_issue(path):
@@ -277,12 +278,12 @@ def test_sync(path, sync):
     with MemoryBuffer(path, sync=sync) as values:
         values.append(1)
         values.commit()
-        assert values._store.slot.synced == sync
+        assert handle_of(values).slot.synced == sync
         values.append(2)
         values.commit(sync=not sync)
-        assert values._store.slot.synced != sync
+        assert handle_of(values).slot.synced != sync
     with MemoryBuffer(path, "r") as values:
-        assert values._store.slot.synced
+        assert handle_of(values).slot.synced
         assert values[:] == [1, 2]
 
 

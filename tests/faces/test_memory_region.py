@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from stablemem import CorruptRegionError, MemoryBuffer, MemoryRegion, ReadOnlyError, RegionClosedError
+from support.probe import handle_of
 
 
 def test_lists(path):
@@ -160,7 +161,7 @@ def test_the_policy_is_of_the_opening_and_lasts_as_long(path, fit):
 
     def allocated():
         address = region.allocate(35)
-        assert region._store.space.check() == []
+        assert handle_of(region).space.check() == []
         region.deallocate(address, 35)
         return address
 
@@ -173,9 +174,9 @@ def test_the_policy_is_of_the_opening_and_lasts_as_long(path, fit):
         with pytest.raises(KeyboardInterrupt), region.transaction():
             raise KeyboardInterrupt
         # As after an interrupt within a call: the free space is read anew from the log.
-        with region._store.latch.held():
-            region._store.failed(MemoryError())
-        assert region._store.writer is None
+        with handle_of(region).latch.held():
+            handle_of(region).failed(MemoryError())
+        assert handle_of(region).writer is None
         assert allocated() == wanted
         with region.transaction():
             assert allocated() == wanted
@@ -274,7 +275,7 @@ def beside(region, wait_with, meanwhile):
             raised.append(error)
 
     waiting = threading.Thread(target=run)
-    with region._store.exclusive():
+    with handle_of(region).exclusive():
         waiting.start()
         time.sleep(0.05)
         meanwhile(region)

@@ -12,6 +12,7 @@ import pytest
 from stablemem import MemoryBuffer, MemoryRegion, ReadOnlyError, RegionReplacedError, StableMemoryError
 from stablemem._core.disk.readers import oldest_reader
 from support import environment
+from support.probe import handle_of
 
 KINDS = [MemoryBuffer, MemoryRegion]
 
@@ -119,8 +120,8 @@ def test_a_reader_comes_back_at_its_commit(path, kind):
         assert values_of(third) == ["old"], "it holds the commit by itself now"
         assert third.verify().lists == {"main": 1}
         assert third.stats().lists == {"main": 1}
-        store = third._store
-        assert oldest_reader(values._store.region.device, 1 << 40) == store.slot.transaction
+        store = handle_of(third)
+        assert oldest_reader(handle_of(values).region.device, 1 << 40) == store.slot.transaction
         assert third.refresh()
         assert values_of(third) == values[:]
         third.close()
@@ -166,10 +167,10 @@ def test_who_asks_holds_nothing_for_others(path):
         reader = MemoryBuffer(path, "r")
         data = pickle.dumps(reader)
         commit_more(values)
-        asking = reader._store.region.device.reopen()
+        asking = handle_of(reader).region.device.reopen()
         from stablemem._core.disk import readers
 
-        readers.register_reader(asking, reader._store.slot.transaction)
+        readers.register_reader(asking, handle_of(reader).slot.transaction)
         reader.close()
         with pytest.raises(StableMemoryError, match="no longer has"):
             pickle.loads(data)

@@ -9,7 +9,7 @@ from judge import judge, judge_kept
 from stablemem import MemoryBuffer, MemoryRegion
 from stablemem._core.txn.policy import UNSYNCED_COMMITS, UNSYNCED_LOG
 from support import scaled
-from support.probe import writers
+from support.probe import handle_of, writers
 from support.recorded import BOOT, NEXT_BOOT, Recorder, contents, region_of, region_on
 
 KIB = 1 << 10
@@ -80,7 +80,7 @@ def test_one_in_so_many_is_synced():
     for number in range(2 * EPOCH + 3):
         values[0] = b"%d" % number
         region.commit(sync=False)
-        if region._store.slot.synced:
+        if handle_of(region).slot.synced:
             synced.append(number)
     assert synced == [EPOCH, 2 * EPOCH + 1]
     region.close()
@@ -95,7 +95,7 @@ def test_commits_with_much_log_are_synced_no_more_often_than_one_in_a_hundred(mo
         for number in range(2 * UNSYNCED_COMMITS + 3):
             values.append(b"%d" % number)
             region.commit(sync=False)
-            if region._store.slot.synced:
+            if handle_of(region).slot.synced:
                 synced.append(number)
     assert synced == [UNSYNCED_COMMITS, 2 * UNSYNCED_COMMITS + 1]
 
@@ -126,7 +126,7 @@ def test_after_a_kill_the_commits_before_count_too():
     for number in range(20):
         values[0] = b"again %d" % number
         again.commit(sync=False)
-        if again._store.slot.synced:
+        if handle_of(again).slot.synced:
             synced.append(number)
     assert synced == [10]
     again.close()
@@ -187,7 +187,7 @@ def test_what_a_sync_reaches_is_kept_after_it(ending):
         region.commit(sync=False)
     if ending == "promote":
         values[3:5] = [b"under way " * 9] * 3
-        region._store.promote()
+        handle_of(region).promote()
     else:
         values[5] = b"synced"
         region.commit()

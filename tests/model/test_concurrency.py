@@ -21,6 +21,7 @@ from stablemem import (
 from stablemem._core.disk.readers import oldest_reader
 from stablemem._core.txn.ending import OPEN
 from support import environment, scaled
+from support.probe import handle_of
 from support.waiting import HANGS, finish, in_thread, join, wait_for, waits_for_latch
 
 COPIES = 60
@@ -382,7 +383,7 @@ def test_the_child_of_a_snapshot_reads_on(path):
         assert in_child(lambda: snapshot[:]) == snapshot[:]
         assert in_child(lambda: (snapshot.close(), 1)[1]) == 1
         # The child's end took nothing away: the snapshot is registered still.
-        store = values._store
+        store = handle_of(values)
         values[0] = b"newer"
         values.commit()
         assert (
@@ -481,7 +482,7 @@ def test_threads_share_a_handle(path, source, often):
                 if number % 50 == 7:
                     values.commit(sync=False)
                 if number % 60 == 9:
-                    values._store.write_early()
+                    handle_of(values).write_early()
 
         def read():
             rng = random.Random(1)
@@ -656,7 +657,7 @@ def test_a_read_beside_a_block_that_is_being_undone(monkeypatch):
         values = region.buffer("values")
         values.extend(["a text of more than eight bytes"] * 600)
         region.commit()
-        patches = region._store.patches
+        patches = handle_of(region).patches
         real, read = patches.undo_to, []
 
         def undo_to(mark):

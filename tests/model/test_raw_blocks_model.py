@@ -20,6 +20,7 @@ from hypothesis.stateful import (
 from stablemem import COMPILED, BlockError, MemoryRegion
 from stablemem.layout import REGION_PAGE
 from support import chosen_seed, scaled
+from support.probe import handle_of
 from support.recorded import prove
 
 SIZES = st.one_of(
@@ -222,7 +223,7 @@ class Driver:
             self.region.close()
             self.committed = self.now.copy()
         else:
-            self.region._store.close(commit=False)
+            handle_of(self.region).close(commit=False)
             self.now = self.committed.copy()
         self.region = MemoryRegion(self.path, "r+", fit=fit)
 
@@ -230,7 +231,7 @@ class Driver:
     def block(self, well):
         """Open a transaction block; it ends well, or an exception leaves it."""
         before = self.now.copy()
-        outermost = not self.region._store.blocks
+        outermost = not handle_of(self.region).blocks
         with contextlib.suppress(Undo), self.region.transaction():
             yield
             if not well:
@@ -292,7 +293,7 @@ class Driver:
     def abandon(self):
         for taken, _, _ in self.held:
             taken.close()
-        self.region._store.close(commit=False)
+        handle_of(self.region).close(commit=False)
 
 
 def has_blocks(machine):
@@ -445,7 +446,7 @@ class HeapMachine(RuleBasedStateMachine):
 
     @rule()
     def relieve(self):
-        self.driver.region._store.write_early()
+        handle_of(self.driver.region).write_early()
 
     @precondition(lambda self: self.depth == 0)
     @rule(commit=st.booleans(), fit=FITS)
@@ -584,7 +585,7 @@ def test_seeded_run(tmp_path, fit):
             elif chance < 0.16:
                 work(driver, rng, most)
             elif chance < 0.17:
-                driver.region._store.write_early()
+                handle_of(driver.region).write_early()
             elif chance < 0.18 and len(driver.held) < 5:
                 driver.take_snapshot()
             elif chance < 0.19 and driver.held:

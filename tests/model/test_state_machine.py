@@ -22,6 +22,7 @@ from hypothesis.stateful import (
 from stablemem import COMPILED, MemoryBuffer, MemoryRegion
 from support import chosen_seed, scaled
 from support.player import Player, same
+from support.probe import handle_of
 
 NAMES = ("main", "second")
 SIZES = st.one_of(st.integers(0, 20), st.sampled_from([100, 4096, 4097, 3 * 4096]))
@@ -307,7 +308,7 @@ class RegionMachine(RuleBasedStateMachine):
 
     @rule()
     def relieve(self):
-        self.region._store.write_early()
+        handle_of(self.region).write_early()
 
     @rule(
         name=st.sampled_from(NAMES),
@@ -344,7 +345,7 @@ class RegionMachine(RuleBasedStateMachine):
             self.region.close()
             self.keep()
         else:
-            self.region._store.close(commit=False)
+            handle_of(self.region).close(commit=False)
             self.forget()
         self.region = MemoryRegion(self.path, "r+" if os.path.getsize(self.path) else "a")
         self.open_lists()
@@ -392,7 +393,7 @@ class RegionMachine(RuleBasedStateMachine):
         finally:
             for taken, _ in self.held:
                 taken.close()
-            self.region._store.close(commit=False)
+            handle_of(self.region).close(commit=False)
             self.folder.cleanup()
 
     def close_all(self):
@@ -451,7 +452,7 @@ def test_seeded_run(path, most):
         elif chance < 0.12:
             player.rollback()
         elif chance < 0.14:
-            region._store.write_early()
+            handle_of(region).write_early()
         elif chance < 0.16:
             block(player, rng)
         elif chance < 0.17 and len(held) < 5:

@@ -18,6 +18,7 @@ from stablemem.plot import (
     colour_of,
     draw,
 )
+from support.probe import handle_of
 
 matplotlib = pytest.importorskip("matplotlib")
 imread = pytest.importorskip("matplotlib.image").imread
@@ -80,7 +81,7 @@ def test_a_region(path):
         region.deallocate(address + (1 << 19), 1 << 19)
         region.commit()
     with MemoryRegion(path, "r") as region:
-        found = census(region._store, cell_size(region._store.slot.length, 1024))
+        found = census(handle_of(region), cell_size(handle_of(region).slot.length, 1024))
     width = 32
     pixels = decoded(draw(found, path, width))
     side = cell_pixels(width, -(-len(found) // width))

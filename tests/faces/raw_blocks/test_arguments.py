@@ -6,6 +6,7 @@ import pytest
 
 from stablemem import BlockError
 from stablemem.layout import HEADER_SIZE, NODE_SIZE, REGION_PAGE
+from support.probe import handle_of
 from support.raw import blocks, state
 
 HUGE = [-1, -(2**70), 2**56, 2**63, 2**64 - 1, 2**64, 2**70]
@@ -133,7 +134,7 @@ def test_data_is_copied(heap):
 def not_raw(heap):
     """Yield the address of something of every other kind."""
     report = {"header": 0, "slot": NODE_SIZE, "end of the header": HEADER_SIZE - 1, "node": HEADER_SIZE}
-    store = heap._store
+    store = handle_of(heap)
     report["root of the list"] = store.slot.main[0]
     report["log page"] = store.slot.log_page
     report["catalog"] = store.slot.catalog[0]
@@ -211,7 +212,7 @@ def test_ranges_that_leave_their_page_for_another_kind(heap):
     a = heap.allocate(REGION_PAGE)
     heap.buffer("main", "bytes").extend([b"of more than eight bytes"] * 10)
     heap.commit()
-    assert heap._store.space.kind_at(a + REGION_PAGE) == 2
+    assert handle_of(heap).space.kind_at(a + REGION_PAGE) == 2
     for size in (REGION_PAGE + 1, REGION_PAGE + 100, 2 * REGION_PAGE):
         with pytest.raises(BlockError):
             heap.deallocate(a, size)

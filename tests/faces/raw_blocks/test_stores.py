@@ -4,6 +4,7 @@
 import pytest
 
 from stablemem import MemoryRegion, RegionFullError
+from support.probe import handle_of
 from support.raw import Undo
 from support.recorded import BOOT, NEXT_BOOT, Recorder, prove, region_of, region_on
 
@@ -77,7 +78,7 @@ def test_stores_are_committed_with_everything_else(path, stores, sync):
             assert region.load(a, 100) == bytes(model)
             region.add_blob(b"so that there is something to commit")
             region.commit()
-        assert region._store.patches.listed == (), "in the end they are in place"
+        assert handle_of(region).patches.listed == (), "in the end they are in place"
         assert region.load(a, 100) == bytes(model)
 
 
@@ -215,9 +216,9 @@ def test_a_commit_that_only_drops_patches(path, how):
         region.resize(a, 100, 5)
     else:
         getattr(region, how)(a, 100)
-    assert region._store.patches.listed == ()
+    assert handle_of(region).patches.listed == ()
     region.commit()
-    assert region._store.state.patches == ()
+    assert handle_of(region).state.patches == ()
     region.verify()
     assert fence
     region.close()
@@ -414,6 +415,6 @@ def test_a_full_disk_under_a_patch_over_a_hole():
     for _ in range(4):
         region.roots["number"] = 2, _
         region.commit()
-    assert not region._store.patches.listed
+    assert not handle_of(region).patches.listed
     assert region.load(hole + 500_000, 5) == b"patch"
     region.close()

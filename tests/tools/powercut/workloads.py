@@ -41,6 +41,7 @@ from stablemem._core.txn import commit as steps
 from stablemem._core.txn import compaction, writer
 from stablemem._core.txn.handle import Handle as Opened
 from stablemem._core.txn.opening import open_store
+from support.probe import handle_of
 from support.recorded import BOOT, FILE_ID
 
 from .disk import NONE, Disk
@@ -280,7 +281,7 @@ class Session:
 
     def settle(self) -> None:
         """Note that the handle has recovered: what it found is on the disk now."""
-        store = self.region._store
+        store = handle_of(self.region)
         if not self.settled and store.writer is not None and not store.closed:
             self.settled = True
             if not self.unsynced:
@@ -297,14 +298,14 @@ class Session:
         self.committed = found
         self.now = [list(values) for values in found]
         self.begun = None
-        self.unsynced = not self.region._store.slot.synced
+        self.unsynced = not handle_of(self.region).slot.synced
         self.note()
 
     def kill(self, where: str, states: list[State], evict: bool = False) -> None:
         """Let the process die, and open again."""
         self.tape.dead = True
         with suppress(Killed, OSError):
-            self.region._store.end("killed")
+            handle_of(self.region).end("killed")
         if evict and not self.unsynced:
             self.evict()
         self.reopen(where, states)
@@ -396,7 +397,7 @@ class Session:
         """
         self.committed = self.state()
         self.begun = None
-        store = self.region._store
+        store = handle_of(self.region)
         self.unsynced = not store.slot.synced
         if self.unsynced:
             self.played.steady = min(self.played.steady, len(self.tape.events))
@@ -412,7 +413,7 @@ class Session:
 
     def promote(self) -> None:
         """Sync the last commit, and nothing that came after it."""
-        store = self.region._store
+        store = handle_of(self.region)
         store.promote()
         self.unsynced = not store.slot.synced
         if store.slot.synced and store.writer is not None:
@@ -447,7 +448,7 @@ class Session:
             self.kill("after a kill", states, evict)
         except OSError:
             self.tape.disarm()
-            store = self.region._store
+            store = handle_of(self.region)
             if self.committed != before:
                 before = self.committed
             if store.closed or store.failure:
@@ -482,12 +483,12 @@ class Session:
         """Open a reader on a commit whose sync is about to fail."""
         with suppress(Exception):
             store = Opened(self.tape.handle(), writable=False, boot=BOOT)
-            self.spies.append((MemoryRegion._of(store, "r"), self.region._store.slot.transaction))
+            self.spies.append((MemoryRegion._of(store, "r"), handle_of(self.region).slot.transaction))
 
     def check_spies(self) -> None:
         """Prove that whoever saw a commit that failed finds a later one by refreshing."""
         for spy, before in self.spies:
-            if self.region._store.slot.transaction == before:
+            if handle_of(self.region).slot.transaction == before:
                 continue
             spy.refresh()
             found = contents(spy)
@@ -551,7 +552,7 @@ def _play(seed: int) -> Workload:
         session.drop([spy for spy, _ in session.spies])
         session.drop([reader for reader, _ in session.readers])
         with suppress(Exception, Killed):
-            session.region._store.close(commit=False)
+            handle_of(session.region).close(commit=False)
         session.tape.memory.close()
     return session.played
 
@@ -574,7 +575,7 @@ def _step(session: Session, step: str, number: int) -> None:
     elif step == "b":
         session.rollback()
     elif step == "e":
-        session.region._store.write_early()
+        handle_of(session.region).write_early()
     elif step in "hsx":
         what = {"h": "add", "s": "store", "x": "remove"}[step]
         session.raw(what, large, session.random)
@@ -643,7 +644,7 @@ def _block(session: Session, largest: int) -> None:
                 with suppress(_Left), session.region.transaction():
                     _some_changes(session, 4, largest)
                     if rng.random() < 0.3:
-                        session.region._store.write_early()
+                        handle_of(session.region).write_early()
                     if rng.random() < 0.5:
                         session.now = [list(values) for values in before]
                         raise _Left
@@ -711,7 +712,7 @@ def _play_random(session: Session) -> None:
                 continue
             session.guarded(lambda: _some_changes(session, most, largest))
             if rng.random() < 0.3:
-                session.guarded(session.region._store.write_early)
+                session.guarded(handle_of(session.region).write_early)
             if what.startswith("fail"):
                 tape.fail_sync, tape.die = nth, what != "fail"
                 if rng.random() < 0.5 and session.committed != ((), (), ()):
@@ -732,7 +733,7 @@ def _play_random(session: Session) -> None:
                     session.commit(sync)
 
             session.guarded(act, evict)
-            if session.region._store.closed:
+            if handle_of(session.region).closed:
                 session.reopen("after closing", [session.committed])
             if what != "kill later":
                 tape.disarm()
@@ -744,7 +745,7 @@ def _play_random(session: Session) -> None:
                 steps[-1] += ", rolled back"
                 session.rollback()
             if rng.random() < 0.2:
-                session.guarded(session.region._store.write_early)
+                session.guarded(handle_of(session.region).write_early)
             for _ in range(aside.choice([0, 0, 0, 0, 1, 1, 3])):
                 what = aside.choice(["add", "add", "store", "store", "replace", "remove"])
                 steps[-1] += f", {what} raw"
@@ -776,7 +777,7 @@ def _play_random(session: Session) -> None:
         else:
             steps.append("close")
             session.guarded(session.close)
-            if session.region._store.closed:
+            if handle_of(session.region).closed:
                 session.reopen("after closing", [session.committed])
         if fourth.random() < 0.25:
             steps.append("ring")

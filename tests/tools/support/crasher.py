@@ -16,6 +16,8 @@ from support import HANGS, environment
 from support.player import Player
 from support.waiting import wait_for
 
+from .probe import handle_of
+
 __all__ = ["CHANGES", "MOST", "Nursery", "commits", "main"]
 
 CHANGES = 4
@@ -33,7 +35,7 @@ def commits(player, unsynced):
             player.rollback()
             player.change()
         elif chance < 0.2 and player.region is not None:
-            player.region._store.write_early()
+            handle_of(player.region).write_early()
         yield not (unsynced and rng.random() < 0.7)
 
 

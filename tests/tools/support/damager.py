@@ -18,6 +18,8 @@ from stablemem._core.audit.census import census
 from stablemem._core.audit.verify import verify
 from support.recorded import BOOT, region_of
 
+from .probe import handle_of
+
 __all__ = ["attempt", "damage", "main", "read_all"]
 
 PAGE = 4096
@@ -131,10 +133,10 @@ def read_all(region, states, problems):
         except StableMemoryError:
             pass
     with contextlib.suppress(StableMemoryError):
-        verify(region._store)
+        verify(handle_of(region))
     with contextlib.suppress(StableMemoryError):
-        counts = census(region._store, 4096).counts
-        if sum(map(sum, counts.values())) != region._store.slot.length:
+        counts = census(handle_of(region), 4096).counts
+        if sum(map(sum, counts.values())) != handle_of(region).slot.length:
             problems.append("a census does not count every byte")
 
 
@@ -175,7 +177,7 @@ def attempt(image, rng, states, newest=False):
         except StableMemoryError:
             pass
         finally:
-            region._store.close(commit=False)
+            handle_of(region).close(commit=False)
     return problems
 
 

@@ -742,6 +742,8 @@ def use(name, mode, outcomes):
     from stablemem._core.txn.opening import open_store
     from stablemem.memory_region import MemoryRegion
 
+    from .probe import handle_of
+
     def attempt(what, call):
         try:
             call()
@@ -780,7 +782,7 @@ def use(name, mode, outcomes):
         attempt("load", lambda address=address: region.load(address, 8))
     attempt("verify", region.verify)
     attempt("stats", region.stats)
-    attempt("census", lambda: len(census(region._store, cell_size(region._store.slot.length, 1000))))
+    attempt("census", lambda: len(census(handle_of(region), cell_size(handle_of(region).slot.length, 1000))))
     if mode == "a":
         for listed in filter(None, region.names()):
             try:

@@ -6,7 +6,12 @@ from stablemem._core.txn import handle as handles
 from stablemem._core.txn import transaction as transactions
 from stablemem._core.txn import writer as writers
 
-__all__ = ["chain_of", "handles", "space_of", "steps", "transactions", "writers"]
+__all__ = ["chain_of", "handle_of", "handles", "space_of", "steps", "transactions", "writers"]
+
+
+def handle_of(made):
+    """Return the handle of a list, a region, or anything else that has one."""
+    return made._store
 
 
 def space_of(handle):

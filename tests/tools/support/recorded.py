@@ -8,6 +8,8 @@ from stablemem._core.disk.device import MemoryDevice
 from stablemem._core.txn.opening import open_store
 from support.recording import RecordingDevice
 
+from .probe import handle_of
+
 __all__ = ["BOOT", "NEXT_BOOT", "Recorder", "contents", "prove", "region_of", "region_on"]
 
 BOOT = b"this boot here.."
@@ -75,4 +77,4 @@ def contents(region, names=("main", "second")):
 def prove(region):
     """Assert that a region is sound, on the disk and in memory."""
     region.verify()
-    assert verify_writer(region._store) == []
+    assert verify_writer(handle_of(region)) == []

@@ -12,6 +12,8 @@ from stablemem._core.txn import handle
 from stablemem._core.txn.opening import open_store
 from support.player import Player
 
+from .probe import handle_of
+
 __all__ = ["WORKLOADS", "live", "main"]
 
 FILE_ID = bytes(range(16))
@@ -35,7 +37,7 @@ def mixed(path, seed):
         if number % 31 == 30:
             player.rollback()
         if number % 13 == 12:
-            region._store.write_early()
+            handle_of(region).write_early()
         if number % 17 == 16:
             with region.transaction():
                 player.change()
@@ -90,7 +92,7 @@ def best(path, seed):
     rng = random.Random(seed)
     for _ in range(2):
         region = opened(path)
-        region._store.fit("best")
+        handle_of(region).fit("best")
         values = region.buffer("main", "bytes")
         blocks = []
         for number in range(1500):

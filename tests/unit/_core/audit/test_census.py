@@ -11,7 +11,7 @@ from stablemem._core.tree.index import Index
 from stablemem.layout import HEADER_SIZE, NODE_SIZE
 from support import chosen_seed, scaled
 from support.player import Player
-from support.probe import chain_of
+from support.probe import chain_of, handle_of
 
 
 def byte_map(store):
@@ -69,7 +69,7 @@ def same(store, rng):
 
 def test_an_empty_region():
     with MemoryRegion() as region:
-        found = census(region._store, 5000)
+        found = census(handle_of(region), 5000)
         assert found.counts["header"] == [5000, 5000, 2288]
         assert [sum(each) for each in zip(*found.counts.values(), strict=True)] == [5000, 5000, 2288]
         assert [found.size(number) for number in range(3)] == [5000, 5000, 2288]
@@ -109,9 +109,9 @@ def test_every_byte_is_counted(path, number):
         if raw:
             region.deallocate(*raw[0])
         with MemoryRegion(path, "r") as reader:
-            met |= same(reader._store, rng)
+            met |= same(handle_of(reader), rng)
         for each in snapshots:
-            met |= same(each._store, rng)
+            met |= same(handle_of(each), rng)
             each.close()
         region.rollback()
     assert met >= {"header", "log", "free"}
@@ -127,9 +127,9 @@ def test_every_use_is_met(path):
         region.store(address, b"a patch")
         del region.buffer("main")[::2]
         region.commit()
-        assert region._store.state.patches
+        assert handle_of(region).state.patches
         with region.snapshot() as snapshot:
-            assert same(snapshot._store, random.Random(0)) == set(USES)
+            assert same(handle_of(snapshot), random.Random(0)) == set(USES)
         reader.close()
 
 
@@ -144,10 +144,10 @@ def test_limbo_over_pages_of_two_kinds(path):
         region.deallocate(block, 65536)
         region.commit()
         with region.snapshot() as snapshot:
-            space = snapshot._store.space
+            space = handle_of(snapshot).space
             (limbo,) = [each.blocks.blocks() for each in space.limbo if each.blocks.total > 400_000]
             assert any(space.kind_at(low) != space.kind_at(low + size - 1) for low, size in limbo)
-            same(snapshot._store, random.Random(0))
+            same(handle_of(snapshot), random.Random(0))
 
 
 def test_a_region_larger_than_the_disk_is_counted_at_once(path):
@@ -158,7 +158,7 @@ def test_a_region_larger_than_the_disk_is_counted_at_once(path):
         region.commit()
     assert os.stat(path).st_blocks * 512 < 1 << 20, "a test must not fill the disk"
     with MemoryRegion(path, "r") as region:
-        found = census(region._store, cell_size(region._store.slot.length, 1000))
+        found = census(handle_of(region), cell_size(handle_of(region).slot.length, 1000))
     assert found.length > 1 << 36
     assert len(found) <= 1000
     assert found.total("raw") == (1 << 35) + 8192
@@ -176,7 +176,7 @@ def test_blocks_that_do_not_fit_into_one_batch(path, monkeypatch):
         with region.snapshot() as snapshot:
             for batch in (1, 2, 7, 299, 300):
                 monkeypatch.setattr("stablemem._core.audit.uses.BATCH", batch)
-                assert "limbo" in same(snapshot._store, random.Random(batch))
+                assert "limbo" in same(handle_of(snapshot), random.Random(batch))
 
 
 @pytest.mark.parametrize("length", [1, 15, 16, 17, 12_288, 12_289, 1 << 36, (1 << 56) - 1])
@@ -222,7 +222,7 @@ def test_bytes_that_are_nothing(path, monkeypatch):
         region.allocate(100_000)
         region.commit()
         with region.snapshot() as snapshot:
-            store = snapshot._store
+            store = handle_of(snapshot)
             space, chain = store.space, chain_of(store)
             space.areas[3].discard(65536, 131072)
             monkeypatch.setattr("stablemem._core.audit.census.replay", lambda *_: (space, chain))

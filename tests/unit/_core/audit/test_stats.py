@@ -5,6 +5,7 @@ import pytest
 from stablemem import MemoryRegion
 from stablemem._core.audit.stats import stats
 from stablemem.layout import HEADER_SIZE, REGION_PAGE
+from support.probe import handle_of
 
 
 @pytest.fixture
@@ -14,7 +15,7 @@ def region(path):
 
 
 def figures(region):
-    found = stats(region._store)
+    found = stats(handle_of(region))
     assert found.used_bytes + found.free_bytes + found.limbo_bytes <= found.file_bytes
     assert found.raw_bytes <= found.used_bytes
     assert found.largest_free <= found.free_bytes

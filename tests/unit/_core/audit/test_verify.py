@@ -4,6 +4,7 @@ from stablemem import CorruptRegionError, MemoryRegion
 from stablemem._core.audit.verify import verify, verify_writer
 from stablemem.layout import HEADER_SIZE
 from support.player import Player
+from support.probe import handle_of
 from support.recorded import Recorder, region_of, region_on
 
 
@@ -23,7 +24,7 @@ def test_report():
             report.header_bytes + report.log_bytes + report.catalog_bytes + report.node_bytes
             + report.blob_bytes + report.free_bytes + report.limbo_bytes
         )  # fmt: skip
-        assert total == region._store.slot.length
+        assert total == handle_of(region).slot.length
         assert report.header_bytes == HEADER_SIZE
         assert report.node_bytes == 4 * 4096
         assert report.blob_bytes == 30_000
@@ -48,7 +49,7 @@ def test_every_flipped_page_is_found():
     region.close()
     image = device.bytes()
     with region_of(image, mode="r") as sound:
-        space = sound._store.space
+        space = handle_of(sound).space
         unused = [(a, n) for a, n in space.free_blocks()]
         for each in space.limbo:
             unused += each.blocks.blocks()
@@ -63,7 +64,7 @@ def test_every_flipped_page_is_found():
             assert used
             found += 1
             continue
-        report = verify(broken._store)
+        report = verify(handle_of(broken))
         assert bool(report.faults) == used, f"byte {place}"
         found += bool(report.faults)
         if report.faults:
@@ -85,7 +86,7 @@ def test_all_damage_is_told():
     for name in (b"one", b"three"):
         image[image.index(b"%s 7, long" % name)] ^= 1
     broken = region_of(bytes(image), mode="r")
-    faults = verify(broken._store).faults
+    faults = verify(handle_of(broken)).faults
     assert len(faults) == 2
     assert any("'one'" in fault for fault in faults)
     assert any("'three'" in fault for fault in faults)
@@ -101,7 +102,7 @@ def test_lost_and_doubled_space_is_found():
         values = region.buffer("main", "bytes")
         values.extend([bytes(100)] * 300)
         region.commit()
-        store = region._store
+        store = handle_of(region)
         assert verify_writer(store) == []
         space = store.writer.space
         taken = space.allocate(2, 1000)

@@ -8,6 +8,7 @@ import pytest
 import stablemem
 from stablemem import MemoryBuffer, MemoryRegion, RegionClosedError
 from stablemem._core.calls.bracket import edit, edit_in_pieces
+from support.probe import handle_of
 from support.waiting import in_thread, join, wait_for, waits_for_latch
 
 CHANGES = [
@@ -64,7 +65,7 @@ def test_a_refused_change_leaves_what_was_changed_before():
         with pytest.raises(ZeroDivisionError, match="7"):
             edit(values, pytest.fail, (7,), refuse)
         assert values == [0, 1, 2, 3, 4, 5]
-        assert values._store.tx.changes == 1
+        assert handle_of(values).tx.changes == 1
 
 
 def test_a_change_that_fails_takes_the_transaction_with_it():
@@ -83,9 +84,9 @@ def test_a_change_that_fails_takes_the_transaction_with_it():
 def test_changes_are_counted():
     with MemoryBuffer() as values:
         assert edit(values, lambda: "done") == "done"
-        assert values._store.tx.changes == 1
+        assert handle_of(values).tx.changes == 1
         edit(values, lambda number: number, (7,), None, True)
-        assert values._store.tx.changes == 8
+        assert handle_of(values).tx.changes == 8
 
 
 @pytest.mark.parametrize("done", [0, 2])

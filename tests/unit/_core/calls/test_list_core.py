@@ -11,6 +11,7 @@ from stablemem import COMPILED, BlobifyError, MemoryBuffer, StableMemoryError
 from stablemem.layout import LEAF_CAPACITY
 from support import chosen_seed, scaled
 from support.errors import as_list_says
+from support.probe import handle_of
 from support.steps import steps
 
 SIZES = [0, 1, 5, LEAF_CAPACITY, LEAF_CAPACITY + 1, 700]
@@ -378,7 +379,7 @@ def test_extend_in_bounded_memory():
         def many():
             nonlocal most
             for number in range(scaled(400, 100)):
-                most = max(most, values._store.pager.pending_bytes)
+                most = max(most, handle_of(values).pager.pending_bytes)
                 yield bytes([number % 256]) * 100_000
 
         values.extend(many())

@@ -9,7 +9,7 @@ from stablemem._core.calls import slicing
 from stablemem._core.calls.bracket import edit_in_pieces
 from stablemem._core.tree.pager import BLOB_BUDGET, NODE_BUDGET
 from support import scaled
-from support.probe import handles, transactions
+from support.probe import handle_of, handles, transactions
 
 STEPS = [2, 3, 63, 64, 65, 1000, -2, -64, -65]
 
@@ -37,12 +37,12 @@ def test_strides(step, bounds):
         values[where] = iter(fresh)
         model[where] = fresh
         assert values == model
-        assert values._store.indexes["main"].check() == []
+        assert handle_of(values).indexes["main"].check() == []
         values.commit()
         del values[where]
         del model[where]
         assert values == model
-        assert values._store.indexes["main"].check() == []
+        assert handle_of(values).indexes["main"].check() == []
         values.commit()
         values.verify()
 
@@ -108,7 +108,7 @@ def test_blobs_pass_between_lists_of_the_same_blobify():
 def test_walks_in_bounded_memory(monkeypatch):
     """Between pieces dirty nodes are written out."""
     with MemoryBuffer.filled(2_300_000, b"x", blobify="bytes") as values:
-        store = values._store
+        store = handle_of(values)
         write_early = handles.write_early
         met = []
 
@@ -137,7 +137,7 @@ def test_steps_in_bounded_memory(monkeypatch, step, assigned):
     given = [f"new {number}" * 40 for number in range(len(model[::step]))]
     with MemoryBuffer.from_iterable(model, blobify="text") as values:
         values.commit()
-        store = values._store
+        store = handle_of(values)
         write_early = handles.write_early
         met = []
 
@@ -169,7 +169,7 @@ def test_steps_in_bounded_memory(monkeypatch, step, assigned):
         assert max(nodes for nodes, _ in met) < 20
         assert max(size for _, size in met) < BLOB_BUDGET + 1000 * 512
         assert values[:] == model
-        assert values._store.indexes["main"].check() == []
+        assert handle_of(values).indexes["main"].check() == []
         values.commit()
         assert values.verify().faults == []
 
@@ -179,7 +179,7 @@ def test_assigning_large_blobs_in_bounded_memory(monkeypatch):
     monkeypatch.setattr(slicing, "PIECE", 1 << 10)
     model = [b"%d" % number for number in range(20_000)]
     with MemoryBuffer.from_iterable(model, blobify="bytes") as values:
-        store = values._store
+        store = handle_of(values)
         write_early = handles.write_early
         met = []
 
@@ -211,7 +211,7 @@ def test_a_walk_that_fails_half_way_changes_nothing(monkeypatch):
                 raise MemoryError
             return 1
 
-        with values._store.exclusive(), pytest.raises(MemoryError):
+        with handle_of(values).exclusive(), pytest.raises(MemoryError):
             edit_in_pieces(values, range(5), failing)
         assert begun == 3
         assert values == model
@@ -247,5 +247,5 @@ def test_deleting_at_random():
             where = slice(low, high + 1, rng.choice([1, 2, 3, 10, 64, 70]))
             del values[where], model[where]
             assert len(values) == len(model)
-            assert values._store.indexes["main"].check() == []
+            assert handle_of(values).indexes["main"].check() == []
         assert values == model

@@ -21,7 +21,7 @@ from stablemem import (
 from stablemem._core.calls import sorting
 from stablemem._core.calls.sorting import permuted
 from support import scaled
-from support.probe import handles, transactions
+from support.probe import handle_of, handles, transactions
 from support.waiting import HANGS, in_thread, join, wait_for, waits_for_latch
 
 WAYS = [(256 << 20, 256, 4096), (3000, 256, 4096), (3000, 2, 4096), (700, 3, 40), (1, 2, 0)]
@@ -73,7 +73,7 @@ def pointers(entries):
 
 
 def sound(values):
-    assert values.region._store.index(values.name).check() == []
+    assert handle_of(values.region).index(values.name).check() == []
     values.commit()
     assert values.verify().faults == []
 
@@ -189,18 +189,18 @@ def test_in_order_nothing_is_changed(way, path, reverse):
             values[:] = model
             values.commit()
             number = values.region.transaction_number
-            version = values._store.index("main").version
+            version = handle_of(values).index("main").version
             values.sort(reverse=reverse)
             values.sort(key=lambda value: 0)
             assert values.stats().changes == 0
-            assert values._store.index("main").version == version
+            assert handle_of(values).index("main").version == version
             values.commit()
             assert values.region.transaction_number == number
 
 
 def test_it_is_one_change(way):
     with MemoryBuffer.from_iterable(texts(100), blobify="text") as values:
-        index = values._store.index("main")
+        index = handle_of(values).index("main")
         before = index.entries(0, 100)
         values.sort()
         assert values.stats().changes == 1
@@ -376,7 +376,7 @@ def test_a_key_that_changes_another_list(way):
         def key(value):
             log.append(value.encode() + bytes(100))
             if len(log) % 50 == 3:
-                region._store.write_early()
+                handle_of(region).write_early()
             return value
 
         values.sort(key=key)

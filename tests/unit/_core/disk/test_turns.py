@@ -25,6 +25,7 @@ from stablemem._core.disk.readers import lock_writer
 from stablemem._core.disk.turns import Turn, let_go, somebody_waits
 from stablemem.layout import HEADER_SIZE, WAKE_AT
 from support import HANGS, environment
+from support.probe import handle_of
 
 WATCHDOG = HANGS
 FOR_EVER = 1e6
@@ -476,7 +477,7 @@ def test_many_threads_and_processes_lose_nothing(region):
 def test_an_interrupt_while_the_lock_is_let_go_leaves_no_thread_waiting(region):
     """Whoever was waiting for the latch while another thread closed the list is told that it is closed."""
     values = MemoryBuffer(region)
-    store = values.region._store
+    store = handle_of(values.region)
     let = store.region.device.before_close
 
     def interrupted():

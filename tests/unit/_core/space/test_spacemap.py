@@ -9,7 +9,7 @@ from stablemem._core.space import spacemap
 from stablemem._core.space.spacemap import CAPACITY, SWEEP_COMMITS, read_chain, replay
 from support import chosen_seed, scaled
 from support.player import Player
-from support.probe import chain_of
+from support.probe import chain_of, handle_of
 from support.recorded import BOOT, Recorder, contents, prove, region_of, region_on
 
 SEED = chosen_seed()
@@ -30,7 +30,7 @@ def free_and_limbo(space):
 
 def same_space(region):
     """Assert that the log says what the writer knows, kinds included."""
-    store = region._store
+    store = handle_of(region)
     read, chain = replay(store.region, store.slot)
     ours = store.writer.space
     assert verify_writer(store) == []
@@ -54,7 +54,7 @@ def test_replay_equals_what_the_writer_knows():
             for _ in range(rng.randrange(1, 5)):
                 player.change()
             if rng.random() < 0.2:
-                region._store.write_early()
+                handle_of(region).write_early()
             if rng.random() < 0.15:
                 player.rollback()
                 player.change()
@@ -82,9 +82,9 @@ def test_restarting_in_the_middle():
             image = device.bytes()
         else:
             image = device.bytes()
-            region._store.close(commit=False)
+            handle_of(region).close(commit=False)
         region = region_of(image, recording=True)
-        device = region._store.region.device
+        device = handle_of(region).region.device
         assert contents(region) == state, f"seed {SEED}"
         prove(region)
     region.close()
@@ -101,7 +101,7 @@ def test_the_chain_stays_short_over_thousands_of_small_commits():
             else:
                 values.append(b"%d" % number)
             region.commit()
-            longest = max(longest, len(chain_of(region._store).pages))
+            longest = max(longest, len(chain_of(handle_of(region)).pages))
         assert longest <= 12
         assert region.stats().file_bytes < 2_000_000
         same_space(region)
@@ -125,8 +125,8 @@ def test_the_chain_of_a_region_with_many_free_blocks():
             values[number % 100] = b"%d" % (number % 10)
             region.commit()
             if number >= 200:
-                longest = max(longest, len(chain_of(region._store).pages))
-        blocks = len(free_and_limbo(region._store.writer.space))
+                longest = max(longest, len(chain_of(handle_of(region)).pages))
+        blocks = len(free_and_limbo(handle_of(region).writer.space))
         assert blocks > count // 4
         sweep = max(SWEEP_COMMITS, -(-blocks // (CAPACITY - 70))) + 1
         assert longest <= 2 * sweep + 4, f"{longest} pages for {blocks} blocks"
@@ -141,7 +141,7 @@ def test_one_commit_with_more_entries_than_fit_a_page():
         region.commit()
         del values[::2]
         region.commit()
-        assert len(chain_of(region._store).pages) > 5
+        assert len(chain_of(handle_of(region)).pages) > 5
         same_space(region)
         values[::3] = [b"a value of another length altogether"] * len(values[::3])
         region.commit()
@@ -163,12 +163,12 @@ def test_snapshots_keep_limbo_in_the_log(sync):
         # Of each commit's values a part is freed with what was synced: two sets of one number.
         values[100 * (number % 3) :] = [b"%d" % number * 90] * 300
         region.commit(sync)
-    space = region._store.writer.space
+    space = handle_of(region).writer.space
     limbo = {each.transaction for each in space.limbo}
     assert len(limbo) > 3
     assert sync or len(limbo) < len(space.limbo)
     assert judge(device.bytes(), BOOT).faults == []
-    read, _ = replay(region._store.region, region._store.slot)
+    read, _ = replay(handle_of(region).region, handle_of(region).slot)
     for number in limbo:
         kept = [each.blocks.blocks() for each in space.limbo if each.transaction == number]
         found = [each.blocks for each in read.limbo if each.transaction == number]
@@ -187,8 +187,8 @@ def test_a_page_that_is_not_the_one_named():
     for number in range(5):
         values.append(b"%d" % number * 40)
         region.commit()
-    slot = region._store.slot
-    pages = read_chain(region._store.region, slot)[0].pages
+    slot = handle_of(region).slot
+    pages = read_chain(handle_of(region).region, slot)[0].pages
     assert [page[0] for page in pages] == list(range(slot.log_oldest, slot.log_newest + 1))
     region.close()
     image = bytearray(device.bytes())
@@ -197,12 +197,12 @@ def test_a_page_that_is_not_the_one_named():
         other[address + 70] ^= 1
         broken = region_of(bytes(other))
         with pytest.raises(CorruptRegionError, match="log page"):
-            broken._store.space  # noqa: B018 - reading it is what fails
+            handle_of(broken).space  # noqa: B018 - reading it is what fails
         before = broken.buffer("main")[:]
         with pytest.raises(CorruptRegionError, match="log page"):
             broken.buffer("main").append(b"x")
         assert broken.buffer("main")[:] == before
-        broken._store.close(commit=False)
+        handle_of(broken).close(commit=False)
 
 
 @pytest.mark.parametrize("batch", [1, 2, 7, 99, 100])
@@ -218,7 +218,7 @@ def test_replay_asks_for_some_blocks_at_a_time(monkeypatch, batch):
             # Sweeps restate it all, several times.
             region.roots["number"] = (number,)
             region.commit()
-        store = region._store
+        store = handle_of(region)
 
         def replayed():
             space, _ = replay(store.region, store.slot)

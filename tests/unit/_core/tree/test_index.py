@@ -12,6 +12,7 @@ from stablemem._core.tree.pager import Pager
 from stablemem._core.tree.rebalance import cut
 from stablemem.layout import INNER_CAPACITY, LEAF_CAPACITY
 from support import chosen_seed, scaled
+from support.probe import handle_of
 from support.steps import steps
 
 SEED = chosen_seed()
@@ -30,7 +31,7 @@ def values():
 
 
 def index_of(values):
-    return values._store.index("main")
+    return handle_of(values).index("main")
 
 
 def blob(number):

@@ -11,6 +11,7 @@ from stablemem._core.space.freespace import FreeSpace
 from stablemem._core.tree.pager import BLOB_BUDGET, MOST_NODES, NODE_BUDGET, NUMBER_BUDGET, WRITE_SIZE, Pager
 from stablemem._core.tree.walk import walk
 from support import scaled
+from support.probe import handle_of
 from support.recorded import Recorder, region_on
 
 
@@ -61,7 +62,7 @@ def test_nodes_out_of_the_region(pager):
 def test_budgets():
     assert not Pager(Region(MemoryDevice()), FreeSpace(), True).is_full()
     with MemoryBuffer(blobify="bytes") as values:
-        pager = values._store.pager
+        pager = handle_of(values).pager
         size = 100_000
         number = 0
         while number == 0 or pager.pending_bytes:
@@ -75,7 +76,7 @@ def test_budgets():
 
 def test_a_queue_in_one_transaction_goes_out_early():
     with MemoryBuffer(blobify="bytes") as values:
-        pager = values._store.pager
+        pager = handle_of(values).pager
         values.append(b"the first one")
         passed = 1
         while pager.pending_bytes:
@@ -89,11 +90,11 @@ def test_a_queue_in_one_transaction_goes_out_early():
 
 def test_many_dirty_nodes_go_out_early():
     with MemoryBuffer(blobify="bytes") as values:
-        pager = values._store.pager
+        pager = handle_of(values).pager
         values.extend(b"%d" % number for number in range(300_000))
         assert pager.dirty_nodes > 1000
         count = 8_300 * 255
-        values._store.index("main").insert_run(0, struct.pack("<QQ", 7, 1) * count)
+        handle_of(values).index("main").insert_run(0, struct.pack("<QQ", 7, 1) * count)
         assert pager.is_full()
         values.append(b"x")
         assert pager.dirty_nodes < NODE_BUDGET
@@ -114,7 +115,7 @@ def test_large_lists_may_have_more_dirty_nodes(leaves, allowed):
     """Those that were there when the transaction began: what it adds itself changes nothing."""
     with MemoryRegion() as region:
         one, two = region.buffer("one", "bytes"), region.buffer("two", "bytes")
-        store = one._store
+        store = handle_of(one)
         one.append(b"begun")
         store.index("one").insert_run(0, struct.pack("<QQ", 7, 1) * (255 * (leaves // 2)))
         store.index("two").insert_run(0, struct.pack("<QQ", 7, 1) * (255 * (leaves - leaves // 2)))
@@ -171,8 +172,8 @@ def test_committed_bytes_are_never_written_to():
         region.commit()
         snapshot = region.snapshot()
         # What this state does not use: free, or freed by it and reachable only from older ones.
-        space = snapshot._store.space
-        length = snapshot._store.slot.length
+        space = handle_of(snapshot).space
+        length = handle_of(snapshot).slot.length
         unused = bytearray(length) + b"\1" * (len(device.bytes()) - length)
         blocks = space.free_blocks(0, len(unused))
         for each in space.limbo:

@@ -7,13 +7,14 @@ import pytest
 from stablemem import MemoryBuffer
 from stablemem.layout import INNER_CAPACITY, INNER_MINIMUM, LEAF_CAPACITY, LEAF_MINIMUM
 from support import chosen_seed, scaled
+from support.probe import handle_of
 
 LEAVES = LEAF_CAPACITY * INNER_CAPACITY
 """Values of a full tree of two levels."""
 
 
 def faults(values):
-    return values._store.indexes["main"].check()
+    return handle_of(values).indexes["main"].check()
 
 
 def numbered(count):
@@ -54,7 +55,7 @@ def test_rotating_a_committed_list_costs_a_few_nodes(path):
         values.extend(b"%09d" % n for n in range(50_000))
         values.commit()
         values.rotate(12_345)
-        assert values._store.pager.dirty_nodes < 20
+        assert handle_of(values).pager.dirty_nodes < 20
         assert values[12_345] == b"%09d" % 0
 
 

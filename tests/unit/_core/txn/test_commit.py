@@ -4,6 +4,7 @@ import pytest
 
 from stablemem._core.disk.header import Header
 from stablemem.layout import HEADER_SIZE, NODE_SIZE
+from support.probe import handle_of
 from support.recorded import BOOT, Recorder, region_on
 
 SLOT, DATA, SYNC, LENGTH = "slot", "data", "sync", "length"
@@ -43,13 +44,13 @@ def traced():
 def test_a_small_synced_commit_has_one_barrier(traced):
     traced.values.append(b"small")
     assert traced.commit() == [DATA, SLOT, SYNC]
-    assert traced.region._store.slot.digest is not None
+    assert handle_of(traced.region).slot.digest is not None
 
 
 def test_a_large_synced_commit_has_its_data_on_the_disk_before_its_slot(traced):
     traced.values.extend([bytes(100_000)] * 20)
     assert traced.commit() == [DATA, SYNC, SLOT, SYNC]
-    assert (traced.region._store.slot.digest, traced.region._store.slot.extents) == (None, ())
+    assert (handle_of(traced.region).slot.digest, handle_of(traced.region).slot.extents) == (None, ())
 
 
 def test_a_commit_after_one_that_was_not_synced_has_both_barriers(traced):
@@ -65,14 +66,14 @@ def test_a_synced_commit_of_what_was_committed_writes_the_slot_alone(traced):
     traced.commit(sync=False)
     number = traced.region.transaction_number
     assert traced.commit() == [SYNC, SLOT, SYNC]
-    assert (traced.region.transaction_number, traced.region._store.slot.synced) == (number, True)
+    assert (traced.region.transaction_number, handle_of(traced.region).slot.synced) == (number, True)
 
 
 @pytest.mark.parametrize("sync", [True, False])
 def test_no_commit_writes_where_a_kept_slot_reaches(traced, sync):
     """Neither over the newest slot or the last synced one, nor over any page of their trees."""
     for turn in range(12):
-        store = traced.region._store
+        store = handle_of(traced.region)
         kept = {slot.number for slot in Header(traced.device, BOOT).kept()}
         reached = set()
         store.index("main").walk(lambda address, pages=reached: pages.add(address), lambda *_: None, True)
@@ -92,7 +93,7 @@ def test_the_digest_is_of_all_that_was_written_but_the_slot(traced):
     traced.values[5] = b"x" * 300
     traced.commit()
     covered = set()
-    for address, size in traced.region._store.slot.extents:
+    for address, size in handle_of(traced.region).slot.extents:
         covered.update(range(address, address + size))
     for event in traced.events:
         if event[0] == "write" and event[1] >= HEADER_SIZE:

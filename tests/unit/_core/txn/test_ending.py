@@ -17,6 +17,7 @@ from stablemem import (
 )
 from stablemem._core.txn import ending
 from support import HANGS, environment, run_python
+from support.probe import handle_of
 
 REMEDY = "which are lost: use it in a with statement, or call commit() or close()"
 
@@ -144,8 +145,8 @@ def test_a_list_in_memory():
 
 def test_what_failed_in_the_background_is_told_at_last(path):
     values = MemoryBuffer(path)
-    values._store.background_error = OSError(28, "No space left on device")
-    values._store.background_error.add_note("7 uncommitted changes were rolled back")
+    handle_of(values).background_error = OSError(28, "No space left on device")
+    handle_of(values).background_error.add_note("7 uncommitted changes were rolled back")
     with pytest.warns(UncommittedChangesWarning) as told:
         del values
     said = str(told[0].message)
@@ -249,7 +250,7 @@ def test_commit_every_commits_at_a_clean_end(path, how):
     assert told == ""
     assert values_of(path) == [0, 1, 2]
     with MemoryRegion(path, "r") as region:
-        assert region._store.slot.synced
+        assert handle_of(region).slot.synced
 
 
 @pytest.mark.parametrize("end", KEPT.values(), ids=KEPT)

@@ -8,6 +8,7 @@ import pytest
 
 from stablemem import MemoryBuffer, MemoryRegion, ReadOnlyError, RegionClosedError, StableMemoryError
 from stablemem._core.txn.opening import open_store
+from support.probe import handle_of
 from support.recorded import BOOT, NEXT_BOOT, Recorder, contents, prove, region_of, region_on
 
 
@@ -33,7 +34,7 @@ def test_a_writer_that_changes_nothing_writes_nothing(device, region):
     region.buffer("main", "bytes").append(b"x")
     region.close()
     again = region_of(device.bytes(), recording=True)
-    device = again._store.region.device
+    device = handle_of(again).region.device
 
     def use():
         values = again.buffer("main")
@@ -105,10 +106,10 @@ def test_numbers_are_never_used_again(device, region):
         assert region.transaction_number not in seen
         seen.add(region.transaction_number)
         image = device.bytes()
-        region._store.close(commit=False)
+        handle_of(region).close(commit=False)
         boot = bytes([round_]) * 16
         region = region_of(image, boot=boot, recording=True)
-        device = region._store.region.device
+        device = handle_of(region).region.device
         values = region.buffer("main", "bytes")
     region.close()
 
@@ -118,11 +119,11 @@ def test_recovery_comes_before_anything_else(device, region):
     values.append(b"x")
     region.commit()
     again = region_of(device.bytes(), recording=True)
-    begin = len(again._store.region.device.events)
+    begin = len(handle_of(again).region.device.events)
     again.buffer("main").append(b"y")
-    events = again._store.region.device.events[begin:]
+    events = handle_of(again).region.device.events[begin:]
     assert [event[0] for event in events][-1] == "sync"
-    slot = again._store.slot
+    slot = handle_of(again).slot
     assert ("write", slot.number * 4096, slot.encode()) in events
     for address, size in slot.extents:
         assert any(event[:2] == ("write", address) and len(event[2]) == size for event in events)
@@ -137,7 +138,7 @@ def test_the_last_commit_after_rollback(region):
     before = values[:]
     values.clear()
     values.extend([b"other values, longer than eight"] * 1000)
-    region._store.write_early()
+    handle_of(region).write_early()
     values[3:900] = []
     region.rollback()
     assert values[:] == before
@@ -396,7 +397,7 @@ def test_the_number_of_a_commit_that_left_no_trace_but_a_reader(tmp_path):
     lost.commit()
     with MemoryBuffer(path, "r") as reader:
         assert reader[:] == [b"kept", b"lost"]
-        lost._store.end("killed")
+        handle_of(lost).end("killed")
         with open(path, "r+b") as file:
             file.write(kept)
         with MemoryBuffer(path) as values:

@@ -9,6 +9,7 @@ import pytest
 from stablemem import CorruptRegionError, MemoryRegion
 from stablemem._core.txn import patches, writer
 from stablemem._core.txn.ranges import MOST
+from support.probe import handle_of
 from support.recorded import prove
 from support.steps import steps
 
@@ -81,7 +82,7 @@ def test_a_block_is_freed_in_steps_for_each_of_its_patches(committed):
         region, address = stored(number, committed)
         region.add_blob(b"begins the transaction")
         taken.append(steps(lambda: region.deallocate(address, 3 * MANY)))  # noqa: B023 - called at once
-        assert not region._store.patches
+        assert not handle_of(region).patches
         prove(region)
         region.close()
     assert taken[1] <= (MANY / FEW) * taken[0] + ROOM
@@ -105,7 +106,7 @@ def test_a_commit_of_something_else_takes_no_steps_for_patches_that_a_reader_hol
 
                 change()
                 taken.append(steps(change))
-                assert len(region._store.patches.listed) == number
+                assert len(handle_of(region).patches.listed) == number
     assert taken[1] <= taken[0] + ROOM
 
 
@@ -125,7 +126,7 @@ def test_readers_are_asked_for_once_for_all_patches_of_a_transaction(path, monke
         for _ in range(4):
             region.add_blob(b"x")
             region.commit()
-        assert region._store.patches.listed == ()
+        assert handle_of(region).patches.listed == ()
         assert len(asked) < FEW // 2
 
 
@@ -140,7 +141,7 @@ def test_a_counter_beside_a_long_reader_is_remembered_once(path):
                 region.store_as("u64", address, number)
                 region.commit(sync=number % 3 == 0)
             assert reader.load_as("u64", address) == 0
-            known = region._store.patches
+            known = handle_of(region).patches
             assert len(known.listed) == 1
             remembered = len(known._waiting) + len(known._placed) + len(known._durable)
             assert remembered <= patches.FORGOTTEN + 3
@@ -169,7 +170,7 @@ def test_a_large_store_that_is_cut_everywhere(committed):
             at, data = rng.randrange(size - 8), rng.randbytes(rng.choice([1, 8]))
             region.store(address + at, data)
             model[at : at + len(data)] = data
-        lying = region._store.patches._now
+        lying = handle_of(region).patches._now
         assert sum(stop - start for start, stop, _ in lying) == size
         wholes = {id(what.obj): len(what.obj) for *_, what in lying if isinstance(what, memoryview)}
         kept = sum(wholes.values()) + sum(len(what) for *_, what in lying if isinstance(what, bytes))
@@ -214,7 +215,7 @@ def test_a_damaged_patch_is_met_where_it_is_read(path):
         region.commit()
         region.store(address + 100, b"the bytes of a patch" * 5)
         region.commit()
-        (patch,) = region._store.patches.listed
+        (patch,) = handle_of(region).patches.listed
     file = Path(path)
     content = bytearray(file.read_bytes())
     content[patch.data + 50] ^= 1

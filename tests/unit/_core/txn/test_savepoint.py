@@ -4,6 +4,7 @@ import pytest
 
 from stablemem import MemoryRegion
 from stablemem._core.txn.savepoint import Savepoint
+from support.probe import handle_of
 
 
 @pytest.fixture
@@ -39,17 +40,17 @@ def change(region, number):
 
 
 def begun(region):
-    made = Savepoint(region._store)
+    made = Savepoint(handle_of(region))
     made.begin()
     return made
 
 
 def undo(region, savepoint):
-    region._store.latch.enter()
+    handle_of(region).latch.enter()
     try:
         savepoint.undo()
     finally:
-        region._store.latch.leave()
+        handle_of(region).latch.leave()
 
 
 def test_all_comes_back(region):

@@ -9,6 +9,7 @@ from stablemem._core.tree.pager import MOST_NODES, NODE_BUDGET
 from stablemem._core.txn.state import State
 from stablemem._core.txn.transaction import Transaction, node_budget
 from stablemem.layout import HEADER_SIZE, LEAF_CAPACITY
+from support.probe import handle_of
 from support.recorded import Recorder, region_on
 
 EMPTY = State.of(Slot(b"\1" * 16, 1, HEADER_SIZE), Catalog())
@@ -42,7 +43,7 @@ def use(region):
 
 
 def test_it_is_idle_until_the_first_change(region):
-    store = region._store
+    store = handle_of(region)
     assert fields_of(store.tx) == IDLE
     region.commit()
     region.rollback()
@@ -57,7 +58,7 @@ def test_it_is_idle_until_the_first_change(region):
 def test_the_next_is_a_new_one(end):
     device = Recorder()
     region = region_on(device)
-    store = region._store
+    store = handle_of(region)
     region.buffer("main", "bytes").append(b"first")
     region.commit()
     use(region)

@@ -6,6 +6,7 @@ import pytest
 
 from stablemem._core.txn.writer import reach_of
 from stablemem.layout import MAX_ADDRESS
+from support.probe import handle_of
 from support.recorded import Recorder, region_of, region_on
 
 LENGTHS = deque([(10, 500), (11, 900), (13, 700), (14, 600)])
@@ -32,9 +33,9 @@ def test_reading_needs_none():
         values = region.buffer("main")
         assert values[50] == 50
         region.verify()
-        assert region._store.writer is None
+        assert handle_of(region).writer is None
         values.append(1)
-        assert region._store.writer is not None
+        assert handle_of(region).writer is not None
         region.rollback()
 
 
@@ -47,7 +48,7 @@ def test_after_a_commit_that_fails_it_has_the_free_space_of_the_file(how, at):
     values = region.buffer("main", "bytes")
     values.extend([bytes(100)] * 500)
     region.commit()
-    end, writer = region._store.slot.length, region._store.writer
+    end, writer = handle_of(region).slot.length, handle_of(region).writer
     free = region.free_blocks(0, end)
     values.extend([bytes(100)] * 500)
     if how == "interrupted":
@@ -59,7 +60,7 @@ def test_after_a_commit_that_fails_it_has_the_free_space_of_the_file(how, at):
     device.fail_at = device.interrupt_at = None
     assert len(values) == 500
     values.append(b"again")
-    assert (region._store.writer is writer) == (how != "interrupted")
+    assert (handle_of(region).writer is writer) == (how != "interrupted")
     region.rollback()
     assert region.free_blocks(0, end) == free
     values.append(b"last")
@@ -76,6 +77,6 @@ def test_numbers_go_on():
         region.roots["turn"] = turn
         region.commit(sync=turn % 2 == 0)
         numbers.append(region.transaction_number)
-        assert region._store.writer.number > numbers[-1]
+        assert handle_of(region).writer.number > numbers[-1]
     assert numbers == sorted(set(numbers))
     region.close()
