@@ -338,7 +338,7 @@ class MemoryBuffer(ListCore, Structure[T], MutableSequence[T], kind="list"):
 
     __copy__ = copy
 
-    # -- what it is ----------------------------------------------------------------------------------
+    # -- properties ----------------------------------------------------------------------------------
 
     @recursive_repr("MemoryBuffer([...])")
     def __repr__(self) -> str:

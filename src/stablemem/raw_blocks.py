@@ -106,7 +106,7 @@ class RawBlocks(Heap):
         """The region's roots: a small mapping of names to tuples of integers, such as (address, size)."""
         return Roots(self)
 
-    # -- what is where -------------------------------------------------------------------------------
+    # -- use of space --------------------------------------------------------------------------------
 
     @property
     def size(self) -> int:

@@ -210,7 +210,7 @@ class Structure(Generic[T]):
         if not hasattr(self, "_region"):
             raise RegionClosedError(never_opened(self))
 
-    # -- what it is ----------------------------------------------------------------------------------
+    # -- properties ----------------------------------------------------------------------------------
 
     @property
     def region(self) -> MemoryRegion:
@@ -322,7 +322,7 @@ class Structure(Generic[T]):
     # -- copies and pickles --------------------------------------------------------------------------
 
     def _take_after(self, other: Self) -> None:
-        """Copy from another structure what is not its contents: the attributes of a subclass or a user."""
+        """Copy the attributes that a subclass or a user has set, but not the contents, from another one."""
         vars(self).update(other._attributes())
 
     def _attributes(self) -> dict[str, Any]:

@@ -3,9 +3,9 @@
 Its folders, from the lowest: ``format``, ``disk``, ``space``, ``tree``, ``txn``, and on top ``calls`` and
 ``audit``. A module imports its own folder and those below it.
 
-Modules with a ``.pxd`` beside them are compiled where that is possible. With ``STABLEMEM_PURE=1`` in
-the environment the same sources run interpreted, whether or not extensions are there. A build with
-``STABLEMEM_BUILD=pure`` leaves the file ``PURE`` here: it says that nobody misses the extensions.
+Modules with a ``.pxd`` beside them are compiled if that is possible. With ``STABLEMEM_PURE=1`` in the
+environment, the same sources run interpreted, even if there are extensions. A build with
+``STABLEMEM_BUILD=pure`` leaves the file ``PURE`` here, which says that extensions are missing on purpose.
 """
 
 import os

@@ -1,3 +1,3 @@
-"""What ``import cython`` gives to interpreted code when Cython is not installed."""
+"""Replaces the module ``cython`` for interpreted code when Cython is not installed."""
 
 compiled = False

@@ -1,1 +1,1 @@
-"""Looking over a whole region: the proof that it is sound, and what its bytes are used for."""
+"""Looks over a whole region: the proof that a state is whole, and the use of each byte."""

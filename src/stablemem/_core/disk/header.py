@@ -3,7 +3,7 @@
 Invariants:
 
 * A commit writes a slot that is neither the newest valid one nor the newest synced one besides it. Bytes that
-  these two slots reach are not written to meanwhile.
+  these two slots reach are not written to by that commit.
 * Of the slots whose magic, format, bounds, length and checksum are right, the newest counts. An unsynced slot
   counts only in the boot in which it was written. Invalid slots are dropped before numbers are compared.
 * A closed region has its newest state in two slots. So damage to one slot can be told from a slot that a

@@ -450,7 +450,7 @@ def replay(region: Region, slot: Slot) -> tuple[FreeSpace, Chain]:
 
 
 def _backwards(contents: list[tuple[int, bytes]]) -> Iterator[tuple[int, int, int, int, int]]:
-    """Yield (what, kind, address, size, freed by) of all entries, the newest first."""
+    """Yield (type, kind, address, size, freed by) of all entries, the newest first."""
     # FREED_BY is for the entries after it, which may be on the next page of the same commit.
     named = []
     by = 0

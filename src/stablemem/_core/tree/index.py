@@ -7,16 +7,16 @@ r"""Index: the counted B+tree that maps a position to the pointer of the value t
               /    \            / \            |
           leaf      leaf     leaf  leaf       leaf               level 0: 255 entries of 16 bytes
 
-An inner entry knows how many values lie below it, so position i is found by one binary search a level:
-O(log n), 3 levels at a million values, 4 at a billion (255 * 170**3). The values are opaque here: two
-64-bit words an entry, as node.py draws them.
+An inner entry has the number of values below it, so position i is found by one binary search at each level:
+O(log n), 3 levels for a million values, 4 for a billion (255 * 170**3). Values are opaque here: an entry is
+two 64-bit words, as shown in node.py.
 
-Invariants (``check``): every leaf is at level 0; counts add up; every node but the root and the last of
-its level holds at least half of what it can; an appended-to tree fills its leaves completely.
+Invariants (``check``): every leaf is at level 0; counts add up; every node except the root and the last one
+of its level is at least half full; appending fills leaves completely.
 
-A change owns the way to its leaf first (``own_path``) and works on that path: nodes that the pager keeps
-while they are dirty. Whatever owns another path, writes out, or goes back to an earlier state forgets it;
-path.py says how a tree grows and is rebalanced.
+A change first owns the path to its leaf (``own_path``), and works on that path: its nodes are dirty, and the
+pager keeps them. The path is forgotten when another path is owned, when nodes are written out, and when the
+index returns to an earlier state. path.py has the code that lets a tree grow and that rebalances it.
 """
 
 from collections.abc import Callable
@@ -68,7 +68,7 @@ __all__ = ["Index"]
 _ENTRY = Struct("<QQ")
 
 REMEMBERED = 8
-"""Changes of which an index knows what positions they were of; a power of two."""
+"""Number of changes whose positions an index remembers; a power of two."""
 
 if not cython.compiled:
     EVERY = 1 << 62
@@ -79,14 +79,15 @@ class Index(OwnedTree):
     """One list of entries.
 
     Args:
-        pager: where the nodes are.
-        root: address of the root, 0 for an empty list.
-        check: checksum of the root's page.
-        height: levels, 0 for an empty list.
+        pager: has the nodes.
+        root: address of the root; 0 for an empty list.
+        check: checksum of the page of the root.
+        height: number of levels; 0 for an empty list.
         length: number of entries.
 
     Attributes:
-        version: changes with every change to the list; writing out changes nothing. Iterators compare it.
+        slot: the number of an entry, the second result of ``leaf`` and ``owned``.
+        version: grows with every change to the list, but not when nodes are written out; for iterators.
     """
 
     __slots__ = ("_at_end", "_highs", "_lows", "_near", "_near_from", "_near_to", "slot", "version")
@@ -102,11 +103,11 @@ class Index(OwnedTree):
         self.restore((root, check, height, length))
 
     def touch(self) -> None:
-        """Note a change of everything."""
+        """Note that everything may have changed."""
         self._changed(0, EVERY)
 
     def _changed(self, low: int, high: int) -> None:
-        """Note a change: the values at all other positions than ``low`` to ``high`` are what they were."""
+        """Note a change: all values except those at positions ``low`` to ``high`` are unchanged."""
         number = (self.version + 1) & _LAST
         self._lows[number] = low
         self._highs[number] = high
@@ -114,14 +115,14 @@ class Index(OwnedTree):
         self._forget()
 
     def kept(self, then: int, now: int, position: int, step: int, number: int) -> int:
-        """Return how many values of a row are still at their positions, as they were at an earlier version.
+        """Return how many of the first values of a row are unchanged since an earlier version.
 
         Args:
-            then: the version at which they were read.
-            now: the version up to which is asked, not above that of the index.
-            position: of the first.
-            step: 1 or -1, to the next position of the row.
-            number: how many were read.
+            then: the version at which the values were read.
+            now: the version up to which changes are considered, at most that of the index.
+            position: the position of the first value.
+            step: 1 or -1, the step to the next position of the row.
+            number: the number of values that were read.
         """
         seen = then
         while number and seen != now and now - then <= _LAST:
@@ -133,11 +134,11 @@ class Index(OwnedTree):
                     number = max(0, low - position)
             elif low <= position and high > position + 1 - number:
                 number = max(0, position + 1 - high)
-        # By now, interpreted, other threads may have noted others in their place.
+        # In the interpreted form, other threads may have overwritten these notes by now.
         return number if self.version - then <= _LAST else 0
 
     def _forget(self) -> None:
-        """Forget what was remembered of leaves: it no longer holds."""
+        """Forget the remembered leaves, which are not valid any more."""
         self._near_to = 0
         self._near_from = 0
         self._at_end = False
@@ -145,10 +146,11 @@ class Index(OwnedTree):
     # -- reading -------------------------------------------------------------------------------------
 
     def leaf(self, position: int) -> Page:
-        """Return the leaf of a position below ``length``; the entry's number goes into ``slot``.
+        """Return the leaf of a position below ``length``; the number of the entry goes into ``slot``.
 
-        Half of the answer is an attribute because this is the most called function of all, and C has one
-        result. ``slot`` holds until the next call of ``leaf`` or ``owned``; read it at once.
+        Half of the result is in an attribute because this is the most called function of all, and a C
+        function has one result. ``slot`` is valid until the next call of ``leaf`` or ``owned``; read it at
+        once.
 
         O(log n); O(1) while positions stay within one leaf.
         """
@@ -172,7 +174,8 @@ class Index(OwnedTree):
         count = count_of(page)
         if level_of(page) or left >= count:
             bad_node(self.pager, reference, f"a leaf with value {left}", page)
-        # The bound that makes it hold comes last: interpreted, an interrupt may come in between.
+        # The bound that makes the rest valid is set last: in the interpreted form, an interrupt may come
+        # in between.
         self._near_to = 0
         self._near = reference
         self._near_from = position - left
@@ -185,13 +188,13 @@ class Index(OwnedTree):
         return self._near_from
 
     def leaf_end(self) -> int:
-        """Return the position behind the leaf that ``leaf`` returned last."""
+        """Return the position after the leaf that ``leaf`` returned last."""
         return self._near_to
 
     def entries(self, start: int, stop: int) -> bytes:
         """Return the entries of positions ``start`` to ``stop``, 16 bytes each. O(k + log n) for k entries.
 
-        Whatever is written out afterwards gives a pending blob another first word: take them anew then.
+        A later write-out changes the first word of entries of pending blobs: after it, read them again.
         """
         pieces = []
         while start < stop:
@@ -201,12 +204,12 @@ class Index(OwnedTree):
             start = end
         return b"".join(pieces)
 
-    # -- the way down, owned -------------------------------------------------------------------------
+    # -- the path ------------------------------------------------------------------------------------
 
     def own_path(self, position: int) -> Node:
-        """Own every node on the way to a position; fills the path; return the leaf.
+        """Own every node on the way to a position, and make that the path; return the leaf.
 
-        Forgets the path before, and the page of a leaf that is copied: it is freed.
+        This forgets the last path and the remembered leaf, whose page is freed if the leaf is copied.
         """
         self._forget()
         node = self.pager.own(self.root, self.root_check)
@@ -216,7 +219,7 @@ class Index(OwnedTree):
         while True:
             page = node.page
             if cython.compiled and 0 < level < self.height - 1:
-                # What the search looks at is likely in no cache: fetched at once, not one after another.
+                # The counts are probably in no cache: fetch them all at once, not one after the other.
                 prefetch(page, COUNTS_SIZE)
             if level_of(page) != level or total_of(page) != expected:
                 bad_node(self.pager, 0, f"a node of level {level} with {expected} values", page)
@@ -242,7 +245,7 @@ class Index(OwnedTree):
         return node
 
     def _count(self, delta: int) -> None:
-        """Add to the counts above the leaf of the path, and to the length."""
+        """Add ``delta`` to the counts above the leaf of the path, and to the length."""
         for level in range(1, self.height):
             add_count(self.pages[level], self.slots[level], delta)
         self.length += delta
@@ -259,7 +262,7 @@ class Index(OwnedTree):
         self._changed(position, position + 1)
 
     def put_entries_at(self, position: int, entries: bytes) -> None:
-        """Overwrite the entries from ``position`` on, 16 bytes each, freeing nothing: for permutations.
+        """Overwrite the entries from ``position`` on, 16 bytes each, and free nothing; for permutations.
 
         O(k + log n) for k entries; every leaf is owned once.
         """
@@ -303,8 +306,8 @@ class Index(OwnedTree):
     def _split_leaf(self, left: Node, slot: int, first: int, second: int, at_end: bool) -> None:
         """Insert one entry into the full leaf of the path, whose parent has room for a second leaf.
 
-        The same tree as by ``insert_run``, without its lists: at random inserts into full leaves, this is
-        most of the work.
+        The result is the same tree as with ``insert_run``, but without its lists: in random inserts into full
+        leaves, this is most of the work.
         """
         right = self.pager.create(0, COUNTED)
         kept = LEAF_CAPACITY if at_end else (LEAF_CAPACITY + 2) // 2
@@ -351,7 +354,7 @@ class Index(OwnedTree):
         self._changed(position, EVERY)
 
     def _leaves(self, entries: bytes, fill: bool) -> Children:
-        """Return new leaves holding the entries."""
+        """Return new leaves with these entries."""
         made = []
         place = 0
         for number in cut(len(entries) // 16, LEAF_CAPACITY, fill):
@@ -368,13 +371,13 @@ class Index(OwnedTree):
         self.delete_owned(position)
 
     def owned(self, position: int) -> Page:
-        """Own the leaf of a position for ``delete_owned``; the entry's number goes into ``slot``."""
+        """Own and return the leaf of a position, for ``delete_owned``; the entry's number is in ``slot``."""
         node = self.own_path(position)
         self.slot = self.slots[0]
         return node.page
 
     def delete_owned(self, position: int) -> None:
-        """Delete the entry that ``owned`` was called for last, and free its blob."""
+        """Delete the entry of the last call of ``owned``, and free its blob."""
         node = self.last_leaf
         slot = self.slots[0]
         self.pager.release(word0(node.page, slot), word1(node.page, slot))
@@ -386,7 +389,7 @@ class Index(OwnedTree):
         self._changed(position, EVERY)
 
     def share_leaves(self, parent: Node, slot: int, last: bool) -> bool:
-        """Merge leaf ``slot`` with a sibling, or even the two out; return false if both are empty."""
+        """Rebalance leaf ``slot`` with a sibling; return False if both are empty."""
         return even_out_leaves(self.pager, parent, slot, last)
 
     def delete_range(self, start: int, stop: int) -> None:
@@ -406,7 +409,7 @@ class Index(OwnedTree):
         self._changed(start, EVERY)
 
     def _delete_few(self, start: int, stop: int) -> None:
-        """Do ``delete_range`` of some entries, leaf by leaf along the path, without lists of all children."""
+        """Do ``delete_range`` for a few entries, leaf by leaf on the path, without lists of all children."""
         while start < stop:
             node = self.own_path(start)
             slot = self.slots[0]
@@ -426,7 +429,7 @@ class Index(OwnedTree):
         self.delete_range(0, self.length)
 
     def _delete_below(self, reference: int, check: int, level: int, start: int, stop: int) -> Node:
-        """Delete positions of a subtree, of which something stays; return its owned node."""
+        """Delete positions of a subtree, but not all of them; return the owned node of the subtree."""
         node = self.pager.own(reference, check)
         page = node.page
         if level_of(page) != level or stop > total_of(page):
@@ -454,7 +457,7 @@ class Index(OwnedTree):
     # -- writing out, checking -----------------------------------------------------------------------
 
     def place(self) -> None:
-        """Have the dirty nodes written into what the pager reserved; the tree is clean then."""
+        """Hand the dirty nodes to the pager, which has addresses for them; the tree is clean then."""
         if self.height:
             self.root, self.root_check = self.pager.place_tree(self.root, self.root_check)
         self._forget()
@@ -462,7 +465,7 @@ class Index(OwnedTree):
     def walk(
         self, seen_node: Callable[[int], None], seen_blob: Callable[[int, int], None], verify_blobs: bool
     ) -> None:
-        """Call back for every node and blob; raises CorruptRegionError where something is wrong."""
+        """Call back for every node and blob; raise CorruptRegionError at the first fault."""
         if self.height == 0:
             return
         found = walk(
@@ -479,7 +482,7 @@ class Index(OwnedTree):
             raise CorruptRegionError(self.root, f"{self.length} values", f"{found}", self.pager.region.path)
 
     def check(self) -> list[str]:
-        """Return a sentence for every invariant that does not hold."""
+        """Return a sentence for each violation of an invariant."""
         faults: list[str] = []
         if self.height:
             total = self._check_below(self.root, self.root_check, self.height - 1, True, True, faults)
@@ -490,7 +493,7 @@ class Index(OwnedTree):
     def _check_below(
         self, reference: int, check: int, level: int, root: bool, last: bool, faults: list[str]
     ) -> int:
-        """Check one node and those below; return how many values it holds."""
+        """Check one node and those below it; return the number of values in them."""
         page = self.pager.page(reference, check)
         name = f"node {reference:#x}"
         count = count_of(page)

@@ -1,21 +1,21 @@
 # cython: annotation_typing=False
 # ruff: noqa: ARG002
-"""Kinds of nodes: what pager, write-out, walking and relocation must know of a page, in any tree.
+"""Kinds of nodes: the operations on a page of any tree that pager, write-out, walk and relocation need.
 
-All nodes begin alike:
+All nodes begin in the same way:
 
     0     level             u8     0 for a leaf
-    1     mark              u8     the kind of tree that it is a node of
+    1     mark byte         u8     the kind of tree to which the node belongs
     2     count             u16
     4     zero              u32
-    8     transaction       u64    that wrote it
-    16    what the kind says
+    8     transaction       u64    that wrote the node
+    16    the rest depends on the kind
 
-The mark finds the ``NodeKind``, and all else is asked of that. It is asked when a page is first touched, when
-it is written out and when a tree is walked; a search does not ask, since a tree knows its own nodes. A tree
-registers its kind where its nodes are drawn (``register``).
+The mark byte leads to the ``NodeKind``, which does everything else. It is used when a page is first read,
+when it is written out and when a tree is walked. A search does not use it, because a tree knows its own
+nodes. Each kind is registered (``register``) in the module that defines its nodes.
 
-In memory an address may carry the mark DIRTY: then it is the number of a dirty node (in a branch) or of a
+In memory, an address may have the bit DIRTY: then it is the number of a dirty node (in a branch) or of a
 pending blob (in a leaf). No such address is ever written out.
 """
 
@@ -35,10 +35,10 @@ class Node:
     """A dirty node: a page in memory that its transaction may change.
 
     Attributes:
-        reference: the node's number with the mark DIRTY, used as its address until it is written out.
+        reference: the number of the node with the bit DIRTY, used as its address until it is written out.
         page: the 4096 bytes.
         pending: whether an entry may point to a pending blob (leaves only).
-        mark: number of the newest mark (marks.py) that needs no image of it any more.
+        mark: number of the newest mark (marks.py) that does not need an image of the node any more.
     """
 
     __slots__ = ("bytes", "mark", "page", "pending", "reference")
@@ -52,10 +52,11 @@ class Node:
 
 
 class NodeKind:
-    """What there is to know of the pages with one mark. This one is for marks that no tree has.
+    """The operations on pages with one mark byte. This base class is for mark bytes that no tree uses.
 
-    The methods take a page (a pointer compiled; a slice of the map or a bytearray interpreted). Once
-    ``fault`` has found nothing, none of them leaves the page, even if another program has changed it since.
+    The methods take a page: in the compiled form a pointer, in the interpreted form a slice of the map or a
+    bytearray. After ``fault`` has found nothing, none of them accesses bytes outside the page, even if
+    another program has changed the page since then.
     """
 
     __slots__ = ("mark",)
@@ -64,31 +65,31 @@ class NodeKind:
         self.mark = mark
 
     def fault(self, page: Page) -> str:
-        """Return what is wrong with a page from a file whose checksum is right, "" if nothing is."""
+        """Return the fault of a page from a file whose checksum is right; "" if it has none."""
         return f"a page that is no node (its mark is {self.mark})"
 
     def count(self, page: Page) -> int:
-        """Return how many entries the node has: values of a leaf, children of a branch."""
+        """Return the number of entries of the node: values of a leaf, children of a branch."""
         return 0
 
     def total(self, page: Page) -> int:
-        """Return how many values lie in and below the node."""
+        """Return the number of values in and below the node."""
         return 0
 
     def capacity(self, level: int) -> int:
-        """Return how many entries a node of a level has room for."""
+        """Return the number of entries for which a node of a level has room."""
         return 0
 
     def minimum(self, level: int) -> int:
-        """Return how many entries a node of a level has at least, but the root and the last of the level."""
+        """Return the least number of entries of a node, except the root and the last one of the level."""
         return 0
 
     def slot_of(self, page: Page, position: int) -> int:
-        """Return the child of a branch below which the value at a position lies; the count if none does."""
+        """Return the child of a branch below which a position is; the count of children if there is none."""
         return 0
 
     def before(self, page: Page, slot: int) -> int:
-        """Return how many values lie below the children of a branch in front of ``slot``."""
+        """Return the number of values below the children of a branch before ``slot``."""
         return 0
 
     def child(self, page: Page, slot: int) -> int:
@@ -100,7 +101,7 @@ class NodeKind:
         return 0
 
     def set_child(self, page: bytearray, slot: int, address: int, check: int) -> int:
-        """Point a child of a branch somewhere else."""
+        """Replace the address and the checksum of a child of a branch."""
         return 0
 
     def children(self, page: Page) -> list[tuple[int, int, int]]:
@@ -108,21 +109,21 @@ class NodeKind:
         return []
 
     def put_children(self, node: Node, children: list[tuple[int, int, int]]) -> int:
-        """Give a branch exactly these children, as ``children`` returns them."""
+        """Give a branch exactly these children, in the form that ``children`` returns."""
         return 0
 
     def entry_of(self, node: Node) -> tuple[int, int, int]:
-        """Return what a parent's ``children`` says of a dirty node."""
+        """Return the tuple that ``children`` of the parent has for a dirty node."""
         return node.reference, 0, self.total(node.page)
 
     def add_count(self, page: bytearray, slot: int, delta: int) -> int:
-        """Note that there are ``delta`` more values below child ``slot`` of a branch."""
+        """Add ``delta`` to the number of values below child ``slot`` of a branch."""
         return 0
 
     def split_child(
         self, page: bytearray, slot: int, left: tuple[int, int, int], right: tuple[int, int, int]
     ) -> int:
-        """Put two dirty nodes in the place of child ``slot`` of a branch that has room for them."""
+        """Replace child ``slot`` of a branch, which has room, by two dirty nodes."""
         return 0
 
     def blobs(self, page: Page) -> list[tuple[int, int, int]]:
@@ -130,7 +131,7 @@ class NodeKind:
         return []
 
     def set_blob(self, page: bytearray, slot: int, address: int) -> int:
-        """Point to a blob of a leaf where it lies now."""
+        """Set the address of a blob of a leaf."""
         return 0
 
     def place_blobs(self, page: bytearray, placed: bytearray) -> int:
@@ -145,21 +146,21 @@ _KINDS = [NodeKind(mark) for mark in range(256)]
 
 
 def register(kind: NodeKind) -> None:
-    """Let a kind answer for the pages with its mark."""
+    """Use a kind for the pages with its mark byte."""
     _KINDS[kind.mark] = kind
 
 
 def kind_of(page: Page) -> NodeKind:
-    """Return the kind of a page: by its mark."""
+    """Return the kind of a page, by its mark byte."""
     return _KINDS[get8(page, 1)]
 
 
 def level_of(page: Page) -> int:
-    """Return the node's level; leaves are 0."""
+    """Return the level of the node; 0 for a leaf."""
     return get8(page, 0)
 
 
 def start(page: bytearray, level: int, mark: int) -> None:
-    """Make a zeroed page an empty node of a level."""
+    """Make an empty node of a level from a page of zeros."""
     put8(page, 0, level)
     put8(page, 1, mark)

@@ -1,18 +1,19 @@
-"""Marks: what a pager must bring back to be as it was at an earlier moment of the transaction.
+"""Marks: keep what a pager needs to return to an earlier moment of the transaction.
 
-A mark costs nothing when it is set. The first change of a dirty node that is older than the newest mark
-copies the node's page into that mark: its *image*. A pending blob that is older and is released stays in the
-mark. So undoing costs what was changed since, not what the transaction holds.
+Setting a mark costs nothing. The first change of a dirty node that is older than the newest mark copies the
+page of the node into that mark: its *image*. A pending blob that is older than the mark, and is released,
+stays in the mark. So the cost of undoing depends on the changes since the mark, not on the whole transaction.
 
     pager   nodes    0 1 2 3 4 5 | 6 7        pending   0 1 2 | 3 4
     mark    images       2   4                blobs       1
                        first_node = 6                first_blob = 3
 
-What is written out loses its number. Then a mark takes the lists as they were (``nodes``, ``pending``), with
-an image of every node that is written: after that, nothing the pager does concerns it any more.
+Nodes and blobs that are written out lose their numbers. Before that, a mark takes the lists as they were
+(``nodes``, ``pending``), with an image of every node that is written. After that, nothing that the pager does
+affects the mark.
 
-Invariants: an image is of a node with a number below ``first_node``, and as it was at the mark; if a mark has
-taken a list, the older marks have taken it too.
+Invariants: each image is of a node with a number below ``first_node``, and shows it as it was at the mark. If
+a mark has taken a list, the older marks have taken it, too.
 """
 
 from .kinds import Node
@@ -31,7 +32,7 @@ class Image:
         self.pending = node.pending
 
     def bring_back(self) -> Node:
-        """Make the node what it was; return it."""
+        """Restore the node, and return it."""
         self.node.bytes[:] = self.content
         self.node.pending = self.pending
         return self.node
@@ -41,17 +42,17 @@ class Mark:
     """One moment of a transaction.
 
     Args:
-        number: how many marks there are with it.
-        first_node: how many numbers of nodes were given then.
-        first_blob: how many numbers of pending blobs.
-        dirty_nodes: nodes that were dirty.
-        pending_bytes: bytes of blobs that were pending.
+        number: number of the mark; a later mark has a higher one.
+        first_node: the first node number that was not in use at the mark.
+        first_blob: the first number of a pending blob that was not in use.
+        dirty_nodes: number of dirty nodes at the mark.
+        pending_bytes: bytes of pending blobs at the mark.
 
     Attributes:
-        images: of nodes changed since, by number.
-        blobs: pending blobs released since, by number.
-        nodes: what was dirty at the mark, once nodes were written out after it.
-        pending: what was pending, once blobs were.
+        images: images of the nodes changed since then, by number.
+        blobs: pending blobs released since then, by number.
+        nodes: the dirty nodes at the mark; None before nodes were written out after it.
+        pending: the pending blobs at the mark; None before blobs were written out after it.
     """
 
     __slots__ = (
@@ -73,7 +74,7 @@ class Mark:
         self.pending: list[bytes | None] | None = None
 
     def keep_node(self, number: int, node: Node) -> None:
-        """Take an image of a node that is about to change, if it is older and was not changed since."""
+        """Take an image of a node that is about to change, if it is older and was not changed since then."""
         if self.nodes is None and number < self.first_node and number not in self.images:
             self.images[number] = Image(node)
 
@@ -83,7 +84,7 @@ class Mark:
             self.blobs[number] = blob
 
     def take_nodes(self, now: list[Node | None], inner: "Mark | None") -> list[Node | None]:
-        """Return what was dirty, taken over before all that is dirty now loses its number."""
+        """Take and return the nodes that were dirty at the mark, before dirty nodes lose their numbers."""
         if self.nodes is None:
             if inner is not None:
                 self._join_nodes(inner)
@@ -97,20 +98,20 @@ class Mark:
         return self.nodes
 
     def take_blobs(self, now: list[bytes | None]) -> list[bytes | None]:
-        """Return what was pending, taken over before all that is pending now loses its number."""
+        """Take and return the blobs that were pending at the mark, before blobs lose their numbers."""
         if self.pending is None:
             self.pending = self.blobs_then(now)
         return self.pending
 
     def nodes_then(self, now: list[Node | None]) -> list[Node | None]:
-        """Return what was dirty at the mark, brought back, given what was at the next mark, or is now."""
+        """Return the nodes that were dirty at the mark, restored, given those of the next mark or of now."""
         nodes = now[: self.first_node] if self.nodes is None else list(self.nodes)
         for number, image in self.images.items():
             nodes[number] = image.bring_back()
         return nodes
 
     def blobs_then(self, now: list[bytes | None]) -> list[bytes | None]:
-        """Return what was pending at the mark, given what was at the next mark, or is now."""
+        """Return the blobs that were pending at the mark, given those of the next mark or of now."""
         if self.pending is not None:
             return list(self.pending)
         blobs = now[: self.first_blob]
@@ -119,7 +120,7 @@ class Mark:
         return blobs
 
     def join(self, inner: "Mark") -> None:
-        """Take over what an inner mark has kept: it ends, and what was changed since stays changed."""
+        """Take over what an inner mark has kept. The inner mark ends; changes since then stay."""
         self._join_nodes(inner)
         if self.pending is None:
             for number, blob in inner.blobs.items():
@@ -127,7 +128,7 @@ class Mark:
                     self.blobs.setdefault(number, blob)
 
     def _join_nodes(self, inner: "Mark") -> None:
-        """Take over the images of an inner mark that are of older nodes."""
+        """Take over those images of an inner mark whose nodes are older than this mark."""
         if self.nodes is None:
             for number, image in inner.images.items():
                 if number < self.first_node:

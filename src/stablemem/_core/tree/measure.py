@@ -1,5 +1,5 @@
 # cython: annotation_typing=False
-"""Measure: what an index and its blobs occupy."""
+"""Measure: the space that an index and its blobs take."""
 
 from .index import Index
 
@@ -15,7 +15,7 @@ __all__ = ["measure"]
 
 
 def measure(index: Index) -> tuple[int, int, int]:
-    """Return bytes of the blobs, number of nodes, number of leaves. O(n), reading nodes only."""
+    """Return the bytes of the blobs, the number of nodes and the number of leaves. O(n), reads only nodes."""
     size = 0
     leaves = 0
     position = 0
@@ -30,7 +30,7 @@ def measure(index: Index) -> tuple[int, int, int]:
 
 
 def _inner_below(index: Index, reference: int, check: int, level: int) -> int:
-    """Return the number of inner nodes from one of a level on downwards."""
+    """Return the number of inner nodes in a subtree, given its root and its level."""
     if level == 0:
         return 0
     total = 1

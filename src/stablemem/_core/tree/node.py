@@ -1,5 +1,5 @@
 # cython: annotation_typing=False
-"""Counted nodes: the 4 KiB pages of an index tree, and how they are searched and changed.
+"""Counted nodes: the 4 KiB pages of an index tree, and the functions that search and change them.
 
     leaf (level 0)                             inner node (level 1 and up)
     0     level             u8                 0     level            u8
@@ -13,14 +13,14 @@
             CRC-32C of blob   u32                      XXH3-64   u64
     4096                                       4096
 
-A leaf entry is a pointer (12 bytes) and the checksum of its blob; a blob of 8 bytes or less sits in the
-address field, padded with zeros, and its checksum field is zero. Entry k of an inner node says how many
-values lie below children 0 to k, where child k is, and what its page's checksum must be: the checksum
-lies in what points, so that a stale or swapped page is caught as well as a flipped bit. Bytes behind the
-last entry are zero.
+A leaf entry is a pointer (12 bytes) and the checksum of its blob. A blob of 8 bytes or less is in the address
+field, padded with zeros, and its checksum field is zero. Entry k of an inner node has the number of values
+below children 0 to k, the address of child k, and the checksum that the page of child k must have. The
+checksum is kept with the pointer, so that a stale or swapped page is detected, and not only a flipped bit.
+Bytes after the last entry are zero.
 
-The functions take a page (a pointer compiled; a slice of the map or a bytearray interpreted). They
-bound the count of the page, whatever it says.
+The functions take a page: in the compiled form a pointer, in the interpreted form a slice of the map or a
+bytearray. They limit the count in the page to the capacity.
 """
 
 from bisect import bisect_right
@@ -48,10 +48,10 @@ if not cython.compiled:
 
 
 def count_of(page: Page) -> int:
-    """Return how many entries the node has, never more than there is room for.
+    """Return the number of entries of the node, limited to its capacity.
 
-    A page of the map may be changed by another program between two looks at it; bounded here, every
-    offset that is computed from the count stays within the page.
+    Another program may change a page of the map between two reads. Because of the limit, every offset that
+    is computed from the count stays inside the page.
     """
     count = get16(page, 2)
     if get8(page, 0) == 0:
@@ -60,12 +60,12 @@ def count_of(page: Page) -> int:
 
 
 def set_count(page: bytearray, count: int) -> None:
-    """Set how many entries the node has."""
+    """Set the number of entries of the node."""
     put16(page, 2, count)
 
 
 def total_of(page: Page) -> int:
-    """Return how many values lie in and below the node."""
+    """Return the number of values in and below the node."""
     count = count_of(page)
     if get8(page, 0) == 0:
         return count
@@ -81,7 +81,7 @@ def word0(page: Page, slot: int) -> int:
 
 
 def word1(page: Page, slot: int) -> int:
-    """Return size and checksum of a leaf entry: size in the low 32 bits."""
+    """Return size and checksum of a leaf entry; the size is in the low 32 bits."""
     return get64(page, _ENTRIES + 16 * slot + 8)
 
 
@@ -92,7 +92,7 @@ def set_entry(page: bytearray, slot: int, first: int, second: int) -> None:
 
 
 def open_entries(page: bytearray, slot: int, number: int) -> None:
-    """Move the entries from ``slot`` on up by ``number`` and count them in."""
+    """Make room for ``number`` entries at ``slot``: move the later ones up, and add to the count."""
     count = count_of(page)
     place = _ENTRIES + 16 * slot
     move(page, place + 16 * number, place, 16 * (count - slot))
@@ -100,7 +100,7 @@ def open_entries(page: bytearray, slot: int, number: int) -> None:
 
 
 def close_entries(page: bytearray, slot: int, number: int) -> None:
-    """Take ``number`` entries out, and zero the room behind the last."""
+    """Remove ``number`` entries at ``slot``, and zero the room after the last entry."""
     count = count_of(page)
     place = _ENTRIES + 16 * slot
     move(page, place, place + 16 * number, 16 * (count - slot - number))
@@ -118,7 +118,7 @@ def clear(page: bytearray, begin: int, end: int) -> None:
 
 
 def entries_of(page: Page, slot: int, stop: int) -> bytes:
-    """Return leaf entries ``slot`` to ``stop`` as bytes, 16 each."""
+    """Return the leaf entries from ``slot`` to before ``stop`` as bytes, 16 for each."""
     if cython.compiled:
         return PyBytes_FromStringAndSize(
             cython.cast(cython.p_char, page + _ENTRIES + 16 * slot), 16 * (stop - slot)
@@ -154,10 +154,10 @@ def move_entries(source: Node, target: Node, slot: int) -> None:
 
 
 def slot_of(page: Page, position: int) -> int:
-    """Return the child below which value ``position`` lies; the count of entries if none does.
+    """Return the child below which value ``position`` is; the count of entries if there is none.
 
-    Binary search for the first cumulative count above ``position``; compiled without branches on the
-    data (a mispredicted one costs more than the load).
+    This is a binary search for the first cumulative count above ``position``. In the compiled form, it has no
+    branches that depend on the data: a mispredicted branch costs more than the load.
     """
     count = count_of(page)
     if cython.compiled:
@@ -174,7 +174,7 @@ def slot_of(page: Page, position: int) -> int:
 
 
 def before(page: Page, slot: int) -> int:
-    """Return how many values lie below the children in front of ``slot``."""
+    """Return the number of values below the children before ``slot``."""
     return get64(page, _COUNTS + 8 * (slot - 1)) if slot else 0
 
 
@@ -189,7 +189,7 @@ def check_of(page: Page, slot: int) -> int:
 
 
 def set_child(page: bytearray, slot: int, address: int, check: int) -> None:
-    """Point child ``slot`` somewhere else."""
+    """Replace the address and the checksum of child ``slot``."""
     put64(page, _CHILDREN + 16 * slot, address)
     put64(page, _CHILDREN + 16 * slot + 8, check)
 
@@ -199,7 +199,7 @@ def add_count(page: bytearray, slot: int, delta: int) -> None:
     count = count_of(page)
     if cython.compiled:
         for place in range(_COUNTS + 8 * slot, _COUNTS + 8 * count, 8):
-            # Signed, as delta is: a build with overflow checks minds a wrap.
+            # Signed, like delta: a build with overflow checks would refuse a wrap-around.
             put64(page, place, cython.cast(cython.longlong, get64(page, place)) + delta)
     else:
         counts = memoryview(page)[_COUNTS + 8 * slot : _COUNTS + 8 * count].cast("Q")
@@ -208,9 +208,9 @@ def add_count(page: bytearray, slot: int, delta: int) -> None:
 
 
 def split_child(page: bytearray, slot: int, values: int, address: int, more: int) -> None:
-    """Note that child ``slot`` has ``values`` values now, and a dirty right neighbour with ``more``.
+    """Set the values of child ``slot`` to ``values``, and add a dirty right neighbour with ``more`` values.
 
-    The node has room for it.
+    The node must have room for it.
     """
     count = count_of(page)
     below = before(page, slot)
@@ -225,9 +225,9 @@ def split_child(page: bytearray, slot: int, values: int, address: int, more: int
 
 
 def deal_children(page: bytearray, slot: int, values: int, first: int, second: int) -> None:
-    """Note how child ``slot`` and its right neighbour, both dirty, share what they have together.
+    """Set how child ``slot`` and its right neighbour, both dirty, share their values.
 
-    The first has ``values`` of it.
+    The first has ``values`` of them.
     """
     put64(page, _COUNTS + 8 * slot, before(page, slot) + values)
     set_child(page, slot, first, 0)
@@ -235,7 +235,7 @@ def deal_children(page: bytearray, slot: int, values: int, first: int, second: i
 
 
 def join_children(page: bytearray, slot: int, address: int) -> None:
-    """Put one dirty child in the place of child ``slot`` and its right neighbour."""
+    """Replace child ``slot`` and its right neighbour by one dirty child."""
     count = count_of(page)
     move(page, _COUNTS + 8 * slot, _COUNTS + 8 * (slot + 1), 8 * (count - slot - 1))
     put64(page, _COUNTS + 8 * (count - 1), 0)
@@ -246,7 +246,7 @@ def join_children(page: bytearray, slot: int, address: int) -> None:
 
 
 def children_of(page: Page) -> list[tuple[int, int, int]]:
-    """Return (address, checksum, values below) of every child."""
+    """Return (address, checksum, number of values below) of every child."""
     count = count_of(page)
     children = []
     seen = 0
@@ -273,14 +273,14 @@ def put_children(node: Node, children: list[tuple[int, int, int]]) -> None:
         put64(page, _CHILDREN + 16 * slot + 8, check)
 
 
-# -- what a page from a file must satisfy -----------------------------------------------------------
+# -- checks for a page from a file -------------------------------------------------------------------
 
 
 def fault_of(page: Page) -> str:
-    """Return what is wrong with a counted node that came from a file, "" if nothing is.
+    """Return the fault of a counted node that came from a file; "" if it has none.
 
-    A checksum proves that the page is what was written, not that whoever wrote it meant well; behind
-    this check every count is within its array and no address has the mark of a dirty one.
+    A checksum proves that the page has the bytes that were written, not that its writer was honest. After
+    this check, every count is within its array, and no address has the bit DIRTY.
     """
     count = get16(page, 2)
     if get8(page, 0) == 0:
@@ -310,36 +310,36 @@ def fault_of(page: Page) -> str:
 
 
 class CountedKind(NodeKind):
-    """The kind of these nodes."""
+    """The kind of counted nodes."""
 
     __slots__ = ()
 
     def fault(self, page: Page) -> str:
-        """Return what is wrong with a page from a file, "" if nothing is."""
+        """Return the fault of a page from a file; "" if it has none."""
         return fault_of(page)
 
     def count(self, page: Page) -> int:
-        """Return how many entries the node has."""
+        """Return the number of entries of the node."""
         return count_of(page)
 
     def total(self, page: Page) -> int:
-        """Return how many values lie in and below the node."""
+        """Return the number of values in and below the node."""
         return total_of(page)
 
     def capacity(self, level: int) -> int:
-        """Return how many entries a node of a level has room for."""
+        """Return the number of entries for which a node of a level has room."""
         return INNER_CAPACITY if level else LEAF_CAPACITY
 
     def minimum(self, level: int) -> int:
-        """Return how many entries a node of a level has at least."""
+        """Return the least number of entries of a node, except the root and the last one of the level."""
         return INNER_MINIMUM if level else LEAF_MINIMUM
 
     def slot_of(self, page: Page, position: int) -> int:
-        """Return the child below which a value lies; the count of entries if none does."""
+        """Return the child below which a position is; the count of entries if there is none."""
         return slot_of(page, position)
 
     def before(self, page: Page, slot: int) -> int:
-        """Return how many values lie below the children in front of ``slot``."""
+        """Return the number of values below the children before ``slot``."""
         return before(page, slot)
 
     def child(self, page: Page, slot: int) -> int:
@@ -351,7 +351,7 @@ class CountedKind(NodeKind):
         return check_of(page, slot)
 
     def set_child(self, page: bytearray, slot: int, address: int, check: int) -> int:
-        """Point a child somewhere else."""
+        """Replace the address and the checksum of a child."""
         set_child(page, slot, address, check)
         return 0
 
@@ -365,19 +365,19 @@ class CountedKind(NodeKind):
         return 0
 
     def add_count(self, page: bytearray, slot: int, delta: int) -> int:
-        """Note that there are ``delta`` more values below a child."""
+        """Add ``delta`` to the number of values below a child."""
         add_count(page, slot, delta)
         return 0
 
     def split_child(
         self, page: bytearray, slot: int, left: tuple[int, int, int], right: tuple[int, int, int]
     ) -> int:
-        """Put two dirty nodes in the place of a child, without a list of all children."""
+        """Replace a child by two dirty nodes, without a list of all children."""
         split_child(page, slot, left[2], right[0], right[2])
         return 0
 
     def blobs(self, page: Page) -> list[tuple[int, int, int]]:
-        """Return (slot, address, size and checksum) of each blob that does not sit in its entry."""
+        """Return (slot, address, size and checksum) of each blob that is not inside its entry."""
         found = []
         for slot in range(count_of(page)):
             if low32(word1(page, slot)) > INLINE_SIZE:
@@ -385,7 +385,7 @@ class CountedKind(NodeKind):
         return found
 
     def set_blob(self, page: bytearray, slot: int, address: int) -> int:
-        """Point to a blob where it lies now."""
+        """Set the address of a blob."""
         set_entry(page, slot, address, word1(page, slot))
         return 0
 

@@ -1,17 +1,17 @@
 # cython: annotation_typing=False
 """Pager: the nodes and blobs of one transaction, copied on write and written out in runs.
 
-A clean node is a page of the region, verified on first touch and never changed. A dirty node is a copy
-in memory; a pending blob is a value not yet written. Both are known by a number under the mark DIRTY
-(see kinds.py) and get their addresses only when they are written out: at commit, or early when the
-budgets below are used up.
+A clean node is a page of the region; it is verified when it is first read, and never changed. A dirty node is
+a copy in memory. A pending blob is a blob that is not written yet. Dirty nodes and pending blobs are known by
+a number with the bit DIRTY (see kinds.py). They get their addresses only when they are written out: at the
+commit, or early when the budgets below are used up.
 
 Invariants:
 
 * A committed page is never written to: ``own`` copies it and frees the original.
-* Only a dirty leaf holds the number of a pending blob, only a dirty inner node that of a dirty node.
-* Blobs are written out before the leaves that point to them, children before their parents; a
-  parent holds the XXH3-64 of the child's page as it is in the file.
+* Only a dirty leaf has the number of a pending blob, and only a dirty inner node that of a dirty node.
+* Blobs are written out before the leaves that point to them, and children before their parents. A parent has
+  the XXH3-64 of each child's page as it is in the file.
 * After ``write_blobs``, ``place_tree`` of every root and ``end_nodes``, nothing is dirty or pending.
 """
 
@@ -38,22 +38,22 @@ if not cython.compiled:
 __all__ = ["BLOB_BUDGET", "MOST_NODES", "NODE_BUDGET", "NUMBER_BUDGET", "Pager"]
 
 BLOB_BUDGET = 4 << 20
-"""Bytes of pending blobs that cause an early write-out."""
+"""Number of bytes of pending blobs that causes an early write-out."""
 
 NUMBER_BUDGET = 1 << 19
-"""Pending blobs, freed ones included, that do so too: a queue frees its blobs, but not their numbers."""
+"""Number of pending blobs, with freed ones, that does, too: a queue frees its blobs, not their numbers."""
 
 NODE_BUDGET = 8192
-"""Dirty nodes (32 MiB) that cause an early write-out; more, if the lists had more leaves before."""
+"""Number of dirty nodes (32 MiB) that causes an early write-out; more if the lists had more leaves before."""
 
 MOST_NODES = 32768
-"""Dirty nodes (128 MiB) that do so at the latest, however large the lists are."""
+"""The most dirty nodes (128 MiB) before an early write-out, even if the lists are larger."""
 
 WRITE_SIZE = 128 << 10
-"""Bytes of blobs that are joined for one write, which ends at a multiple of them."""
+"""Bytes of blobs that are joined for one write; it ends at a multiple of this size."""
 
 VERIFIED_LIMIT = 64 << 20
-"""Bytes of the bits that say which pages were verified; pages behind 2 TiB are verified at every touch."""
+"""The most bytes for the bits that mark verified pages; pages after 2 TiB are verified at every read."""
 
 if not cython.compiled:
     _BLOB_BUDGET = BLOB_BUDGET
@@ -64,15 +64,15 @@ class Pager:
     """Nodes and blobs of one handle, by address or by number.
 
     Args:
-        region: where clean nodes and written blobs are.
-        space: where addresses come from; an empty one for a snapshot, which never changes anything.
-        checksums: whether a blob is verified at each read (nodes always are, on first touch).
+        region: has the clean nodes and the written blobs.
+        space: gives the addresses; an empty one for a snapshot, which never changes anything.
+        checksums: whether a blob is verified at each read (nodes always are, at the first read).
 
     Attributes:
-        transaction: number of the transaction that nodes are written in.
+        transaction: number of the transaction that writes nodes.
         pending_bytes: bytes of pending blobs.
         dirty_nodes: number of dirty nodes.
-        node_budget: number of them that causes an early write-out.
+        node_budget: number of dirty nodes that causes an early write-out.
     """
 
     __slots__ = (
@@ -104,7 +104,7 @@ class Pager:
     # -- reading -------------------------------------------------------------------------------------
 
     def page(self, reference: int, check: int) -> Page:
-        """Return the page of a node, verified if this is its first touch."""
+        """Return the page of a node; verify it if this is the first read."""
         if reference >> 63:
             return self._dirty(reference).page
         number = reference >> 12
@@ -130,7 +130,7 @@ class Pager:
         raise CorruptRegionError(0, "the address of a node", hex(reference), self.region.path)
 
     def verify(self, reference: int, check: int) -> None:
-        """Check a page against what points to it, and remember that it was."""
+        """Verify a page with the checksum from its pointer, and remember that it was verified."""
         self._check(self.region.load(reference, NODE_SIZE), reference, check)
         number = reference >> 12
         if number >> 3 >= len(self._verified):
@@ -140,7 +140,7 @@ class Pager:
         self._verified[number >> 3] |= 1 << (number & 7)
 
     def _check(self, content: bytes | bytearray, reference: int, check: int) -> None:
-        """Raise unless a copy of a page is what the pointer to it says."""
+        """Raise unless a copy of a page matches the pointer to it and has no fault."""
         if reference & 4095:
             raise CorruptRegionError(reference, "a node at a multiple of 4096", "another", self.region.path)
         found = page_checksum(content)
@@ -153,7 +153,7 @@ class Pager:
             raise CorruptRegionError(reference, "a sound node", fault, self.region.path)
 
     def rebase(self, region: Region) -> None:
-        """Read from another region from now on; every page is verified anew on its next touch."""
+        """From now on, read from another region; every page is verified again when it is next read."""
         self.region = region
         self._verified = bytearray()
 
@@ -173,7 +173,7 @@ class Pager:
                 return first.to_bytes(8, "little")[:size]
         if first >> 63:
             return self._pending_blob(first)
-        # Copied before it is checked: the map may change in between, the copy no longer.
+        # It is copied before it is verified: the map may change in between, and the copy cannot.
         blob = self.region.load(first, size)
         if not self.checksums:
             return blob
@@ -189,7 +189,7 @@ class Pager:
         return blob
 
     def _pending_blob(self, first: int) -> bytes:
-        """Return a blob that was not written out yet."""
+        """Return a blob that is not written out yet."""
         number = unmark(first)
         if number < len(self._pending):
             blob = self._pending[number]
@@ -200,7 +200,7 @@ class Pager:
     # -- changing ------------------------------------------------------------------------------------
 
     def create(self, level: int, mark: int) -> Node:
-        """Return a new, empty dirty node of the kind with a mark."""
+        """Return a new, empty dirty node of the kind with a mark byte."""
         if cython.compiled:
             content = PyByteArray_FromStringAndSize(cython.NULL, NODE_SIZE)
             memset(cython.cast(dirty_t, content), 0, NODE_SIZE)
@@ -211,7 +211,7 @@ class Pager:
         return node
 
     def own(self, reference: int, check: int) -> Node:
-        """Return the dirty node of a reference; a clean one is copied and its page freed."""
+        """Return the dirty node of a reference; a clean node is copied, and its page is freed."""
         if reference >> 63:
             node = self._dirty(reference)
             if node.mark != self._mark:
@@ -222,17 +222,17 @@ class Pager:
             content = PyByteArray_FromStringAndSize(cython.cast(cython.p_char, page), NODE_SIZE)
         else:
             content = bytearray(page)
-        # Whether verified before or not: the page may have changed since, the copy no longer can.
+        # Verify the copy, even if the page was verified before: the page may have changed since then.
         self._check(content, reference, check)
         node = self._adopt(content)
-        # Whoever changes an entry says so; the pages that nobody did are many.
+        # Set by the code that changes an entry. Most owned leaves never are, so write_blobs can skip them.
         node.pending = False
         self._free(reference, NODE_SIZE)
         return node
 
     def _adopt(self, content: bytearray) -> Node:
         """Give a new dirty node its number."""
-        # Without a call of ``__init__``, which costs as much as a search in a node.
+        # Without a call of ``__init__``, which would cost as much as a search in a node.
         node = Node.__new__(Node)
         node.reference = mark(len(self._nodes))
         node.bytes = content
@@ -244,7 +244,7 @@ class Pager:
         return node
 
     def drop(self, reference: int) -> None:
-        """Forget a node that nothing points to any more."""
+        """Drop a node to which nothing points any more."""
         if reference >> 63:
             self._keep(self._dirty(reference))
             self._nodes[unmark(reference)] = None
@@ -253,13 +253,13 @@ class Pager:
             self._free(reference, NODE_SIZE)
 
     def hold(self, blob: bytes) -> int:
-        """Keep a blob of more than 8 bytes until it is written out; return its number, marked."""
+        """Keep a blob of more than 8 bytes until it is written out; return its number with the bit DIRTY."""
         self._pending.append(blob)
         self.pending_bytes += len(blob)
         return mark(len(self._pending) - 1)
 
     def release(self, first: int, second: int) -> None:
-        """Free the blob of a leaf entry that is gone."""
+        """Free the blob of a leaf entry that was deleted or replaced."""
         size = low32(second)
         if size <= INLINE_SIZE:
             pass
@@ -273,13 +273,13 @@ class Pager:
             self._free(first, size)
 
     def _free(self, address: int, size: int) -> None:
-        """Free what a node or an entry pointed to."""
+        """Free the block of a node or of a blob."""
         try:
             if address < HEADER_SIZE:
                 raise BlockError(f"address {address} is in the header")
             self.space.free(address, size)
         except BlockError as error:
-            # A caller's mistake in a raw block, but here the tree's: two of its pointers share a block.
+            # For raw blocks, this is a mistake of the caller. Here, two pointers of the tree share a block.
             raise CorruptRegionError(address, "a block of its own", str(error), self.region.path) from error
 
     def is_full(self) -> bool:
@@ -291,11 +291,11 @@ class Pager:
         )
 
     def is_due(self) -> bool:
-        """Return whether an early write-out, or a look at the room is due."""
+        """Return whether an early write-out or a check of the room is due."""
         return self.is_full() or self.space.grown
 
     def discard(self) -> None:
-        """Drop everything dirty and pending."""
+        """Drop all dirty nodes and pending blobs."""
         self._nodes = []
         self._pending = []
         self._spare = []
@@ -309,7 +309,7 @@ class Pager:
     # -- marks ---------------------------------------------------------------------------------------
 
     def set_mark(self) -> Mark:
-        """Remember what is dirty and pending now, so that ``undo_to`` can bring it back. O(1)."""
+        """Set a mark at the present dirty nodes and pending blobs, for ``undo_to``. O(1)."""
         self._serial += 1
         mark = Mark(
             self._serial, len(self._nodes), len(self._pending), self.dirty_nodes, self.pending_bytes
@@ -319,10 +319,10 @@ class Pager:
         return mark
 
     def undo_to(self, mark: Mark) -> None:
-        """Bring back what was dirty and pending at a mark, which ends, as those after it do.
+        """Restore the dirty nodes and pending blobs of a mark, and end this mark and those after it.
 
-        O(k) for k nodes changed since, and as many numbers as were given since the last write-out. It may be
-        called again where an interrupt has ended it.
+        O(k) for k nodes changed since then and numbers given since the last write-out. It may be called again
+        if an interrupt has ended it.
         """
         if mark not in self._marks:
             return
@@ -342,18 +342,18 @@ class Pager:
         self._look_at_marks()
 
     def end_mark(self) -> None:
-        """End the newest mark: what was changed since stays changed. O(k) for k nodes changed since."""
+        """End the newest mark and keep the changes since then. O(k) for k nodes changed since then."""
         if len(self._marks) > 1:
             self._marks[-2].join(self._marks[-1])
         self._marks.pop()
         self._look_at_marks()
 
     def _newest_mark(self) -> Mark:
-        """Return the newest mark; there is one."""
+        """Return the newest mark; there must be one."""
         return self._marks[-1]
 
     def _look_at_marks(self) -> None:
-        """Note what nodes and blobs are compared with."""
+        """Note the numbers of the newest mark, with which nodes and blobs are compared."""
         self._mark = self._first_blob = 0
         if self._marks:
             newest = self._newest_mark()
@@ -368,7 +368,7 @@ class Pager:
         node.mark = self._mark
 
     def _let_blobs_go(self) -> None:
-        """Let the marks take what was pending, before everything pending is written out."""
+        """Let the marks take their pending blobs, before all pending blobs are written out."""
         for node in self._nodes:
             if node is not None and node.pending:
                 self._keep(node)
@@ -378,7 +378,7 @@ class Pager:
         self._first_blob = 0
 
     def _let_nodes_go(self) -> None:
-        """Let the marks take what was dirty, before every dirty node is written out."""
+        """Let the marks take their dirty nodes, before all dirty nodes are written out."""
         nodes, inner = self._nodes, None
         for mark in reversed(self._marks):
             nodes = mark.take_nodes(nodes, inner)
@@ -415,14 +415,15 @@ class Pager:
         self.pending_bytes = 0
 
     def _close_run(self, begin: int, place: int, end: int, pieces: list[bytes]) -> None:
-        """Write the pieces of a run and give back what it did not need."""
+        """Write the pieces of a run, and free the rest of it."""
         if end > place:
             self.space.free(place, end - place)
         first = 0
         rest = b""
         while first < len(pieces):
-            # Joined in parts that stay in the cache until the kernel has copied them. Each begins where the
-            # kernel's own large pages do: it fills and maps a few of those at less cost than many small ones.
+            # Join the pieces in parts that stay in the cache until the kernel has copied them. Each part
+            # begins where a large page of the kernel does: a few large pages cost less to fill and map than
+            # many small ones.
             stop = first
             size = len(rest)
             wanted = WRITE_SIZE - begin % WRITE_SIZE
@@ -448,7 +449,7 @@ class Pager:
                 kind_of(node.page).place_blobs(node.page, placed)
 
     def begin_nodes(self, spare: int) -> None:
-        """Reserve addresses for all dirty nodes and for ``spare`` pages behind them."""
+        """Reserve addresses for all dirty nodes and for ``spare`` pages after them."""
         if self._marks:
             self._let_nodes_go()
         left = NODE_SIZE * (self.dirty_nodes + spare)
@@ -460,13 +461,13 @@ class Pager:
         self._spare.reverse()
 
     def place_tree(self, root: int, check: int) -> tuple[int, int]:
-        """Give the dirty nodes of a tree addresses of those reserved; return the root's, and its checksum."""
+        """Give reserved addresses to the dirty nodes of a tree; return address and checksum of the root."""
         if not root >> 63:
             return root, check
         return self._place(self._dirty(root))
 
     def _place(self, node: Node) -> tuple[int, int]:
-        """Give a node its address behind its children; return address and checksum."""
+        """Give a node an address, after its children; return address and checksum."""
         page = node.page
         if level_of(page):
             kind = kind_of(page)
@@ -483,7 +484,7 @@ class Pager:
         return address, page_checksum(node.bytes)
 
     def spare_page(self) -> int:
-        """Return the next address of those ``begin_nodes`` reserved."""
+        """Return the next address that ``begin_nodes`` has reserved."""
         begin, room = self._spare.pop()
         if room > NODE_SIZE:
             self._spare.append((begin + NODE_SIZE, room - NODE_SIZE))
@@ -493,7 +494,7 @@ class Pager:
         return begin
 
     def place_page(self, address: int, content: bytes | bytearray) -> None:
-        """Have a page of 4096 bytes written by ``end_nodes``; those at neighbouring addresses, at once."""
+        """Keep a page of 4096 bytes for ``end_nodes``; pages at adjacent addresses are written at once."""
         if address != self._run_end:
             self._close_pages()
             self._run_begin = self._run_end = address
@@ -501,21 +502,21 @@ class Pager:
         self._run_end += NODE_SIZE
 
     def _close_pages(self) -> None:
-        """Write the pages placed last."""
+        """Write the pages that were placed last."""
         if self._run:
             self.region.write_run(self._run_begin, self._run)
             self._run = []
         self._run_end = 0
 
     def end_nodes(self) -> None:
-        """Write what was placed and is not written yet; nothing may be dirty or reserved still."""
+        """Write the placed pages that are not written yet; nothing may be dirty or reserved any more."""
         self._close_pages()
         self._nodes = []
 
     # -- checking ------------------------------------------------------------------------------------
 
     def check(self) -> list[str]:
-        """Return a sentence for everything that is wrong with the counts and the marks."""
+        """Return a sentence for each fault of the counts and the marks."""
         faults = []
         dirty = sum(node is not None for node in self._nodes)
         pending = sum(len(blob) for blob in self._pending if blob is not None)

@@ -1,20 +1,21 @@
 # cython: annotation_typing=False
-"""The owned way down: from the root of a tree to a leaf, through nodes that the transaction may change.
+"""Path: the way from the root of a tree to a leaf, through nodes that the transaction owns and may change.
 
-A change first owns the way to its leaf, as its tree searches (``Index.own_path``), and then works on that
-path: ``pages`` and ``slots`` say for each level which page the way goes through, and by which entry. Whatever
-owns another path, writes out, or goes back to an earlier state ends it.
+A change first owns the path to its leaf, by the search of its tree (``Index.own_path``), and then works on
+that path: for each level, ``pages`` has the page on the path, and ``slots`` the entry that the path follows.
+The path is valid until another path is owned, nodes are written out, or the tree returns to an earlier state.
 
-    grow         nodes were made beside one of the path: their parents take them in, and split where they must
-    rebalance    entries were taken out on either side of a position: what is under-full there is merged with
-                 a sibling, or evened out with it
+    grow         after new nodes were made beside one on the path: adds them to their parents, and splits
+                 parents that are full
+    rebalance    after entries were removed on both sides of a position: merges each under-full node there
+                 with a sibling, or spreads their entries evenly
 
-Both hold for every kind of tree whose branches count the values below each child: they see the children as
-a list of tuples, of which the first three items are address, checksum and values below. How a tree is
-searched, and what its leaves hold, only the tree itself knows.
+Both work for every kind of tree whose branches count the values below each child. They see the children as a
+list of tuples, whose first three items are address, checksum and number of values below. Only the tree itself
+knows how it is searched and what its leaves have.
 
-Rebalancing goes from the root down: an under-full child is seen to before the walk goes on below it, so
-that its parent always has a sibling to offer.
+Rebalancing goes from the root down: an under-full child is rebalanced before the walk goes on below it, so
+that its parent always has a sibling for it.
 """
 
 from ...errors import CorruptRegionError
@@ -36,23 +37,23 @@ Children = list[tuple[int, int, int]]
 
 
 class OwnedTree:
-    """One tree, given by its root, and the way down that was owned last.
+    """One tree, given by its root, and the path that was owned last.
 
-    A tree of a kind searches, and sets the path. It says what to forget when it changes (``touch``), and how
-    two of its leaves share their entries (``share_leaves``).
+    A subclass searches, and sets the path. It defines what to forget after a change (``touch``), and how two
+    of its leaves share their entries (``share_leaves``).
 
     Args:
-        pager: where the nodes are.
-        kind: what kind of nodes it has.
+        pager: has the nodes.
+        kind: the kind of the nodes.
 
     Attributes:
-        root: address of the root, 0 for an empty tree.
-        root_check: checksum of its page.
-        height: levels, 0 for an empty tree.
+        root: address of the root; 0 for an empty tree.
+        root_check: checksum of the page of the root.
+        height: number of levels; 0 for an empty tree.
         length: number of values.
-        last_leaf: the leaf that the path ends in.
-        pages: the page of the path at each level.
-        slots: the entry of the path at each level.
+        last_leaf: the leaf at the end of the path.
+        pages: the page on the path, for each level.
+        slots: the entry that the path follows, for each level.
     """
 
     __slots__ = ("height", "kind", "last_leaf", "length", "pager", "pages", "root", "root_check", "slots")
@@ -68,19 +69,19 @@ class OwnedTree:
             self.slots = [0] * 16
             self.pages = [self.last_leaf.page] * 16
 
-    # -- what a tree of a kind says ------------------------------------------------------------------
+    # -- defined by subclasses -----------------------------------------------------------------------
 
     def touch(self) -> None:
-        """Note a change of everything."""
+        """Note that everything may have changed."""
 
     def share_leaves(self, parent: Node, slot: int, last: bool) -> bool:
-        """Merge leaf ``slot`` with a sibling, or even the two out; return false if both are empty."""
+        """Rebalance leaf ``slot`` with a sibling; return False if both are empty."""
         raise NotImplementedError
 
     # -- state ---------------------------------------------------------------------------------------
 
     def state(self) -> tuple[int, int, int, int]:
-        """Return (root, checksum, height, length), which ``restore`` takes back."""
+        """Return (root, checksum, height, length), for ``restore``."""
         return self.root, self.root_check, self.height, self.length
 
     def restore(self, state: tuple[int, int, int, int]) -> None:
@@ -99,13 +100,13 @@ class OwnedTree:
     # -- the path ------------------------------------------------------------------------------------
 
     def owned_node(self, level: int) -> Node:
-        """Return the node of the path at a level."""
+        """Return the node on the path at a level."""
         if level == self.height - 1:
             return self.pager.own(self.root, self.root_check)
         return self.pager.own(self.kind.child(self.pages[level + 1], self.slots[level + 1]), 0)
 
     def is_at_right_edge(self, level: int) -> bool:
-        """Return whether the path's node of a level is the last of its level."""
+        """Return whether the node on the path at a level is the last one of that level."""
         for above in range(level + 1, self.height):
             if self.slots[above] != self.kind.count(self.pages[above]) - 1:
                 return False
@@ -114,13 +115,13 @@ class OwnedTree:
     # -- growing -------------------------------------------------------------------------------------
 
     def grow(self, changed: Children, made: Children, level: int, delta: int) -> None:
-        """Give the nodes made at a level to their parents, splitting those that overflow.
+        """Add the nodes made at a level to their parents, and split parents that overflow.
 
         Args:
-            changed: the node of the path at ``level``, with its new count; empty for an empty tree.
+            changed: the node on the path at ``level``, with its new count; empty for an empty tree.
             made: its new right neighbours.
-            level: where they are.
-            delta: by how much the length grows.
+            level: the level of these nodes.
+            delta: the number of values by which the tree grows.
         """
         kind = self.kind
         at_end = True
@@ -182,10 +183,10 @@ class OwnedTree:
             pass
 
     def _rebalance_path(self, position: int) -> bool:
-        """Fix the first under-full node at the way to a position; return whether there was one.
+        """Rebalance the first under-full node on the way to a position; return whether there was one.
 
-        An emptied child has no position of its own: it stands beside the child on the way. Whatever is
-        under-full was owned by the deletion, and so were its ancestors.
+        An empty child has no position: it is beside the child on the way. The deletion has owned every
+        under-full node and all its ancestors.
         """
         kind = self.kind
         reference, check = self.root, self.root_check
@@ -213,13 +214,13 @@ class OwnedTree:
         return False
 
     def _even_out(self, parent: Node, slot: int, level: int, last: bool) -> None:
-        """Merge child ``slot``, of a level, with a sibling, or even the two out."""
+        """Rebalance child ``slot``, which is on ``level``, with a sibling."""
         kind, pager = self.kind, self.pager
         if level == 0 and kind.count(parent.page) > 1 and self.share_leaves(parent, slot, last):
             return
         children = kind.children(parent.page)
         if len(children) == 1:
-            # Only at the right edge, with nothing below: the parent is next, empty.
+            # This happens only at the right edge, with nothing below. The parent is empty now, and is next.
             free_below(pager, children[0][0], children[0][1], level, 0)
             kind.put_children(parent, [])
             return
@@ -229,7 +230,7 @@ class OwnedTree:
         fill = last and left + 2 == len(children)
         pair: Children = []
         if level:
-            # An emptied child goes now: kept, it could make a pair that evens out to itself for ever.
+            # Drop an empty child now: with it, evening out the pair could lead to the same pair for ever.
             below = []
             for child in kind.children(one.page) + kind.children(two.page):
                 if child[2]:
@@ -248,7 +249,7 @@ class OwnedTree:
 
 
 def cut(total: int, capacity: int, fill: bool) -> list[int]:
-    """Return how to divide ``total`` entries among nodes: full ones and a rest, or evenly.
+    """Return the sizes of nodes for ``total`` entries: full nodes and a rest if ``fill``, else even sizes.
 
     >>> cut(600, 255, True), cut(600, 255, False)
     ([255, 255, 90], [200, 200, 200])
@@ -261,13 +262,13 @@ def cut(total: int, capacity: int, fill: bool) -> list[int]:
 
 
 def bad_node(pager: Pager, reference: int, expected: str, page: Page) -> None:
-    """Raise for a node that is not what its parent says."""
+    """Raise for a node that does not match its parent."""
     found = f"level {level_of(page)} with {kind_of(page).count(page)} entries"
     raise CorruptRegionError(reference if not reference >> 63 else 0, expected, found, pager.region.path)
 
 
 def free_below(pager: Pager, reference: int, check: int, level: int, expected: int) -> None:
-    """Free a whole subtree of so many values."""
+    """Free a whole subtree of ``expected`` values."""
     page = pager.page(reference, check)
     kind = kind_of(page)
     if level_of(page) != level or kind.total(page) != expected:
@@ -282,7 +283,7 @@ def free_below(pager: Pager, reference: int, check: int, level: int, expected: i
 
 
 def is_under_full(pager: Pager, reference: int, level: int, edge: bool) -> bool:
-    """Return whether a child holds less than it must; only dirty ones can."""
+    """Return whether a child has fewer entries than the minimum; only a dirty child can."""
     if not reference >> 63:
         return False
     page = pager.page(reference, 0)

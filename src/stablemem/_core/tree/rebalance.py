@@ -1,7 +1,7 @@
 # cython: annotation_typing=False
-"""Rebalancing of leaves: two neighbours merged, or evened out, after a deletion.
+"""Rebalancing of leaves: merges two neighbours, or spreads their entries evenly, after a deletion.
 
-``OwnedTree.rebalance`` says which (path.py); this knows nothing of positions.
+``OwnedTree.rebalance`` chooses the leaves (path.py); this module knows nothing about positions.
 """
 
 from .kinds import Node
@@ -33,9 +33,10 @@ __all__: list[str] = []
 
 
 def even_out_leaves(pager: Pager, parent: Node, slot: int, last: bool) -> bool:
-    """Even out leaf ``slot`` and a sibling, in the parent's page itself; return false if both are empty.
+    """Rebalance leaf ``slot`` with a sibling; return False if both are empty.
 
-    A queue, which deletes at one end, does little else: without lists of all children it takes a tenth.
+    It works directly in the page of the parent. A queue, which deletes at one end, does little else; without
+    lists of all children, this takes a tenth of the time.
     """
     page = parent.page
     count = count_of(page)
@@ -46,7 +47,7 @@ def even_out_leaves(pager: Pager, parent: Node, slot: int, last: bool) -> bool:
     total = have + more
     if level_of(one.page) or level_of(two.page) or total != before(page, left + 2) - before(page, left):
         bad_node(pager, 0, "a leaf with as many entries as its parent counts", two.page)
-    # Both are dirty now, and the page says so, whatever becomes of them.
+    # Both are dirty now. Note that in the page of the parent first, before anything else is done.
     deal_children(page, left, have, one.reference, two.reference)
     if total == 0:
         return False

@@ -1,8 +1,8 @@
 # cython: annotation_typing=False
-"""Relocation: what lies high in the region, of one leaf and of the nodes over it, moved down.
+"""Relocation: moves the blobs of one leaf, the leaf and the nodes above it down in the region.
 
-A blob is copied, verified, into a hole that nothing reaches, and its entry rewritten; a node is owned, and so
-written out where the free space puts it. Both are changes of the transaction like any other.
+A blob is verified and copied into a hole that nothing reaches, and its entry is changed. A node is owned, and
+therefore written out to a new place in free space. Both are changes of the transaction like any other.
 """
 
 from ...layout import BLOB_PAGE
@@ -24,18 +24,18 @@ __all__ = ["relocate"]
 
 
 def relocate(index: Index, position: int, bound: int, below_bound: bool) -> tuple[int, int]:
-    """Move what lies at ``bound`` or above of a position's leaf: its blobs, itself, the nodes over it.
+    """Move blobs and nodes that are at ``bound`` or above: the blobs of a leaf, the leaf, the nodes above it.
 
     O(log n + bytes moved).
 
     Args:
         index: the list.
-        position: of a value in the leaf.
-        bound: what lies below this address stays.
-        below_bound: whether a blob stays that fits nowhere below the bound; else it moves down if it can.
+        position: the position of a value in the leaf.
+        bound: blobs and nodes below this address stay.
+        below_bound: whether a blob stays if it fits nowhere below the bound; if not, it moves down if it can.
 
     Returns:
-        The position behind the leaf, and how many bytes were moved.
+        The position after the leaf, and the number of bytes moved.
     """
     pager = index.pager
     dirty = pager.dirty_nodes
@@ -76,7 +76,7 @@ def relocate(index: Index, position: int, bound: int, below_bound: bool) -> tupl
 
 
 def _lies_above(index: Index, position: int, bound: int) -> bool:
-    """Return whether a node on the way to a position lies at ``bound`` or above."""
+    """Return whether any node on the way to a position is at ``bound`` or above."""
     pager = index.pager
     reference = index.root
     check = index.root_check

@@ -1,11 +1,11 @@
 # cython: annotation_typing=False
-"""Rotation: an index cut in two at a position and put together again the other way round.
+"""Rotation: cuts an index in two at a position, and joins the two parts in the other order.
 
-    split   the nodes on the way to the position are cut in two, each half becomes a tree of its own
-    join    the lower tree becomes a child at the edge of the higher one, at the level where it fits
+    split   the nodes on the way to the position are cut in two; each half becomes a tree of its own
+    join    the tree with fewer levels becomes a child at the edge of the other, at the level where it fits
 
 Only the nodes on the ways to the two cuts are touched, O(log n) of them; entries and blobs stay where they
-are. What is under-full afterwards lies on these ways, is dirty, and is rebalanced as after a deletion.
+are. Under-full nodes after that are on these ways and dirty, and are rebalanced as after a deletion.
 """
 
 from .index import Index
@@ -24,11 +24,11 @@ if not cython.compiled:
 __all__ = ["rotate_index"]
 
 Tree = tuple[int, int, int, int]
-"""(root, checksum, height, length), as ``Index.state`` gives them."""
+"""(root, checksum, height, length), as from ``Index.state``."""
 
 
 def rotate_index(index: Index, position: int) -> None:
-    """Make the entry at ``position`` the first; those before it follow the last. O(log n)."""
+    """Make the entry at ``position`` the first one; the entries before it come after the last. O(log n)."""
     if not 0 < position < index.length:
         return
     pager = index.pager
@@ -45,7 +45,7 @@ def rotate_index(index: Index, position: int) -> None:
 def _cut(
     pager: Pager, reference: int, check: int, level: int, position: int, expected: int
 ) -> tuple[Node, Node]:
-    """Cut a subtree of so many values in two at a position within; return the owned roots of the parts."""
+    """Cut a subtree of ``expected`` values in two at a position; return the owned roots of both parts."""
     node = pager.own(reference, check)
     if level_of(node.page) != level or total_of(node.page) != expected:
         bad_node(pager, 0, f"a node of level {level} with {expected} values", node.page)
@@ -71,7 +71,7 @@ def _cut(
 
 
 def _join(index: Index, front: Tree, back: Tree) -> None:
-    """Make an index of two trees, the first in front of the second."""
+    """Make an index of two trees; the first comes before the second."""
     pager = index.pager
     length, more = front[3], back[3]
     one = pager.own(front[0], front[1])
@@ -93,7 +93,7 @@ def _join(index: Index, front: Tree, back: Tree) -> None:
         index.own_path(0)
         home = index.owned_node(level)
         made = [(home.reference, 0, total_of(home.page))]
-        # The first child gets its new neighbour on the left: the two change places.
+        # The new neighbour of the first child is on its left, so the two change places.
         parent = index.owned_node(level + 1)
         set_child(parent.page, 0, one.reference, 0)
         index.grow([(one.reference, 0, length)], made, level, length)

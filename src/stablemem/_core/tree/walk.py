@@ -1,5 +1,5 @@
 # cython: annotation_typing=False
-"""Walking: every node and every blob of a tree of any kind, verified anew."""
+"""Walk: verifies every node and every blob of a tree of any kind again."""
 
 from collections.abc import Callable
 
@@ -21,16 +21,16 @@ def walk(
     pager: Pager, mark: int, root: int, check: int, level: int, seen_node: Callable[[int], None],
     seen_blob: Callable[[int, int], None], verify_blobs: bool,
 ) -> int:  # fmt: skip
-    """Call back for every node and blob from a node on down; return how many values it holds.
+    """Call back for every node and blob of a subtree; return the number of values in it.
 
-    Every page is verified anew, whether it was before or not, and so is every blob if asked.
+    Every page is verified again, even if it was verified before. With ``verify_blobs``, every blob is, too.
 
     Args:
-        pager: where the nodes are.
-        mark: of the kind of the tree.
-        root: address of the first node.
+        pager: has the nodes.
+        mark: the mark byte of the tree's kind.
+        root: address of the root of the subtree.
         check: checksum of its page.
-        level: where it must be.
+        level: the level that it must have.
         seen_node: called with the address of each node.
         seen_blob: called with address and size of each blob.
         verify_blobs: whether each blob is read and verified.
@@ -49,7 +49,7 @@ def walk(
         found_mark = f"one of mark {kind.mark}"
         raise CorruptRegionError(root, f"a node of mark {mark}", found_mark, pager.region.path)
     if level == 0:
-        # Taken before the callbacks: after one of them, the page may lie elsewhere.
+        # Read these before the callbacks: after a callback, the page may be at another address in memory.
         count, blobs = kind.count(page), kind.blobs(page)
         seen_node(root)
         for _, first, second in blobs:

@@ -45,7 +45,7 @@ SETTLING = 4
 """The most commits, after the last one that moved something, until no slot reaches beyond its end."""
 
 TIDY_LEAST = REGION_PAGE
-"""Closing makes extra commits only if it can cut at least so many bytes, and an eighth of the file."""
+"""Closing makes extra commits only if it can cut at least this many bytes, and an eighth of the file."""
 
 TIDYING = 8
 """The most such commits: two until a sweep is complete, two until the blocks freed by these are free, two

@@ -278,7 +278,7 @@ class Handle:
         """Set a root, or delete it, at the next commit; the caller is inside a change."""
         self.tx.set_root(name, numbers)
 
-    # -- what its owner asked for ----------------------------------------------------------------------
+    # -- choices of the user ---------------------------------------------------------------------------
 
     def obey(self, policy: Policy) -> None:
         """From now on, commit as a policy says."""
@@ -496,7 +496,7 @@ class Handle:
         written = self.region.device.written
         self.wrote = written[0] - before[0], written[1] - before[1]
 
-    # -- without being told ----------------------------------------------------------------------------
+    # -- automatic commits -----------------------------------------------------------------------------
 
     def relieve(self) -> None:
         """Do the work that is due after a change: commit if the policy says so, or else write out early."""

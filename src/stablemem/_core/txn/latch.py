@@ -13,7 +13,7 @@ In the interpreted form, an interrupt may come anywhere, too, even between ``ent
 this, because the frame of the old call is not on the stack any more, and lets ``repair`` undo what may be
 half done.
 
-When the interpreter ends, other threads are stopped wherever they wait, and never leave. So before that, one
+When the interpreter ends, other threads are stopped while they wait, and never leave. So before that, one
 thread takes each latch for good (``keep``), so that no change of another thread is left half done. From then
 on no thread waits for another: a read that was stopped is passed over, and anything else is an error.
 """

@@ -1,4 +1,4 @@
-"""Room: how far a region may grow, and when its owner is told that little room is left."""
+"""Room: how far a region may grow, and when the user's function is called because little room is left."""
 
 from collections.abc import Callable
 
