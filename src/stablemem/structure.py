@@ -50,7 +50,7 @@ class Structure(Generic[T]):
     """
 
     _kind: ClassVar[str]
-    """The name of the kind in messages and in the catalog."""
+    """The name of the kind in messages, and in `KINDS` of memory_region.py; the catalog has a number."""
 
     _region: MemoryRegion
     _choice: Any
