@@ -13,7 +13,7 @@ from stablemem import COMPILED, MemoryBuffer
 from stablemem._core.audit.verify import verify, verify_writer
 from stablemem._core.txn import handle as engine
 from stablemem._core.txn.ending import OPEN
-from stablemem._core.txn.opening import open_store
+from stablemem._core.txn.opening import open_handle
 from stablemem.options import BUFFER_DEFAULTS, DEFAULTS
 from support import LONG
 from support.forms import is_of_one_form
@@ -26,7 +26,7 @@ for _number, _usual in ((signal.SIGINT, signal.default_int_handler), (signal.SIG
 
 if os.environ.get("STABLEMEM_IO") == "pread":
     # The whole suite, without maps. Interpreted, pages are taken away at the next call as well.
-    DEFAULTS["io"] = BUFFER_DEFAULTS["io"] = open_store.__kwdefaults__["io"] = "pread"
+    DEFAULTS["io"] = BUFFER_DEFAULTS["io"] = open_handle.__kwdefaults__["io"] = "pread"
     if not COMPILED:
         take_pages_away()
 
@@ -106,7 +106,7 @@ def watch(request, monkeypatch):
         for file in sorted(folder.rglob("*.smem")):
             if not file.is_file() or file.stat().st_size == 0:
                 continue
-            store = open_store(str(file), "r")
+            store = open_handle(str(file), "r")
             try:
                 seen.faults += [f"{file.name}: {fault}" for fault in verify(store).faults]
             finally:

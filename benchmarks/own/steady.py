@@ -20,7 +20,7 @@ from report import Aim, Samples, Scale, median, note, number, python, say, table
 
 from stablemem import MemoryRegion
 from stablemem._core.disk.device import Buffer, MemoryDevice
-from stablemem._core.txn.opening import open_store
+from stablemem._core.txn.opening import open_handle
 
 LARGEST = 100
 """Bytes of the largest block; sizes are drawn from 1 on, as in the original's benchmark."""
@@ -218,7 +218,7 @@ def _small_commits(free: int, commits: int) -> Commits:
     addresses = array("Q", bytes(8 * count))
     bare = heap_bytes()
     device = _Counting()
-    region = MemoryRegion._of(open_store(None, "a", device=device), "a")
+    region = MemoryRegion._of(open_handle(None, "a", device=device), "a")
     for place, size in enumerate(sizes):
         addresses[place] = region.allocate(size)
     # In no order that helps; the tree of free blocks is as full as such an order leaves it.

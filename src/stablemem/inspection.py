@@ -49,17 +49,17 @@ class Inspection:
 
     def __init__(
         self,
-        store: Handle,
+        handle: Handle,
         at_last_commit: Callable[[], AbstractContextManager[Handle]],
         report: Callable[[], Report],
     ) -> None:
         self._at_last_commit = at_last_commit
         self._report = report
-        self.path = store.path
-        self.transaction: int = store.slot.transaction
-        self.length: int = store.slot.length
-        self.file_bytes = max(store.region.device.size(), self.length)
-        committed = store.state
+        self.path = handle.path
+        self.transaction: int = handle.slot.transaction
+        self.length: int = handle.slot.length
+        self.file_bytes = max(handle.region.device.size(), self.length)
+        committed = handle.state
         self.lists = {
             name: ListEntry(
                 entry.tree[3], entry.blobify, entry.options, KIND_WORDS.get(entry.kind, "unknown")
@@ -67,7 +67,7 @@ class Inspection:
             for name, entry in sorted(committed.lists.items())
         }
         self.roots = dict(sorted(committed.roots.items()))
-        self.unused_slots = dict(sorted(store.header.dropped.items()))
+        self.unused_slots = dict(sorted(handle.header.dropped.items()))
 
     def __repr__(self) -> str:
         return f"<Inspection of commit {self.transaction}: lists {shown_names(self.lists)}>"
@@ -83,8 +83,8 @@ class Inspection:
         Raises:
             CorruptRegionError: the log, which records free space, is damaged.
         """
-        with self._at_last_commit() as store:
-            return census(store, store.slot.length if cell is None else cell)
+        with self._at_last_commit() as handle:
+            return census(handle, handle.slot.length if cell is None else cell)
 
     def verify(self) -> Report:
         """Check everything in the last commit, as ``MemoryRegion.verify`` does; do not raise for faults."""
@@ -96,5 +96,5 @@ class Inspection:
         An entry is 8 bytes for the address of the blob, or for the blob itself if it has 8 bytes or less;
         then 4 bytes for its size and 4 for its checksum.
         """
-        with self._at_last_commit() as store:
-            return bytes(store.index(name).entries(start, stop))
+        with self._at_last_commit() as handle:
+            return bytes(handle.index(name).entries(start, stop))

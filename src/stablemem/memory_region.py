@@ -14,7 +14,7 @@ from ._core.calls.raw import Heap
 from ._core.txn.block import Block
 from ._core.txn.compaction import compact
 from ._core.txn.handle import Handle
-from ._core.txn.opening import open_again, open_store
+from ._core.txn.opening import open_again, open_handle
 from ._core.txn.policy import Policy
 from .blobify import Blobify
 from .errors import CorruptRegionError
@@ -125,7 +125,7 @@ class MemoryRegion(RawBlocks):
         if not isinstance(path, str | None):
             raise TypeError("source is a path of text, not of bytes: decode it with os.fsdecode()")
         path = None if path is None else exact(path)
-        handle = open_store(
+        handle = open_handle(
             path, mode, timeout=chosen["timeout"], checksums=chosen["checksums"], io=chosen["io"]
         )
         self._mode = exact(mode)

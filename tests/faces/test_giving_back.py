@@ -11,7 +11,7 @@ import pytest
 from stablemem import MemoryBuffer, MemoryRegion, RegionFullError, StableMemoryError
 from stablemem._core.space import punching
 from stablemem._core.txn import compaction
-from stablemem._core.txn.opening import open_store
+from stablemem._core.txn.opening import open_handle
 from stablemem.errors import CorruptRegionError, ReadOnlyError
 from support.probe import handle_of, steps
 from support.recording import RecordingDevice
@@ -136,7 +136,7 @@ def test_the_tail_is_cut_beside_a_snapshot_that_does_not_reach_it(path):
 
 def test_an_error_while_cutting_is_no_error_of_the_commit():
     device = RecordingDevice()
-    region = MemoryRegion._of(open_store(None, "w", device=device), "a")
+    region = MemoryRegion._of(open_handle(None, "w", device=device), "a")
     low, high = region.add_blob(b"first"), region.allocate(4 * MIB)
     region.store(high + 4 * MIB - 1, b"x")
     region.commit()
@@ -452,7 +452,7 @@ def test_a_tight_region_is_compacted(path):
 
 def test_a_full_disk_while_compacting_leaves_a_whole_state():
     device = RecordingDevice()
-    region = MemoryRegion._of(open_store(None, "w", device=device), "a")
+    region = MemoryRegion._of(open_handle(None, "w", device=device), "a")
     buffer = region.buffer("main", "bytes")
     plain = [bytes([number % 256]) * 500 for number in range(3000)]
     buffer.extend(plain)
@@ -516,7 +516,7 @@ def test_stats(path):
 
 def test_what_the_last_commit_wrote_is_what_reached_the_device():
     device = RecordingDevice()
-    region = MemoryRegion._of(open_store(None, "w", device=device), "a")
+    region = MemoryRegion._of(open_handle(None, "w", device=device), "a")
     buffer = region.buffer("main", "bytes")
     buffer.extend([b"x" * 1000] * 500)
     region.commit()
@@ -540,7 +540,7 @@ def test_cut_constants_are_as_documented():
 def test_a_growth_that_fails_is_not_counted_on(tmp_path):
     """After it, the file is as long as the region is said to be."""
     device = RecordingDevice()
-    region = MemoryRegion._of(open_store(None, "w", device=device), "a")
+    region = MemoryRegion._of(open_handle(None, "w", device=device), "a")
     region.buffer("main").append("kept")
     region.commit()
     device.fail_at, device.fail_with = len(device.events), 27

@@ -21,7 +21,7 @@ from stablemem._core.audit.verify import verify, verify_writer
 from stablemem._core.calls.list_core import ListCore
 from stablemem._core.calls.raw import Heap
 from stablemem._core.txn.handle import Handle
-from stablemem._core.txn.opening import open_store
+from stablemem._core.txn.opening import open_handle
 
 from .cutting import at_moment, moments
 from .disk import Disk, Probe
@@ -114,7 +114,7 @@ class Judge:
         probe = Probe(disk, again)
         ask = seed % ASK == 0
         start = disk.bytes() if again or ask else b""
-        store = open_store(None, "a", device=probe, boot=boot)
+        store = open_handle(None, "a", device=probe, boot=boot)
         try:
             found = shown(store)
             if found not in allowed:
@@ -134,7 +134,7 @@ class Judge:
         finally:
             with suppress(Exception):
                 store.close(commit=False)
-        store = open_store(None, "a", device=Probe(disk), boot=boot)
+        store = open_handle(None, "a", device=Probe(disk), boot=boot)
         try:
             if shown(store) != after:
                 raise Failure(f"after more work: {first_difference(shown(store), after)}")

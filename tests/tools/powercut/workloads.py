@@ -40,7 +40,7 @@ from stablemem._core.space import punching
 from stablemem._core.txn import commit as steps
 from stablemem._core.txn import compaction, writer
 from stablemem._core.txn.handle import Handle as Opened
-from stablemem._core.txn.opening import open_store
+from stablemem._core.txn.opening import open_handle
 from support.probe import handle_of
 from support.recorded import BOOT, FILE_ID
 
@@ -274,7 +274,7 @@ class Session:
 
     def open(self) -> None:
         """Open a handle; what it recovers later is noted by ``settle``."""
-        store = open_store(None, "a", device=self.tape.handle(), boot=BOOT, file_id=FILE_ID)
+        store = open_handle(None, "a", device=self.tape.handle(), boot=BOOT, file_id=FILE_ID)
         self.region = MemoryRegion._of(store, "a")
         self.lists = [self.region.buffer(name, "bytes") for name in NAMES]
         self.settled = False

@@ -739,7 +739,7 @@ def use(name, mode, outcomes):
     """Open a case and use it in every way; ``outcomes`` gets what happened, step by step."""
     from stablemem import StableMemoryError
     from stablemem._core.audit.census import cell_size, census
-    from stablemem._core.txn.opening import open_store
+    from stablemem._core.txn.opening import open_handle
     from stablemem.memory_region import MemoryRegion
 
     from .probe import handle_of
@@ -756,7 +756,7 @@ def use(name, mode, outcomes):
             outcomes.append(f"{what}: ok")
 
     try:
-        store = open_store(None, mode, device=device_of(name), boot=b"b" * 16)
+        store = open_handle(None, mode, device=device_of(name), boot=b"b" * 16)
     except StableMemoryError as error:
         str(error)
         outcomes.append(f"open: {type(error).__name__}")

@@ -5,7 +5,7 @@ import os
 from stablemem import MemoryRegion
 from stablemem._core.audit.verify import verify_writer
 from stablemem._core.disk.device import MemoryDevice
-from stablemem._core.txn.opening import open_store
+from stablemem._core.txn.opening import open_handle
 from support.recording import RecordingDevice
 
 from .probe import handle_of
@@ -55,7 +55,7 @@ class Recorder(RecordingDevice):
 
 def region_on(device, boot=BOOT, mode="a"):
     """Return a region on a device."""
-    return MemoryRegion._of(open_store(None, mode, device=device, boot=boot, file_id=FILE_ID), mode)
+    return MemoryRegion._of(open_handle(None, mode, device=device, boot=boot, file_id=FILE_ID), mode)
 
 
 def region_of(image, boot=BOOT, mode="a", recording=False):

@@ -9,7 +9,7 @@ from unittest.mock import patch
 
 from stablemem import COMPILED, MemoryRegion
 from stablemem._core.txn import handle
-from stablemem._core.txn.opening import open_store
+from stablemem._core.txn.opening import open_handle
 from support.player import Player
 
 from .probe import handle_of
@@ -23,7 +23,7 @@ NEVER = 1e9
 
 def opened(path):
     """Return a region with nothing random in it."""
-    return MemoryRegion._of(open_store(path, "a", file_id=FILE_ID, boot=BOOT), "a")
+    return MemoryRegion._of(open_handle(path, "a", file_id=FILE_ID, boot=BOOT), "a")
 
 
 def mixed(path, seed):

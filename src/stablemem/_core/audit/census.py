@@ -84,7 +84,7 @@ def cell_size(length: int, most: int) -> int:
     return max(LEAST_CELL, 1 << (-(-length // most) - 1).bit_length())
 
 
-def census(store: Handle, cell: int) -> Census:
+def census(handle: Handle, cell: int) -> Census:
     """Return the use of the bytes of a handle's newest commit, in cells of ``cell`` bytes.
 
     O(n log n) for n entries of the log, and O(cells). Reads only the log, not the rest of the region.
@@ -92,15 +92,17 @@ def census(store: Handle, cell: int) -> Census:
     Raises:
         CorruptRegionError: the log is damaged, or contradicts itself.
     """
-    length = store.slot.length
-    space, chain = replay(store.region, store.slot)
+    length = handle.slot.length
+    space, chain = replay(handle.region, handle.slot)
     counts = count_uses(space, [address for _, address, _ in chain.pages], length, cell)
     # No transaction is open, so nothing is freed by one.
     del counts["freed"]
-    found = Census(store.slot.transaction, length, max(store.region.device.size() - length, 0), cell, counts)
+    found = Census(
+        handle.slot.transaction, length, max(handle.region.device.size() - length, 0), cell, counts
+    )
     for number, cells in enumerate(zip(*counts.values(), strict=True)):
         if min(cells) < 0 or sum(cells) != found.size(number):
             said = ", ".join(f"{use} {size}" for use, size in zip(counts, cells, strict=True) if size)
             expected = f"{found.size(number)} bytes, each used for one thing"
-            raise CorruptRegionError(number * cell, expected, said, store.path)
+            raise CorruptRegionError(number * cell, expected, said, handle.path)
     return found

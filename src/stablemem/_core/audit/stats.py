@@ -63,26 +63,26 @@ class Stats:
         return shown_record(self)
 
 
-def stats(store: Handle) -> Stats:
+def stats(handle: Handle) -> Stats:
     """Return the use of the bytes of a region. O(free blocks + region pages of 64 KiB)."""
-    with store.latch.held():
-        lengths = {name: entry.tree[3] for name, entry in store.entries.items()}
-        lengths |= {name: index.length for name, index in store.indexes.items()}
-        space = store.space
-        length = max(space.used_end(), store.slot.length)
+    with handle.latch.held():
+        lengths = {name: entry.tree[3] for name, entry in handle.entries.items()}
+        lengths |= {name: index.length for name, index in handle.indexes.items()}
+        space = handle.space
+        length = max(space.used_end(), handle.slot.length)
         blocks = [(a, min(n, length - a)) for a, n in space.free_blocks(0, length)]
         uses = total_uses(space, length)
-        oldest = oldest_snapshot(store)
-        held = 0 if oldest is None else space.held_bytes(oldest, store.header.floor)
-        gain = reclaimable(store, space, oldest)
+        oldest = oldest_snapshot(handle)
+        held = 0 if oldest is None else space.held_bytes(oldest, handle.header.floor)
+        gain = reclaimable(handle, space, oldest)
     free = uses["free"]
     largest = max((size for _, size in blocks), default=0)
-    device = store.region.device
+    device = handle.region.device
     return Stats(
-        path=store.path,
-        transaction=store.slot.transaction,
+        path=handle.path,
+        transaction=handle.slot.transaction,
         lists=dict(sorted(lengths.items())),
-        changes=store.changes,
+        changes=handle.changes,
         file_bytes=device.size(),
         disk_bytes=device.allocated(),
         used_bytes=length - free - uses["limbo"],
@@ -95,6 +95,6 @@ def stats(store: Handle) -> Stats:
         reclaimable_bytes=gain,
         oldest_snapshot=oldest,
         held_bytes=held,
-        written_bytes=store.wrote[0],
-        written_runs=store.wrote[1],
+        written_bytes=handle.wrote[0],
+        written_runs=handle.wrote[1],
     )

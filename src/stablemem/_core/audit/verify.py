@@ -96,35 +96,35 @@ class _Ranges:
         self.add("blob", address, size)
 
 
-def verify(store: Handle) -> Report:
+def verify(handle: Handle) -> Report:
     """Return a report on the state of a snapshot.
 
     Damage does not raise; it is in ``Report.faults``. O(n log n) for n values, and one read of every byte.
     """
-    slot = store.slot
+    slot = handle.slot
     report = Report(slot.transaction)
-    ranges = _Ranges(report, store.path)
+    ranges = _Ranges(report, handle.path)
     ranges.add("header", 0, HEADER_SIZE)
     damaged = False
     try:
         if slot.catalog[1]:
             report.catalog_bytes = slot.catalog[1]
             ranges.add("catalog", *slot.catalog[:2])
-        for patch in store.state.patches:
+        for patch in handle.state.patches:
             report.patch_bytes += patch.size
             ranges.add("patch", patch.data, patch.size)
-            if page_checksum(store.region.load(patch.data, patch.size)) != patch.check:
+            if page_checksum(handle.region.load(patch.data, patch.size)) != patch.check:
                 report.faults.append(f"patch of ({patch.address}, {patch.size}): its checksum does not match")
-        for name, entry in store.state.lists.items():
+        for name, entry in handle.state.lists.items():
             if entry.kind != LIST:
                 report.unknown.append(name)
                 root, check = entry.tree[:2]
                 if root:
                     ranges.node(root)
-                    if page_checksum(store.region.load(root, NODE_SIZE)) != check:
+                    if page_checksum(handle.region.load(root, NODE_SIZE)) != check:
                         report.faults.append(f"the root of {shown(name)}: its checksum does not match")
                 continue
-            index = Index(Pager(store.region, FreeSpace(), True), *entry.tree)
+            index = Index(Pager(handle.region, FreeSpace(), True), *entry.tree)
             report.lists[name] = index.length
             try:
                 index.walk(ranges.node, ranges.blob, True)
@@ -132,7 +132,7 @@ def verify(store: Handle) -> Report:
             except CorruptRegionError as error:
                 damaged = True
                 report.faults.append(f"list {shown(name)}: {error.fault}")
-        space, chain = replay(store.region, slot)
+        space, chain = replay(handle.region, slot)
     except CorruptRegionError as error:
         report.faults.append(error.fault)
         return report
@@ -147,7 +147,7 @@ def verify(store: Handle) -> Report:
     for address, size in space.allocated_blocks(RAW_PAGE, 0, slot.length):
         report.raw_bytes += size
         ranges.add("raw block", address, size)
-    for patch in store.state.patches:
+    for patch in handle.state.patches:
         if fault := space.fault_of(RAW_PAGE, patch.address, patch.size):
             report.faults.append(f"patch of ({patch.address}, {patch.size}): {fault}")
         if fault := space.fault_of(BLOB_PAGE, patch.data, patch.size):
@@ -169,24 +169,24 @@ def verify(store: Handle) -> Report:
             place = address + size
         if place < space.end:
             lost.append((place, space.end - place))
-        if not store.state.is_known:
+        if not handle.state.is_known:
             report.unknown_bytes = sum(size for _, size in lost)
         else:
             report.faults.append(f"{len(lost)} ranges belong to nothing, the first is {lost[0]}")
     return report
 
 
-def verify_writer(store: Handle) -> list[str]:
+def verify_writer(handle: Handle) -> list[str]:
     """Return the faults of a writer's structures in memory, compared with its committed state."""
-    faults = [f"{name!r}: {fault}" for name, index in store.indexes.items() for fault in index.check()]
-    if store.writer is None:
+    faults = [f"{name!r}: {fault}" for name, index in handle.indexes.items() for fault in index.check()]
+    if handle.writer is None:
         return faults
-    writer_space = store.writer.space
+    writer_space = handle.writer.space
     faults += writer_space.check()
     layers = writer_space.layers
     if len(layers) == 1 and not writer_space.fresh_blocks() and not layers[0].freed.count:
         ours, theirs = FreeTree(), FreeTree()
-        read, _ = replay(store.region, store.slot)
+        read, _ = replay(handle.region, handle.slot)
         for space, union in ((writer_space, ours), (read, theirs)):
             blocks = space.free_blocks()
             blocks += [block for each in space.limbo for block in each.blocks.blocks()]

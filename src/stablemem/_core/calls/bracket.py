@@ -35,15 +35,15 @@ class Calls:
     It is a base class because compiled code reaches only the fields of a known class.
 
     Args:
-        store: the open region.
+        handle: the open region.
     """
 
     __slots__ = ("_closed", "_latch", "_open", "_pager", "_store")
 
-    def __init__(self, store: Handle) -> None:
-        self._store = store
-        self._pager = store.pager
-        self._latch = store.latch
+    def __init__(self, handle: Handle) -> None:
+        self._store = handle
+        self._pager = handle.pager
+        self._latch = handle.latch
         self._closed = ""
         # Last: an object whose ``__init__`` has not run, or has failed, is not open.
         self._open = True

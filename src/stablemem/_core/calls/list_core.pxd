@@ -10,14 +10,14 @@ cdef str POP_RANGE
 cdef object RAISE
 
 cdef class ListCore(Values):
-    @cython.locals(length=cython.longlong, leaf=page_t, slot=int, first=u64, second=u64)
+    @cython.locals(length=cython.longlong, leaf=page_t, spot=int, first=u64, second=u64)
     cdef object _value(self, long long position, default)
     @cython.locals(length=cython.longlong)
     cdef object _insert(self, long long position, value)
     @cython.locals(length=cython.longlong)
     cdef long long _begin_change_at(self, long long position, str message) except -1
     cdef object _pop(self, long long index)
-    @cython.locals(position=cython.longlong, changing=bint, leaf=dirty_t, slot=int, first=u64, second=u64)
+    @cython.locals(position=cython.longlong, changing=bint, leaf=dirty_t, spot=int, first=u64, second=u64)
     cdef object _pop_known(self, long long index)
     @cython.locals(version=u64, blob=bytes, position=cython.longlong)
     cdef object _pop_decoded(self, long long index, bint alone)

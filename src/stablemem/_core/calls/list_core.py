@@ -70,9 +70,9 @@ class ListCore(Values):
                     raise IndexError("list index out of range")
                 return default
             leaf = self._index.leaf(position)
-            slot = self._index.slot
-            first = word0(leaf, slot)
-            second = word1(leaf, slot)
+            spot = self._index.spot
+            first = word0(leaf, spot)
+            second = word1(leaf, spot)
             if self._codec.knows:
                 value = self._codec.known(first, second)
                 if value is not NotImplemented:
@@ -360,9 +360,9 @@ class ListCore(Values):
         changing = True
         try:
             leaf = self._index.owned(position)
-            slot = self._index.slot
-            first = word0(leaf, slot)
-            second = word1(leaf, slot)
+            spot = self._index.spot
+            first = word0(leaf, spot)
+            second = word1(leaf, spot)
             # If only the blob is at fault, the transaction is not rolled back.
             changing = False
             value = self._codec.known(first, second)

@@ -83,13 +83,13 @@ class Heap(Calls):
     """The raw blocks of one region.
 
     Args:
-        store: the open region.
+        handle: the open region.
     """
 
     __slots__ = ()
 
-    def __init__(self, store: Handle) -> None:
-        Calls.__init__(self, store)
+    def __init__(self, handle: Handle) -> None:
+        Calls.__init__(self, handle)
 
     # -- reading -------------------------------------------------------------------------------------
 

@@ -20,11 +20,11 @@ cdef class Values(Calls):
     cdef long long _at(self, long long position, str message) except -1
     cpdef tuple _range(self, start, stop)
 
-    @cython.locals(leaf=page_t, slot=int)
+    @cython.locals(leaf=page_t, spot=int)
     cdef bytes _blob(self, u64 position)
     cdef tuple _read(self, long long position, str message)
     cdef bytes _entries_between(self, long long low, long long high)
-    @cython.locals(leaf=page_t, slot=int, last=int, room=cython.longlong, length=cython.longlong, blob=bytes, found=list)
+    @cython.locals(leaf=page_t, spot=int, last=int, room=cython.longlong, length=cython.longlong, blob=bytes, found=list)
     cdef list _read_ahead(self, long long position, int step, long long most)
     cpdef object _require_writable(self)
     cdef u64 _version(self) except? 0

@@ -45,7 +45,7 @@ class Values(Calls):
     """A list of values in a region.
 
     Args:
-        store: the open region.
+        handle: the open region.
         name: the name of the list, which is in the catalog.
         blobify: turns values into blobs and blobs into values.
         most: the number of values to keep, the newest; -1 for any number.
@@ -53,12 +53,12 @@ class Values(Calls):
 
     __slots__ = ("_codec", "_index", "_most", "_name")
 
-    def __init__(self, store: Handle, name: str, blobify: Any, most: int = -1) -> None:
+    def __init__(self, handle: Handle, name: str, blobify: Any, most: int = -1) -> None:
         self._name = name
         self._codec = Codec(blobify)
         self._most = most
-        self._index = store.index(name)
-        Calls.__init__(self, store)
+        self._index = handle.index(name)
+        Calls.__init__(self, handle)
 
     def _recode(self, blobify: Any) -> None:
         """Take another Blobify: this one was a guess, made when the list did not exist yet."""
@@ -145,8 +145,8 @@ class Values(Calls):
     def _blob(self, position: int) -> bytes:
         """Return the blob at a position below the length; the caller is inside the latch."""
         leaf = self._index.leaf(position)
-        slot = self._index.slot
-        return self._pager.blob(word0(leaf, slot), word1(leaf, slot))
+        spot = self._index.spot
+        return self._pager.blob(word0(leaf, spot), word1(leaf, spot))
 
     def _read(self, position: int, message: str) -> tuple[bytes, int]:
         """Return the blob at a position, which may count from the end, and its position from the start."""
@@ -178,18 +178,18 @@ class Values(Calls):
                 return found
             room = READ_AHEAD
             leaf = self._index.leaf(position)
-            slot = self._index.slot
+            spot = self._index.spot
             if step > 0:
-                last = slot + min(most, self._index.leaf_end() - position) - 1
+                last = spot + min(most, self._index.leaf_end() - position) - 1
             else:
-                last = max(0, slot - most + 1)
+                last = max(0, spot - most + 1)
             while True:
-                blob = self._pager.blob(word0(leaf, slot), word1(leaf, slot))
+                blob = self._pager.blob(word0(leaf, spot), word1(leaf, spot))
                 found.append(blob)
                 room -= len(blob)
-                if slot == last or room <= 0:
+                if spot == last or room <= 0:
                     return found
-                slot += step
+                spot += step
                 # Reading the blob may have replaced the map, and so the address of the leaf.
                 leaf = self._index.leaf(position + step * len(found))
         finally:
@@ -253,7 +253,7 @@ class Values(Calls):
     def _write_out_if_full(self) -> None:
         """Write out early inside a change, if due; entries and nodes read before are not valid then."""
         if self._pager.is_full():
-            self._store.write_out()
+            self._store.write_early_in_change()
 
     def _excess(self, number: int) -> int:
         """Return by how much ``number`` values exceed the limit of the list."""

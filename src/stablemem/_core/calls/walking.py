@@ -142,7 +142,7 @@ def view(core: Values, index: Any) -> memoryview:
         if core._index.version != version:
             return memoryview(blob)
         leaf = core._index.leaf(position)
-        first = word0(leaf, core._index.slot)
+        first = word0(leaf, core._index.spot)
         return core._pager.region.view(first, len(blob))
     finally:
         core._latch.leave()

@@ -3,7 +3,7 @@ cimport cython
 from stablemem._core.tree.kinds cimport Node, level_of
 from stablemem._core.tree.node cimport (
     COUNTED, add_count, before, check_of, child_of, children_of, close_entries, count_of, entries_of,
-    move_entries, open_entries, put_children, put_entries, set_child, set_count, set_entry, slot_of, split_child,
+    move_entries, open_entries, put_children, put_entries, set_child, set_count, set_entry, spot_of, split_child,
     total_of, word0, word1,
 )
 from stablemem._core.tree.pager cimport Pager
@@ -21,7 +21,7 @@ cdef enum:
 @cython.final
 cdef class Index(OwnedTree):
     cdef readonly u64 version
-    cdef int slot
+    cdef int spot
     cdef bint _at_end
     cdef u64 _near
     cdef u64 _near_from
@@ -34,38 +34,38 @@ cdef class Index(OwnedTree):
     @cython.locals(seen=u64, low=cython.longlong, high=cython.longlong)
     cdef Py_ssize_t kept(self, u64 then, u64 now, long long position, int step, Py_ssize_t number) noexcept
     cdef void _forget(self) noexcept
-    @cython.locals(page=page_t, reference=u64, left=u64, level=int, slot=int, count=int)
+    @cython.locals(page=page_t, reference=u64, left=u64, level=int, spot=int, count=int)
     cdef page_t leaf(self, u64 position) except NULL
     cdef u64 leaf_begin(self) noexcept
     cdef u64 leaf_end(self) noexcept
     @cython.locals(page=page_t, end=u64)
     cpdef bytes entries(self, u64 start, u64 stop)
-    @cython.locals(node=Node, page=dirty_t, reference=u64, level=int, slot=int, expected=u64, below=u64)
+    @cython.locals(node=Node, page=dirty_t, reference=u64, level=int, spot=int, expected=u64, below=u64)
     cdef Node own_path(self, u64 position)
     @cython.locals(level=int)
     cdef int _count(self, long long delta) except -1
 
-    @cython.locals(node=Node, slot=int)
+    @cython.locals(node=Node, spot=int)
     cpdef object replace(self, u64 position, u64 first, u64 second)
-    @cython.locals(leaf=Node, slot=int, number=u64, place=u64, part=u64)
+    @cython.locals(leaf=Node, spot=int, number=u64, place=u64, part=u64)
     cpdef object put_entries_at(self, u64 position, bytes entries)
-    @cython.locals(node=Node, slot=int, at_end=bint)
+    @cython.locals(node=Node, spot=int, at_end=bint)
     cpdef object insert(self, u64 position, u64 first, u64 second)
     @cython.locals(right=Node, kept=int, level=int)
-    cdef object _split_leaf(self, Node left, int slot, u64 first, u64 second, bint at_end)
-    @cython.locals(leaf=Node, slot=int, count=int, number=Py_ssize_t, kept=Py_ssize_t, at_end=bint)
+    cdef object _split_leaf(self, Node left, int spot, u64 first, u64 second, bint at_end)
+    @cython.locals(leaf=Node, spot=int, count=int, number=Py_ssize_t, kept=Py_ssize_t, at_end=bint)
     cpdef object insert_run(self, u64 position, bytes entries)
     @cython.locals(leaf=Node, place=Py_ssize_t, number=Py_ssize_t)
     cdef list _leaves(self, bytes entries, bint fill)
     cpdef object delete(self, u64 position)
     @cython.locals(node=Node)
     cdef dirty_t owned(self, u64 position) except NULL
-    @cython.locals(node=Node, slot=int, left=int)
+    @cython.locals(node=Node, spot=int, left=int)
     cdef int delete_owned(self, u64 position) except -1
     cpdef object delete_range(self, u64 start, u64 stop)
-    @cython.locals(node=Node, slot=int, number=int, each=int, left=int)
+    @cython.locals(node=Node, spot=int, number=int, each=int, left=int)
     cdef object _delete_few(self, u64 start, u64 stop)
-    @cython.locals(node=Node, child=Node, page=dirty_t, slot=int, first=u64, low=u64, high=u64, count=u64, address=u64, child_check=u64)
+    @cython.locals(node=Node, child=Node, page=dirty_t, spot=int, first=u64, low=u64, high=u64, count=u64, address=u64, child_check=u64)
     cdef Node _delete_below(self, u64 reference, u64 check, int level, u64 start, u64 stop)
     cpdef object place(self)
     @cython.locals(page=page_t, count=int, total=u64, least=int)

@@ -54,8 +54,8 @@ if not cython.compiled:
         set_child,
         set_count,
         set_entry,
-        slot_of,
         split_child,
+        spot_of,
         total_of,
         word0,
         word1,
@@ -86,11 +86,11 @@ class Index(OwnedTree):
         length: number of entries.
 
     Attributes:
-        slot: the number of an entry, the second result of ``leaf`` and ``owned``.
+        spot: the number of an entry, the second result of ``leaf`` and ``owned``.
         version: grows with every change to the list, but not when nodes are written out; for iterators.
     """
 
-    __slots__ = ("_at_end", "_highs", "_lows", "_near", "_near_from", "_near_to", "slot", "version")
+    __slots__ = ("_at_end", "_highs", "_lows", "_near", "_near_from", "_near_to", "spot", "version")
 
     def __init__(self, pager: Pager, root: int = 0, check: int = 0, height: int = 0, length: int = 0) -> None:
         OwnedTree.__init__(self, pager, COUNTED_KIND)
@@ -99,7 +99,7 @@ class Index(OwnedTree):
         if not cython.compiled:
             self._lows = [0] * REMEMBERED
             self._highs = [0] * REMEMBERED
-        self.slot = 0
+        self.spot = 0
         self.restore((root, check, height, length))
 
     def touch(self) -> None:
@@ -146,16 +146,16 @@ class Index(OwnedTree):
     # -- reading -------------------------------------------------------------------------------------
 
     def leaf(self, position: int) -> Page:
-        """Return the leaf of a position below ``length``; the number of the entry goes into ``slot``.
+        """Return the leaf of a position below ``length``; the number of the entry goes into ``spot``.
 
         Half of the result is in an attribute because this is the most called function of all, and a C
-        function has one result. ``slot`` is valid until the next call of ``leaf`` or ``owned``; read it at
+        function has one result. ``spot`` is valid until the next call of ``leaf`` or ``owned``; read it at
         once.
 
         O(log n); O(1) while positions stay within one leaf.
         """
         if self._near_from <= position < self._near_to:
-            self.slot = position - self._near_from
+            self.spot = position - self._near_from
             return self.pager.page(self._near, 0)
         reference = self.root
         level = self.height - 1
@@ -164,12 +164,12 @@ class Index(OwnedTree):
         while level > 0:
             if level_of(page) != level:
                 bad_node(self.pager, reference, f"a node of level {level}", page)
-            slot = slot_of(page, left)
-            if slot >= count_of(page):
+            spot = spot_of(page, left)
+            if spot >= count_of(page):
                 bad_node(self.pager, reference, f"a node with value {left}", page)
-            left -= before(page, slot)
-            reference = child_of(page, slot)
-            page = self.pager.page(reference, check_of(page, slot))
+            left -= before(page, spot)
+            reference = child_of(page, spot)
+            page = self.pager.page(reference, check_of(page, spot))
             level -= 1
         count = count_of(page)
         if level_of(page) or left >= count:
@@ -180,7 +180,7 @@ class Index(OwnedTree):
         self._near = reference
         self._near_from = position - left
         self._near_to = position - left + count
-        self.slot = left
+        self.spot = left
         return page
 
     def leaf_begin(self) -> int:
@@ -200,7 +200,7 @@ class Index(OwnedTree):
         while start < stop:
             page = self.leaf(start)
             end = min(stop, self._near_to)
-            pieces.append(entries_of(page, self.slot, self.slot + end - start))
+            pieces.append(entries_of(page, self.spot, self.spot + end - start))
             start = end
         return b"".join(pieces)
 
@@ -226,28 +226,28 @@ class Index(OwnedTree):
             self.pages[level] = page
             if level == 0:
                 break
-            slot = slot_of(page, position)
-            if slot >= count_of(page):
+            spot = spot_of(page, position)
+            if spot >= count_of(page):
                 bad_node(self.pager, 0, f"a node with value {position}", page)
-            self.slots[level] = slot
-            below = before(page, slot)
-            expected = before(page, slot + 1) - below
+            self.spots[level] = spot
+            below = before(page, spot)
+            expected = before(page, spot + 1) - below
             position -= below
-            reference = child_of(page, slot)
-            node = self.pager.own(reference, check_of(page, slot))
+            reference = child_of(page, spot)
+            node = self.pager.own(reference, check_of(page, spot))
             if node.reference != reference:
-                set_child(page, slot, node.reference, 0)
+                set_child(page, spot, node.reference, 0)
             level -= 1
         if position >= expected:
             bad_node(self.pager, 0, f"a leaf with value {position}", node.page)
-        self.slots[0] = position
+        self.spots[0] = position
         self.last_leaf = node
         return node
 
     def _count(self, delta: int) -> None:
         """Add ``delta`` to the counts above the leaf of the path, and to the length."""
         for level in range(1, self.height):
-            add_count(self.pages[level], self.slots[level], delta)
+            add_count(self.pages[level], self.spots[level], delta)
         self.length += delta
 
     # -- changing ------------------------------------------------------------------------------------
@@ -255,9 +255,9 @@ class Index(OwnedTree):
     def replace(self, position: int, first: int, second: int) -> None:
         """Point an existing position at another blob and free the old one. O(log n)."""
         node = self.own_path(position)
-        slot = self.slots[0]
-        self.pager.release(word0(node.page, slot), word1(node.page, slot))
-        set_entry(node.page, slot, first, second)
+        spot = self.spots[0]
+        self.pager.release(word0(node.page, spot), word1(node.page, spot))
+        set_entry(node.page, spot, first, second)
         node.pending = True
         self._changed(position, position + 1)
 
@@ -272,9 +272,9 @@ class Index(OwnedTree):
         place = 0
         while place < number:
             leaf = self.own_path(position + place)
-            slot = self.slots[0]
-            part = min(number - place, count_of(leaf.page) - slot)
-            put_entries(leaf, slot, entries[16 * place : 16 * (place + part)])
+            spot = self.spots[0]
+            part = min(number - place, count_of(leaf.page) - spot)
+            put_entries(leaf, spot, entries[16 * place : 16 * (place + part)])
             leaf.pending = True
             place += part
         self._changed(position, position + number)
@@ -285,25 +285,25 @@ class Index(OwnedTree):
             at_end = position == self.length
             if at_end and self._at_end:
                 node = self.last_leaf
-                slot = count_of(node.page)
+                spot = count_of(node.page)
             else:
                 node = self.own_path(position - 1 if position else 0)
-                slot = self.slots[0] + (1 if position else 0)
+                spot = self.spots[0] + (1 if position else 0)
             if count_of(node.page) < LEAF_CAPACITY:
-                open_entries(node.page, slot, 1)
-                set_entry(node.page, slot, first, second)
+                open_entries(node.page, spot, 1)
+                set_entry(node.page, spot, first, second)
                 node.pending = True
                 self._count(1)
                 self._changed(position, EVERY)
                 self._at_end = at_end
                 return
             if self.height > 1 and count_of(self.pages[1]) < INNER_CAPACITY:
-                self._split_leaf(node, slot, first, second, at_end)
+                self._split_leaf(node, spot, first, second, at_end)
                 self._changed(position, EVERY)
                 return
         self.insert_run(position, _ENTRY.pack(first, second))
 
-    def _split_leaf(self, left: Node, slot: int, first: int, second: int, at_end: bool) -> None:
+    def _split_leaf(self, left: Node, spot: int, first: int, second: int, at_end: bool) -> None:
         """Insert one entry into the full leaf of the path, whose parent has room for a second leaf.
 
         The result is the same tree as with ``insert_run``, but without its lists: in random inserts into full
@@ -311,18 +311,18 @@ class Index(OwnedTree):
         """
         right = self.pager.create(0, COUNTED)
         kept = LEAF_CAPACITY if at_end else (LEAF_CAPACITY + 2) // 2
-        if slot < kept:
+        if spot < kept:
             move_entries(left, right, kept - 1)
-            open_entries(left.page, slot, 1)
-            set_entry(left.page, slot, first, second)
+            open_entries(left.page, spot, 1)
+            set_entry(left.page, spot, first, second)
         else:
             move_entries(left, right, kept)
-            open_entries(right.page, slot - kept, 1)
-            set_entry(right.page, slot - kept, first, second)
+            open_entries(right.page, spot - kept, 1)
+            set_entry(right.page, spot - kept, first, second)
         left.pending = True
-        split_child(self.pages[1], self.slots[1], count_of(left.page), right.reference, count_of(right.page))
+        split_child(self.pages[1], self.spots[1], count_of(left.page), right.reference, count_of(right.page))
         for level in range(2, self.height):
-            add_count(self.pages[level], self.slots[level], 1)
+            add_count(self.pages[level], self.spots[level], 1)
         self.length += 1
 
     def insert_run(self, position: int, entries: bytes) -> None:
@@ -336,16 +336,16 @@ class Index(OwnedTree):
             self._changed(position, EVERY)
             return
         leaf = self.own_path(position - 1 if position else 0)
-        slot = self.slots[0] + (1 if position else 0)
+        spot = self.spots[0] + (1 if position else 0)
         count = count_of(leaf.page)
         leaf.pending = True
         if count + number <= LEAF_CAPACITY:
-            open_entries(leaf.page, slot, number)
-            put_entries(leaf, slot, entries)
+            open_entries(leaf.page, spot, number)
+            put_entries(leaf, spot, entries)
             self._count(number)
             self._changed(position, EVERY)
             return
-        merged = entries_of(leaf.page, 0, slot) + entries + entries_of(leaf.page, slot, count)
+        merged = entries_of(leaf.page, 0, spot) + entries + entries_of(leaf.page, spot, count)
         kept = cut(len(merged) // 16, LEAF_CAPACITY, at_end)[0]
         close_entries(leaf.page, 0, count)
         set_count(leaf.page, kept)
@@ -371,26 +371,26 @@ class Index(OwnedTree):
         self.delete_owned(position)
 
     def owned(self, position: int) -> Page:
-        """Own and return the leaf of a position, for ``delete_owned``; the entry's number is in ``slot``."""
+        """Own and return the leaf of a position, for ``delete_owned``; the entry's number is in ``spot``."""
         node = self.own_path(position)
-        self.slot = self.slots[0]
+        self.spot = self.spots[0]
         return node.page
 
     def delete_owned(self, position: int) -> None:
         """Delete the entry of the last call of ``owned``, and free its blob."""
         node = self.last_leaf
-        slot = self.slots[0]
-        self.pager.release(word0(node.page, slot), word1(node.page, slot))
-        close_entries(node.page, slot, 1)
+        spot = self.spots[0]
+        self.pager.release(word0(node.page, spot), word1(node.page, spot))
+        close_entries(node.page, spot, 1)
         self._count(-1)
         left = count_of(node.page)
         if left < LEAF_MINIMUM and (left == 0 or not self.is_at_right_edge(0)):
             self.rebalance(position)
         self._changed(position, EVERY)
 
-    def share_leaves(self, parent: Node, slot: int, last: bool) -> bool:
-        """Rebalance leaf ``slot`` with a sibling; return False if both are empty."""
-        return even_out_leaves(self.pager, parent, slot, last)
+    def share_leaves(self, parent: Node, spot: int, last: bool) -> bool:
+        """Rebalance leaf ``spot`` with a sibling; return False if both are empty."""
+        return even_out_leaves(self.pager, parent, spot, last)
 
     def delete_range(self, start: int, stop: int) -> None:
         """Delete entries ``start`` to ``stop`` and free their blobs. O(k + log n)."""
@@ -412,11 +412,11 @@ class Index(OwnedTree):
         """Do ``delete_range`` for a few entries, leaf by leaf on the path, without lists of all children."""
         while start < stop:
             node = self.own_path(start)
-            slot = self.slots[0]
-            number = min(stop - start, count_of(node.page) - slot)
-            for each in range(slot, slot + number):
+            spot = self.spots[0]
+            number = min(stop - start, count_of(node.page) - spot)
+            for each in range(spot, spot + number):
                 self.pager.release(word0(node.page, each), word1(node.page, each))
-            close_entries(node.page, slot, number)
+            close_entries(node.page, spot, number)
             self._count(-number)
             stop -= number
             left = count_of(node.page)
@@ -435,8 +435,8 @@ class Index(OwnedTree):
         if level_of(page) != level or stop > total_of(page):
             bad_node(self.pager, reference, f"a node of level {level} with {stop} values or more", page)
         if level == 0:
-            for slot in range(start, stop):
-                self.pager.release(word0(page, slot), word1(page, slot))
+            for spot in range(start, stop):
+                self.pager.release(word0(page, spot), word1(page, spot))
             close_entries(page, start, stop - start)
             return node
         kept = []
@@ -509,12 +509,12 @@ class Index(OwnedTree):
             return count
         total = 0
         children = children_of(page)
-        for slot, (address, child_check, expected) in enumerate(children):
+        for spot, (address, child_check, expected) in enumerate(children):
             if address >> 63 and not reference >> 63:
                 faults.append(f"{name} is clean and has a dirty child")
-            edge = last and slot == len(children) - 1
+            edge = last and spot == len(children) - 1
             found = self._check_below(address, child_check, level - 1, False, edge, faults)
             if found != expected:
-                faults.append(f"{name} counts {expected} values below child {slot}, which has {found}")
+                faults.append(f"{name} counts {expected} values below child {spot}, which has {found}")
             total += found
         return total

@@ -84,23 +84,23 @@ class NodeKind:
         """Return the least number of entries of a node, except the root and the last one of the level."""
         return 0
 
-    def slot_of(self, page: Page, position: int) -> int:
+    def spot_of(self, page: Page, position: int) -> int:
         """Return the child of a branch below which a position is; the count of children if there is none."""
         return 0
 
-    def before(self, page: Page, slot: int) -> int:
-        """Return the number of values below the children of a branch before ``slot``."""
+    def before(self, page: Page, spot: int) -> int:
+        """Return the number of values below the children of a branch before ``spot``."""
         return 0
 
-    def child(self, page: Page, slot: int) -> int:
+    def child(self, page: Page, spot: int) -> int:
         """Return the address of a child of a branch."""
         return 0
 
-    def check(self, page: Page, slot: int) -> int:
+    def check(self, page: Page, spot: int) -> int:
         """Return the checksum that the page of a child must have."""
         return 0
 
-    def set_child(self, page: bytearray, slot: int, address: int, check: int) -> int:
+    def set_child(self, page: bytearray, spot: int, address: int, check: int) -> int:
         """Replace the address and the checksum of a child of a branch."""
         return 0
 
@@ -116,29 +116,29 @@ class NodeKind:
         """Return the tuple that ``children`` of the parent has for a dirty node."""
         return node.reference, 0, self.total(node.page)
 
-    def add_count(self, page: bytearray, slot: int, delta: int) -> int:
-        """Add ``delta`` to the number of values below child ``slot`` of a branch."""
+    def add_count(self, page: bytearray, spot: int, delta: int) -> int:
+        """Add ``delta`` to the number of values below child ``spot`` of a branch."""
         return 0
 
     def split_child(
-        self, page: bytearray, slot: int, left: tuple[int, int, int], right: tuple[int, int, int]
+        self, page: bytearray, spot: int, left: tuple[int, int, int], right: tuple[int, int, int]
     ) -> int:
-        """Replace child ``slot`` of a branch, which has room, by two dirty nodes."""
+        """Replace child ``spot`` of a branch, which has room, by two dirty nodes."""
         return 0
 
     def blobs(self, page: Page) -> list[tuple[int, int, int]]:
-        """Return (slot, address, size and checksum) of each blob that a leaf points to."""
+        """Return (spot, address, size and checksum) of each blob that a leaf points to."""
         return []
 
-    def set_blob(self, page: bytearray, slot: int, address: int) -> int:
+    def set_blob(self, page: bytearray, spot: int, address: int) -> int:
         """Set the address of a blob of a leaf."""
         return 0
 
     def place_blobs(self, page: bytearray, placed: bytearray) -> int:
         """Replace the numbers of pending blobs in a leaf by their addresses, 8 bytes each in ``placed``."""
-        for slot, first, _ in self.blobs(page):
+        for spot, first, _ in self.blobs(page):
             if first >> 63:
-                self.set_blob(page, slot, get64(placed, 8 * unmark(first)))
+                self.set_blob(page, spot, get64(placed, 8 * unmark(first)))
         return 0
 
 

@@ -21,8 +21,8 @@ def measure(index: Index) -> tuple[int, int, int]:
     position = 0
     while position < index.length:
         page = index.leaf(position)
-        for slot in range(count_of(page)):
-            size += low32(word1(page, slot))
+        for spot in range(count_of(page)):
+            size += low32(word1(page, spot))
         leaves += 1
         position = index.leaf_end()
     above = _inner_below(index, index.root, index.root_check, index.height - 1) if index.height else 0
@@ -36,7 +36,7 @@ def _inner_below(index: Index, reference: int, check: int, level: int) -> int:
     total = 1
     if level > 1:
         page = index.pager.page(reference, check)
-        for slot in range(count_of(page)):
+        for spot in range(count_of(page)):
             page = index.pager.page(reference, check)
-            total += _inner_below(index, child_of(page, slot), check_of(page, slot), level - 1)
+            total += _inner_below(index, child_of(page, spot), check_of(page, spot), level - 1)
     return total

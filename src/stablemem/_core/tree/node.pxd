@@ -16,9 +16,9 @@ cdef enum:
     COUNTED = 78
 
 cdef class CountedKind(NodeKind):
-    @cython.locals(slot=int, first=u64)
+    @cython.locals(spot=int, first=u64)
     cdef list blobs(self, page_t page)
-    @cython.locals(slot=int, first=u64, second=u64)
+    @cython.locals(spot=int, first=u64, second=u64)
     cdef int place_blobs(self, dirty_t page, bytearray placed) except -1
 
 @cython.locals(count=int)
@@ -27,37 +27,37 @@ cdef void set_count(dirty_t page, int count) noexcept
 @cython.locals(count=int)
 cdef u64 total_of(page_t page) noexcept
 
-cdef u64 word0(page_t page, int slot) noexcept
-cdef u64 word1(page_t page, int slot) noexcept
-cdef void set_entry(dirty_t page, int slot, u64 first, u64 second) noexcept
+cdef u64 word0(page_t page, int spot) noexcept
+cdef u64 word1(page_t page, int spot) noexcept
+cdef void set_entry(dirty_t page, int spot, u64 first, u64 second) noexcept
 @cython.locals(count=int, place=int)
-cdef void open_entries(dirty_t page, int slot, int number) noexcept
+cdef void open_entries(dirty_t page, int spot, int number) noexcept
 @cython.locals(count=int, place=int, end=int)
-cdef void close_entries(dirty_t page, int slot, int number) noexcept
+cdef void close_entries(dirty_t page, int spot, int number) noexcept
 cdef void clear(dirty_t page, int begin, int end) noexcept
-cdef bytes entries_of(page_t page, int slot, int stop)
+cdef bytes entries_of(page_t page, int spot, int stop)
 @cython.locals(place=int, source=page_t)
-cdef object put_entries(Node node, int slot, bytes entries)
+cdef object put_entries(Node node, int spot, bytes entries)
 @cython.locals(count=int, begin=int, end=int)
-cdef void move_entries(Node source, Node target, int slot) noexcept
+cdef void move_entries(Node source, Node target, int spot) noexcept
 
 @cython.locals(count=int, low=int, size=int, half=int)
-cdef int slot_of(page_t page, u64 position) noexcept
-cdef u64 before(page_t page, int slot) noexcept
-cdef u64 child_of(page_t page, int slot) noexcept
-cdef u64 check_of(page_t page, int slot) noexcept
-cdef void set_child(dirty_t page, int slot, u64 address, u64 check) noexcept
+cdef int spot_of(page_t page, u64 position) noexcept
+cdef u64 before(page_t page, int spot) noexcept
+cdef u64 child_of(page_t page, int spot) noexcept
+cdef u64 check_of(page_t page, int spot) noexcept
+cdef void set_child(dirty_t page, int spot, u64 address, u64 check) noexcept
 @cython.locals(count=int, place=int)
-cdef void add_count(dirty_t page, int slot, long long delta) noexcept
+cdef void add_count(dirty_t page, int spot, long long delta) noexcept
 @cython.locals(count=int, below=u64, delta=cython.longlong)
-cdef void split_child(dirty_t page, int slot, u64 values, u64 address, u64 more) noexcept
-cdef void deal_children(dirty_t page, int slot, u64 values, u64 first, u64 second) noexcept
+cdef void split_child(dirty_t page, int spot, u64 values, u64 address, u64 more) noexcept
+cdef void deal_children(dirty_t page, int spot, u64 values, u64 first, u64 second) noexcept
 @cython.locals(count=int)
-cdef void join_children(dirty_t page, int slot, u64 address) noexcept
-@cython.locals(count=int, slot=int, seen=u64, total=u64)
+cdef void join_children(dirty_t page, int spot, u64 address) noexcept
+@cython.locals(count=int, spot=int, seen=u64, total=u64)
 cdef list children_of(page_t page)
-@cython.locals(content=bytearray, page=dirty_t, total=u64, slot=int, address=u64, check=u64, values=u64)
+@cython.locals(content=bytearray, page=dirty_t, total=u64, spot=int, address=u64, check=u64, values=u64)
 cdef object put_children(Node node, list children)
 
-@cython.locals(count=int, slot=int, seen=u64, total=u64)
+@cython.locals(count=int, spot=int, seen=u64, total=u64)
 cdef str fault_of(page_t page)

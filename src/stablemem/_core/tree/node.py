@@ -75,35 +75,35 @@ def total_of(page: Page) -> int:
 # -- leaves ------------------------------------------------------------------------------------------
 
 
-def word0(page: Page, slot: int) -> int:
+def word0(page: Page, spot: int) -> int:
     """Return the address field of a leaf entry."""
-    return get64(page, _ENTRIES + 16 * slot)
+    return get64(page, _ENTRIES + 16 * spot)
 
 
-def word1(page: Page, slot: int) -> int:
+def word1(page: Page, spot: int) -> int:
     """Return size and checksum of a leaf entry; the size is in the low 32 bits."""
-    return get64(page, _ENTRIES + 16 * slot + 8)
+    return get64(page, _ENTRIES + 16 * spot + 8)
 
 
-def set_entry(page: bytearray, slot: int, first: int, second: int) -> None:
+def set_entry(page: bytearray, spot: int, first: int, second: int) -> None:
     """Overwrite a leaf entry."""
-    put64(page, _ENTRIES + 16 * slot, first)
-    put64(page, _ENTRIES + 16 * slot + 8, second)
+    put64(page, _ENTRIES + 16 * spot, first)
+    put64(page, _ENTRIES + 16 * spot + 8, second)
 
 
-def open_entries(page: bytearray, slot: int, number: int) -> None:
-    """Make room for ``number`` entries at ``slot``: move the later ones up, and add to the count."""
+def open_entries(page: bytearray, spot: int, number: int) -> None:
+    """Make room for ``number`` entries at ``spot``: move the later ones up, and add to the count."""
     count = count_of(page)
-    place = _ENTRIES + 16 * slot
-    move(page, place + 16 * number, place, 16 * (count - slot))
+    place = _ENTRIES + 16 * spot
+    move(page, place + 16 * number, place, 16 * (count - spot))
     put16(page, 2, count + number)
 
 
-def close_entries(page: bytearray, slot: int, number: int) -> None:
-    """Remove ``number`` entries at ``slot``, and zero the room after the last entry."""
+def close_entries(page: bytearray, spot: int, number: int) -> None:
+    """Remove ``number`` entries at ``spot``, and zero the room after the last entry."""
     count = count_of(page)
-    place = _ENTRIES + 16 * slot
-    move(page, place, place + 16 * number, 16 * (count - slot - number))
+    place = _ENTRIES + 16 * spot
+    move(page, place, place + 16 * number, 16 * (count - spot - number))
     end = _ENTRIES + 16 * count
     clear(page, end - 16 * number, end)
     put16(page, 2, count - number)
@@ -117,19 +117,19 @@ def clear(page: bytearray, begin: int, end: int) -> None:
         page[begin:end] = bytes(end - begin)
 
 
-def entries_of(page: Page, slot: int, stop: int) -> bytes:
-    """Return the leaf entries from ``slot`` to before ``stop`` as bytes, 16 for each."""
+def entries_of(page: Page, spot: int, stop: int) -> bytes:
+    """Return the leaf entries from ``spot`` to before ``stop`` as bytes, 16 for each."""
     if cython.compiled:
         return PyBytes_FromStringAndSize(
-            cython.cast(cython.p_char, page + _ENTRIES + 16 * slot), 16 * (stop - slot)
+            cython.cast(cython.p_char, page + _ENTRIES + 16 * spot), 16 * (stop - spot)
         )
     else:
-        return bytes(page[_ENTRIES + 16 * slot : _ENTRIES + 16 * stop])
+        return bytes(page[_ENTRIES + 16 * spot : _ENTRIES + 16 * stop])
 
 
-def put_entries(node: Node, slot: int, entries: bytes) -> None:
-    """Overwrite leaf entries from ``slot`` on."""
-    place = _ENTRIES + 16 * slot
+def put_entries(node: Node, spot: int, entries: bytes) -> None:
+    """Overwrite leaf entries from ``spot`` on."""
+    place = _ENTRIES + 16 * spot
     if cython.compiled:
         source = cython.cast(page_t, cython.cast(cython.p_char, entries))
         memcpy(node.page + place, source, len(entries))
@@ -137,23 +137,23 @@ def put_entries(node: Node, slot: int, entries: bytes) -> None:
         node.bytes[place : place + len(entries)] = entries
 
 
-def move_entries(source: Node, target: Node, slot: int) -> None:
-    """Move the entries from ``slot`` on into an empty leaf."""
+def move_entries(source: Node, target: Node, spot: int) -> None:
+    """Move the entries from ``spot`` on into an empty leaf."""
     count = count_of(source.page)
-    begin, end = _ENTRIES + 16 * slot, _ENTRIES + 16 * count
+    begin, end = _ENTRIES + 16 * spot, _ENTRIES + 16 * count
     if cython.compiled:
         memcpy(target.page + _ENTRIES, source.page + begin, end - begin)
     else:
         target.bytes[_ENTRIES : _ENTRIES + end - begin] = source.bytes[begin:end]
-    put16(target.page, 2, count - slot)
+    put16(target.page, 2, count - spot)
     clear(source.page, begin, end)
-    put16(source.page, 2, slot)
+    put16(source.page, 2, spot)
 
 
 # -- inner nodes -------------------------------------------------------------------------------------
 
 
-def slot_of(page: Page, position: int) -> int:
+def spot_of(page: Page, position: int) -> int:
     """Return the child below which value ``position`` is; the count of entries if there is none.
 
     This is a binary search for the first cumulative count above ``position``. In the compiled form, it has no
@@ -173,76 +173,76 @@ def slot_of(page: Page, position: int) -> int:
         return bisect_right(counts, position, 0, count)
 
 
-def before(page: Page, slot: int) -> int:
-    """Return the number of values below the children before ``slot``."""
-    return get64(page, _COUNTS + 8 * (slot - 1)) if slot else 0
+def before(page: Page, spot: int) -> int:
+    """Return the number of values below the children before ``spot``."""
+    return get64(page, _COUNTS + 8 * (spot - 1)) if spot else 0
 
 
-def child_of(page: Page, slot: int) -> int:
-    """Return the address of child ``slot``."""
-    return get64(page, _CHILDREN + 16 * slot)
+def child_of(page: Page, spot: int) -> int:
+    """Return the address of child ``spot``."""
+    return get64(page, _CHILDREN + 16 * spot)
 
 
-def check_of(page: Page, slot: int) -> int:
-    """Return the checksum that the page of child ``slot`` must have."""
-    return get64(page, _CHILDREN + 16 * slot + 8)
+def check_of(page: Page, spot: int) -> int:
+    """Return the checksum that the page of child ``spot`` must have."""
+    return get64(page, _CHILDREN + 16 * spot + 8)
 
 
-def set_child(page: bytearray, slot: int, address: int, check: int) -> None:
-    """Replace the address and the checksum of child ``slot``."""
-    put64(page, _CHILDREN + 16 * slot, address)
-    put64(page, _CHILDREN + 16 * slot + 8, check)
+def set_child(page: bytearray, spot: int, address: int, check: int) -> None:
+    """Replace the address and the checksum of child ``spot``."""
+    put64(page, _CHILDREN + 16 * spot, address)
+    put64(page, _CHILDREN + 16 * spot + 8, check)
 
 
-def add_count(page: bytearray, slot: int, delta: int) -> None:
-    """Add ``delta`` values to the cumulative counts from ``slot`` on."""
+def add_count(page: bytearray, spot: int, delta: int) -> None:
+    """Add ``delta`` values to the cumulative counts from ``spot`` on."""
     count = count_of(page)
     if cython.compiled:
-        for place in range(_COUNTS + 8 * slot, _COUNTS + 8 * count, 8):
+        for place in range(_COUNTS + 8 * spot, _COUNTS + 8 * count, 8):
             # Signed, like delta: a build with overflow checks would refuse a wrap-around.
             put64(page, place, cython.cast(cython.longlong, get64(page, place)) + delta)
     else:
-        counts = memoryview(page)[_COUNTS + 8 * slot : _COUNTS + 8 * count].cast("Q")
+        counts = memoryview(page)[_COUNTS + 8 * spot : _COUNTS + 8 * count].cast("Q")
         for number, value in enumerate(counts.tolist()):
             counts[number] = value + delta
 
 
-def split_child(page: bytearray, slot: int, values: int, address: int, more: int) -> None:
-    """Set the values of child ``slot`` to ``values``, and add a dirty right neighbour with ``more`` values.
+def split_child(page: bytearray, spot: int, values: int, address: int, more: int) -> None:
+    """Set the values of child ``spot`` to ``values``, and add a dirty right neighbour with ``more`` values.
 
     The node must have room for it.
     """
     count = count_of(page)
-    below = before(page, slot)
-    delta = values + more - (get64(page, _COUNTS + 8 * slot) - below)
-    move(page, _COUNTS + 8 * (slot + 2), _COUNTS + 8 * (slot + 1), 8 * (count - slot - 1))
-    move(page, _CHILDREN + 16 * (slot + 2), _CHILDREN + 16 * (slot + 1), 16 * (count - slot - 1))
+    below = before(page, spot)
+    delta = values + more - (get64(page, _COUNTS + 8 * spot) - below)
+    move(page, _COUNTS + 8 * (spot + 2), _COUNTS + 8 * (spot + 1), 8 * (count - spot - 1))
+    move(page, _CHILDREN + 16 * (spot + 2), _CHILDREN + 16 * (spot + 1), 16 * (count - spot - 1))
     put16(page, 2, count + 1)
-    put64(page, _COUNTS + 8 * slot, below + values)
-    put64(page, _COUNTS + 8 * (slot + 1), below + values + more)
-    set_child(page, slot + 1, address, 0)
-    add_count(page, slot + 2, delta)
+    put64(page, _COUNTS + 8 * spot, below + values)
+    put64(page, _COUNTS + 8 * (spot + 1), below + values + more)
+    set_child(page, spot + 1, address, 0)
+    add_count(page, spot + 2, delta)
 
 
-def deal_children(page: bytearray, slot: int, values: int, first: int, second: int) -> None:
-    """Set how child ``slot`` and its right neighbour, both dirty, share their values.
+def deal_children(page: bytearray, spot: int, values: int, first: int, second: int) -> None:
+    """Set how child ``spot`` and its right neighbour, both dirty, share their values.
 
     The first has ``values`` of them.
     """
-    put64(page, _COUNTS + 8 * slot, before(page, slot) + values)
-    set_child(page, slot, first, 0)
-    set_child(page, slot + 1, second, 0)
+    put64(page, _COUNTS + 8 * spot, before(page, spot) + values)
+    set_child(page, spot, first, 0)
+    set_child(page, spot + 1, second, 0)
 
 
-def join_children(page: bytearray, slot: int, address: int) -> None:
-    """Replace child ``slot`` and its right neighbour by one dirty child."""
+def join_children(page: bytearray, spot: int, address: int) -> None:
+    """Replace child ``spot`` and its right neighbour by one dirty child."""
     count = count_of(page)
-    move(page, _COUNTS + 8 * slot, _COUNTS + 8 * (slot + 1), 8 * (count - slot - 1))
+    move(page, _COUNTS + 8 * spot, _COUNTS + 8 * (spot + 1), 8 * (count - spot - 1))
     put64(page, _COUNTS + 8 * (count - 1), 0)
-    move(page, _CHILDREN + 16 * (slot + 1), _CHILDREN + 16 * (slot + 2), 16 * (count - slot - 2))
+    move(page, _CHILDREN + 16 * (spot + 1), _CHILDREN + 16 * (spot + 2), 16 * (count - spot - 2))
     set_child(page, count - 1, 0, 0)
     put16(page, 2, count - 1)
-    set_child(page, slot, address, 0)
+    set_child(page, spot, address, 0)
 
 
 def children_of(page: Page) -> list[tuple[int, int, int]]:
@@ -250,10 +250,10 @@ def children_of(page: Page) -> list[tuple[int, int, int]]:
     count = count_of(page)
     children = []
     seen = 0
-    for slot in range(count):
-        total = get64(page, _COUNTS + 8 * slot)
+    for spot in range(count):
+        total = get64(page, _COUNTS + 8 * spot)
         children.append(
-            (get64(page, _CHILDREN + 16 * slot), get64(page, _CHILDREN + 16 * slot + 8), total - seen)
+            (get64(page, _CHILDREN + 16 * spot), get64(page, _CHILDREN + 16 * spot + 8), total - seen)
         )
         seen = total
     return children
@@ -266,11 +266,11 @@ def put_children(node: Node, children: list[tuple[int, int, int]]) -> None:
     page = node.page
     put16(page, 2, len(children))
     total = 0
-    for slot, (address, check, values) in enumerate(children):
+    for spot, (address, check, values) in enumerate(children):
         total += values
-        put64(page, _COUNTS + 8 * slot, total)
-        put64(page, _CHILDREN + 16 * slot, address)
-        put64(page, _CHILDREN + 16 * slot + 8, check)
+        put64(page, _COUNTS + 8 * spot, total)
+        put64(page, _CHILDREN + 16 * spot, address)
+        put64(page, _CHILDREN + 16 * spot + 8, check)
 
 
 # -- checks for a page from a file -------------------------------------------------------------------
@@ -287,8 +287,8 @@ def fault_of(page: Page) -> str:
         if not 0 < count <= LEAF_CAPACITY:
             return f"a leaf of {count} entries"
         if cython.compiled:
-            for slot in range(count):
-                if word0(page, slot) >> 63 and low32(word1(page, slot)) > INLINE_SIZE:
+            for spot in range(count):
+                if word0(page, spot) >> 63 and low32(word1(page, spot)) > INLINE_SIZE:
                     return "a leaf with a pointer out of the region"
         else:
             words = _WORDS.unpack_from(page, _ENTRIES)[: 2 * count]
@@ -299,11 +299,11 @@ def fault_of(page: Page) -> str:
     if not 0 < count <= INNER_CAPACITY:
         return f"an inner node of {count} children"
     seen = 0
-    for slot in range(count):
-        total = get64(page, _COUNTS + 8 * slot)
+    for spot in range(count):
+        total = get64(page, _COUNTS + 8 * spot)
         if total <= seen or total >> 63:
             return f"an inner node whose counts go from {seen} to {total}"
-        if child_of(page, slot) >> 63:
+        if child_of(page, spot) >> 63:
             return "an inner node with a child out of the region"
         seen = total
     return ""
@@ -334,25 +334,25 @@ class CountedKind(NodeKind):
         """Return the least number of entries of a node, except the root and the last one of the level."""
         return INNER_MINIMUM if level else LEAF_MINIMUM
 
-    def slot_of(self, page: Page, position: int) -> int:
+    def spot_of(self, page: Page, position: int) -> int:
         """Return the child below which a position is; the count of entries if there is none."""
-        return slot_of(page, position)
+        return spot_of(page, position)
 
-    def before(self, page: Page, slot: int) -> int:
-        """Return the number of values below the children before ``slot``."""
-        return before(page, slot)
+    def before(self, page: Page, spot: int) -> int:
+        """Return the number of values below the children before ``spot``."""
+        return before(page, spot)
 
-    def child(self, page: Page, slot: int) -> int:
+    def child(self, page: Page, spot: int) -> int:
         """Return the address of a child."""
-        return child_of(page, slot)
+        return child_of(page, spot)
 
-    def check(self, page: Page, slot: int) -> int:
+    def check(self, page: Page, spot: int) -> int:
         """Return the checksum that the page of a child must have."""
-        return check_of(page, slot)
+        return check_of(page, spot)
 
-    def set_child(self, page: bytearray, slot: int, address: int, check: int) -> int:
+    def set_child(self, page: bytearray, spot: int, address: int, check: int) -> int:
         """Replace the address and the checksum of a child."""
-        set_child(page, slot, address, check)
+        set_child(page, spot, address, check)
         return 0
 
     def children(self, page: Page) -> list[tuple[int, int, int]]:
@@ -364,39 +364,39 @@ class CountedKind(NodeKind):
         put_children(node, children)
         return 0
 
-    def add_count(self, page: bytearray, slot: int, delta: int) -> int:
+    def add_count(self, page: bytearray, spot: int, delta: int) -> int:
         """Add ``delta`` to the number of values below a child."""
-        add_count(page, slot, delta)
+        add_count(page, spot, delta)
         return 0
 
     def split_child(
-        self, page: bytearray, slot: int, left: tuple[int, int, int], right: tuple[int, int, int]
+        self, page: bytearray, spot: int, left: tuple[int, int, int], right: tuple[int, int, int]
     ) -> int:
         """Replace a child by two dirty nodes, without a list of all children."""
-        split_child(page, slot, left[2], right[0], right[2])
+        split_child(page, spot, left[2], right[0], right[2])
         return 0
 
     def blobs(self, page: Page) -> list[tuple[int, int, int]]:
-        """Return (slot, address, size and checksum) of each blob that is not inside its entry."""
+        """Return (spot, address, size and checksum) of each blob that is not inside its entry."""
         found = []
-        for slot in range(count_of(page)):
-            if low32(word1(page, slot)) > INLINE_SIZE:
-                found.append((slot, word0(page, slot), word1(page, slot)))
+        for spot in range(count_of(page)):
+            if low32(word1(page, spot)) > INLINE_SIZE:
+                found.append((spot, word0(page, spot), word1(page, spot)))
         return found
 
-    def set_blob(self, page: bytearray, slot: int, address: int) -> int:
+    def set_blob(self, page: bytearray, spot: int, address: int) -> int:
         """Set the address of a blob."""
-        set_entry(page, slot, address, word1(page, slot))
+        set_entry(page, spot, address, word1(page, spot))
         return 0
 
     def place_blobs(self, page: bytearray, placed: bytearray) -> int:
         """Replace the numbers of pending blobs by their addresses, without a list of all blobs."""
-        for slot in range(count_of(page)):
-            first = word0(page, slot)
+        for spot in range(count_of(page)):
+            first = word0(page, spot)
             if first >> 63:
-                second = word1(page, slot)
+                second = word1(page, spot)
                 if low32(second) > INLINE_SIZE:
-                    set_entry(page, slot, get64(placed, 8 * unmark(first)), second)
+                    set_entry(page, spot, get64(placed, 8 * unmark(first)), second)
         return 0
 
 

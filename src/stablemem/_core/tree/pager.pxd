@@ -74,7 +74,7 @@ cdef class Pager:
     @cython.locals(left=u64, begin=u64, room=u64)
     cpdef object begin_nodes(self, u64 spare)
     cpdef tuple place_tree(self, u64 root, u64 check)
-    @cython.locals(page=dirty_t, kind=NodeKind, slot=int, child=u64, address=u64)
+    @cython.locals(page=dirty_t, kind=NodeKind, spot=int, child=u64, address=u64)
     cdef tuple _place(self, Node node)
     @cython.locals(begin=u64, room=u64, number=u64)
     cpdef u64 spare_page(self) except 0

@@ -471,11 +471,11 @@ class Pager:
         page = node.page
         if level_of(page):
             kind = kind_of(page)
-            for slot in range(kind.count(page)):
-                child = kind.child(page, slot)
+            for spot in range(kind.count(page)):
+                child = kind.child(page, spot)
                 if child >> 63:
                     address, check = self._place(self._dirty(child))
-                    kind.set_child(page, slot, address, check)
+                    kind.set_child(page, spot, address, check)
         put64(page, 8, self.transaction)
         address = self.spare_page()
         self.place_page(address, node.bytes)

@@ -2,7 +2,7 @@
 """Path: the way from the root of a tree to a leaf, through nodes that the transaction owns and may change.
 
 A change first owns the path to its leaf, by the search of its tree (``Index.own_path``), and then works on
-that path: for each level, ``pages`` has the page on the path, and ``slots`` the entry that the path follows.
+that path: for each level, ``pages`` has the page on the path, and ``spots`` the entry that the path follows.
 The path is valid until another path is owned, nodes are written out, or the tree returns to an earlier state.
 
     grow         after new nodes were made beside one on the path: adds them to their parents, and splits
@@ -53,10 +53,10 @@ class OwnedTree:
         length: number of values.
         last_leaf: the leaf at the end of the path.
         pages: the page on the path, for each level.
-        slots: the entry that the path follows, for each level.
+        spots: the entry that the path follows, for each level.
     """
 
-    __slots__ = ("height", "kind", "last_leaf", "length", "pager", "pages", "root", "root_check", "slots")
+    __slots__ = ("height", "kind", "last_leaf", "length", "pager", "pages", "root", "root_check", "spots")
 
     def __init__(self, pager: Pager, kind: NodeKind) -> None:
         self.pager = pager
@@ -66,7 +66,7 @@ class OwnedTree:
         self.length = 0
         self.last_leaf = Node(0, bytearray(), False)
         if not cython.compiled:
-            self.slots = [0] * 16
+            self.spots = [0] * 16
             self.pages = [self.last_leaf.page] * 16
 
     # -- defined by subclasses -----------------------------------------------------------------------
@@ -74,8 +74,8 @@ class OwnedTree:
     def touch(self) -> None:
         """Note that everything may have changed."""
 
-    def share_leaves(self, parent: Node, slot: int, last: bool) -> bool:
-        """Rebalance leaf ``slot`` with a sibling; return False if both are empty."""
+    def share_leaves(self, parent: Node, spot: int, last: bool) -> bool:
+        """Rebalance leaf ``spot`` with a sibling; return False if both are empty."""
         raise NotImplementedError
 
     # -- state ---------------------------------------------------------------------------------------
@@ -103,12 +103,12 @@ class OwnedTree:
         """Return the node on the path at a level."""
         if level == self.height - 1:
             return self.pager.own(self.root, self.root_check)
-        return self.pager.own(self.kind.child(self.pages[level + 1], self.slots[level + 1]), 0)
+        return self.pager.own(self.kind.child(self.pages[level + 1], self.spots[level + 1]), 0)
 
     def is_at_right_edge(self, level: int) -> bool:
         """Return whether the node on the path at a level is the last one of that level."""
         for above in range(level + 1, self.height):
-            if self.slots[above] != self.kind.count(self.pages[above]) - 1:
+            if self.spots[above] != self.kind.count(self.pages[above]) - 1:
                 return False
         return True
 
@@ -127,18 +127,18 @@ class OwnedTree:
         at_end = True
         for above in range(level + 1, self.height):
             page = self.pages[above]
-            slot = self.slots[above]
+            spot = self.spots[above]
             if not made:
-                kind.add_count(page, slot, delta)
+                kind.add_count(page, spot, delta)
                 continue
             if len(made) == 1 and kind.count(page) < kind.capacity(above):
-                kind.split_child(page, slot, changed[0], made[0])
+                kind.split_child(page, spot, changed[0], made[0])
                 made = []
                 continue
             node = self.owned_node(above)
             children = kind.children(page)
-            at_end = slot == len(children) - 1 and self.is_at_right_edge(above)
-            children[slot : slot + 1] = changed + made
+            at_end = spot == len(children) - 1 and self.is_at_right_edge(above)
+            children[spot : spot + 1] = changed + made
             pieces = cut(len(children), kind.capacity(above), at_end)
             made = []
             place = 0
@@ -200,23 +200,23 @@ class OwnedTree:
         for level in range(self.height - 1, 0, -1):
             page = self.pager.page(reference, check)
             count = kind.count(page)
-            slot = kind.slot_of(page, position)
-            if slot >= count:
+            spot = kind.spot_of(page, position)
+            if spot >= count:
                 bad_node(self.pager, reference, f"a node with value {position}", page)
-            for near in (slot, slot + 1, slot - 1):
+            for near in (spot, spot + 1, spot - 1):
                 edge = last and near == count - 1
                 if 0 <= near < count and is_under_full(self.pager, kind.child(page, near), level - 1, edge):
                     self._even_out(self.pager.own(reference, check), near, level - 1, last)
                     return True
-            last = last and slot == count - 1
-            position -= kind.before(page, slot)
-            reference, check = kind.child(page, slot), kind.check(page, slot)
+            last = last and spot == count - 1
+            position -= kind.before(page, spot)
+            reference, check = kind.child(page, spot), kind.check(page, spot)
         return False
 
-    def _even_out(self, parent: Node, slot: int, level: int, last: bool) -> None:
-        """Rebalance child ``slot``, which is on ``level``, with a sibling."""
+    def _even_out(self, parent: Node, spot: int, level: int, last: bool) -> None:
+        """Rebalance child ``spot``, which is on ``level``, with a sibling."""
         kind, pager = self.kind, self.pager
-        if level == 0 and kind.count(parent.page) > 1 and self.share_leaves(parent, slot, last):
+        if level == 0 and kind.count(parent.page) > 1 and self.share_leaves(parent, spot, last):
             return
         children = kind.children(parent.page)
         if len(children) == 1:
@@ -224,7 +224,7 @@ class OwnedTree:
             free_below(pager, children[0][0], children[0][1], level, 0)
             kind.put_children(parent, [])
             return
-        left = slot if slot + 1 < len(children) else slot - 1
+        left = spot if spot + 1 < len(children) else spot - 1
         one = pager.own(children[left][0], children[left][1])
         two = pager.own(children[left + 1][0], children[left + 1][1])
         fill = last and left + 2 == len(children)

@@ -10,4 +10,4 @@ from stablemem._core.tree.path cimport bad_node
 from stablemem._core.format.words cimport LEAF_CAPACITY, dirty_t
 
 @cython.locals(page=dirty_t, one=Node, two=Node, count=int, left=int, have=int, more=int, total=int, kept=int, entries=bytes)
-cdef bint even_out_leaves(Pager pager, Node parent, int slot, bint last) except -1
+cdef bint even_out_leaves(Pager pager, Node parent, int spot, bint last) except -1

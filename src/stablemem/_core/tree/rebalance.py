@@ -32,15 +32,15 @@ if not cython.compiled:
 __all__: list[str] = []
 
 
-def even_out_leaves(pager: Pager, parent: Node, slot: int, last: bool) -> bool:
-    """Rebalance leaf ``slot`` with a sibling; return False if both are empty.
+def even_out_leaves(pager: Pager, parent: Node, spot: int, last: bool) -> bool:
+    """Rebalance leaf ``spot`` with a sibling; return False if both are empty.
 
     It works directly in the page of the parent. A queue, which deletes at one end, does little else; without
     lists of all children, this takes a tenth of the time.
     """
     page = parent.page
     count = count_of(page)
-    left = slot if slot + 1 < count else slot - 1
+    left = spot if spot + 1 < count else spot - 1
     one = pager.own(child_of(page, left), check_of(page, left))
     two = pager.own(child_of(page, left + 1), check_of(page, left + 1))
     have, more = count_of(one.page), count_of(two.page)

@@ -17,7 +17,7 @@ if not cython.compiled:
     from ...layout import NODE_SIZE
     from ..format.words import low32
     from .kinds import kind_of, level_of
-    from .node import before, check_of, child_of, count_of, slot_of
+    from .node import before, check_of, child_of, count_of, spot_of
     from .path import bad_node
 
 __all__ = ["relocate"]
@@ -49,7 +49,7 @@ def relocate(index: Index, position: int, bound: int, below_bound: bool) -> tupl
     node: Node | None = None
     moved = run = run_end = 0
     pieces: list[bytes] = []
-    for slot, first, second in kind.blobs(page):
+    for spot, first, second in kind.blobs(page):
         if first >> 63 or first < bound:
             continue
         size = low32(second)
@@ -60,7 +60,7 @@ def relocate(index: Index, position: int, bound: int, below_bound: bool) -> tupl
         if node is None:
             node = index.own_path(begin)
             index.touch()
-        kind.set_blob(node.page, slot, address)
+        kind.set_blob(node.page, spot, address)
         pager.release(first, second)
         if address != run_end:
             if pieces:
@@ -88,10 +88,10 @@ def _lies_above(index: Index, position: int, bound: int) -> bool:
             bad_node(pager, reference, f"a node of level {level}", page)
         if level == 0:
             break
-        slot = slot_of(page, position)
-        if slot >= count_of(page):
+        spot = spot_of(page, position)
+        if spot >= count_of(page):
             bad_node(pager, reference, f"a node with value {position}", page)
-        position -= before(page, slot)
-        reference = child_of(page, slot)
-        check = check_of(page, slot)
+        position -= before(page, spot)
+        reference = child_of(page, spot)
+        check = check_of(page, spot)
     return False

@@ -54,14 +54,14 @@ def _cut(
         move_entries(node, right, position)
         return node, right
     children = children_of(node.page)
-    slot = 0
+    spot = 0
     first = 0
-    while position >= first + children[slot][2]:
-        first += children[slot][2]
-        slot += 1
-    lower, upper = children[:slot], children[slot:]
+    while position >= first + children[spot][2]:
+        first += children[spot][2]
+        spot += 1
+    lower, upper = children[:spot], children[spot:]
     if position > first:
-        address, child_check, values = children[slot]
+        address, child_check, values = children[spot]
         one, two = _cut(pager, address, child_check, level - 1, position - first, values)
         lower.append((one.reference, 0, position - first))
         upper[0] = (two.reference, 0, first + values - position)

@@ -335,12 +335,12 @@ class Handle:
         """Write pending blobs, and dirty nodes beyond their budget."""
         with self.latch.held():
             try:
-                self.write_out()
+                self.write_early_in_change()
             except BaseException as error:
                 self.failed(error)
                 raise
 
-    def write_out(self) -> None:
+    def write_early_in_change(self) -> None:
         """Do the same as ``write_early``, for a caller inside a change, which must undo it after an error."""
         write_early(self.tx)
 

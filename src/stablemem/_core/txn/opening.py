@@ -31,7 +31,7 @@ from ..disk.region import Io
 from ..format.slots import MAGIC, Slot
 from .handle import Handle
 
-__all__ = ["MODES", "open_again", "open_store"]
+__all__ = ["MODES", "open_again", "open_handle"]
 
 PATH_MAX = 4096
 """Bytes of the longest path that Linux accepts."""
@@ -53,7 +53,7 @@ _FUSE = 0x65735546
 """The one number of all file systems that are programs: sshfs, s3fs, rclone, gcsfuse, virtiofs, ntfs-3g."""
 
 
-def open_store(
+def open_handle(
     path: str | None,
     mode: str,
     *,
@@ -119,13 +119,13 @@ def open_again(path: str, checksums: bool, state: tuple[Any, ...], exactly: bool
         FileNotFoundError, IsADirectoryError, PermissionError: as ``open`` does.
     """
     slot = Slot(*state)
-    store = open_store(path, "r", checksums=checksums, io=io, at=slot if exactly else None)
+    handle = open_handle(path, "r", checksums=checksums, io=io, at=slot if exactly else None)
     try:
-        require_as_new(store.header, slot, path)
+        require_as_new(handle.header, slot, path)
     except BaseException:
-        store.close()
+        handle.close()
         raise
-    return store
+    return handle
 
 
 def _seconds(timeout: Any) -> float:

@@ -120,9 +120,9 @@ def test_the_child_of_each_position(rng, number):
     for slot, (address, check, values) in enumerate(model):
         assert (node.child_of(page, slot), node.check_of(page, slot)) == (address, check)
         assert node.before(page, slot) == seen
-        assert {node.slot_of(page, seen), node.slot_of(page, seen + values - 1)} == {slot}
+        assert {node.spot_of(page, seen), node.spot_of(page, seen + values - 1)} == {slot}
         seen += values
-    assert node.slot_of(page, total) == number, "no child has it"
+    assert node.spot_of(page, total) == number, "no child has it"
 
 
 def test_values_below_a_child(rng):

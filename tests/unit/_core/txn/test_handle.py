@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from stablemem import MemoryBuffer, MemoryRegion, ReadOnlyError, RegionClosedError, StableMemoryError
-from stablemem._core.txn.opening import open_store
+from stablemem._core.txn.opening import open_handle
 from support.probe import handle_of
 from support.recorded import BOOT, NEXT_BOOT, Recorder, contents, prove, region_of, region_on
 
@@ -369,7 +369,7 @@ def test_opening_needs_no_time_for_size(path):
     """Opening reads the header and the catalog, whatever is behind them."""
     with MemoryBuffer(path, blobify="bytes") as values:
         values.extend([bytes(100)] * 20_000)
-    store = open_store(path, "r")
+    store = open_handle(path, "r")
     reads = []
     real = type(store.region.device).read
 

@@ -8,7 +8,7 @@ import pytest
 from stablemem import MemoryBuffer, NotARegionError, RegionLockedError
 from stablemem._core.disk.device import FileDevice
 from stablemem._core.txn import opening
-from stablemem._core.txn.opening import MODES, open_store
+from stablemem._core.txn.opening import MODES, open_handle
 from support.waiting import in_thread, join
 
 
@@ -27,7 +27,7 @@ def make(path, kind):
 def outcome(path, mode):
     """Return what opening gives: "new", "old" with "w" or "r", or the error."""
     try:
-        store = open_store(path, mode)
+        store = open_handle(path, mode)
     except (OSError, NotARegionError) as error:
         return type(error)
     found = "old" if store.slot.transaction > 1 else "new"
@@ -90,7 +90,7 @@ def test_the_table_is_complete():
 @pytest.mark.parametrize("mode", MODES)
 def test_a_directory(tmp_path, mode):
     with pytest.raises((IsADirectoryError, FileExistsError)) as caught:
-        open_store(str(tmp_path), mode)
+        open_handle(str(tmp_path), mode)
     assert isinstance(caught.value, IsADirectoryError) or mode == "x"
 
 
@@ -100,14 +100,14 @@ def test_a_fifo(tmp_path, mode):
     path = str(tmp_path / "fifo")
     os.mkfifo(path)
     with pytest.raises(OSError, match=r"regular file|File exists"):
-        open_store(path, mode)
+        open_handle(path, mode)
 
 
 @pytest.mark.parametrize("mode", MODES)
 def test_a_missing_folder(tmp_path, mode):
     path = str(tmp_path / "nowhere" / "x.smem")
     with pytest.raises(FileNotFoundError) as caught:
-        open_store(path, mode)
+        open_handle(path, mode)
     assert caught.value.filename == path
 
 
@@ -116,7 +116,7 @@ def test_a_symlink_to_nothing(tmp_path, mode):
     """What it names is made, as open() does; nothing loops."""
     os.symlink(tmp_path / "target.smem", tmp_path / "link")
     done = []
-    join(in_thread(lambda: done.append(open_store(str(tmp_path / "link"), mode))))
+    join(in_thread(lambda: done.append(open_handle(str(tmp_path / "link"), mode))))
     done[0].close()
     assert os.path.islink(tmp_path / "link")
     assert open_bytes(tmp_path / "target.smem")[:8] == b"stablmem"
@@ -126,7 +126,7 @@ def test_a_symlink_to_nothing(tmp_path, mode):
 def test_a_symlink_to_a_region(tmp_path, mode):
     make(str(tmp_path / "target.smem"), "region")
     os.symlink("target.smem", tmp_path / "link")
-    open_store(str(tmp_path / "link"), mode).close()
+    open_handle(str(tmp_path / "link"), mode).close()
     assert os.path.islink(tmp_path / "link")
     assert outcome(str(tmp_path / "target.smem"), "r") == ("old" if mode == "a" else "new", "snapshot")
 
@@ -137,16 +137,16 @@ def test_a_locked_region_is_not_replaced(path):
         values.commit()
         for mode in ("w", "a", "r+"):
             with pytest.raises(RegionLockedError):
-                open_store(path, mode)
+                open_handle(path, mode)
         with pytest.raises(FileExistsError):
-            open_store(path, "x")
+            open_handle(path, "x")
     assert outcome(path, "r") == ("old", "snapshot")
 
 
 def test_permissions_of_a_replaced_region_are_kept(path):
     make(path, "region")
     os.chmod(path, 0o640)
-    open_store(path, "w").close()
+    open_handle(path, "w").close()
     assert os.stat(path).st_mode & 0o777 == 0o640
 
 
@@ -157,7 +157,7 @@ def test_what_is_replaced_gives_its_attributes_on(path, mode, kind):
     attributes(path, {"user.note": b"kept", "user.other": b""})
     before = os.umask(0o077)
     try:
-        open_store(path, mode).close()
+        open_handle(path, mode).close()
     finally:
         os.umask(before)
     assert os.stat(path).st_mode & 0o7777 == 0o640
@@ -170,7 +170,7 @@ def test_what_is_replaced_gives_its_owner_on(path, mode, kind):
     make(path, kind)
     os.chown(path, 1234, 2345)
     os.chmod(path, 0o2664)
-    open_store(path, mode).close()
+    open_handle(path, mode).close()
     status = os.stat(path)
     assert (status.st_uid, status.st_gid, status.st_mode & 0o7777) == (1234, 2345, 0o2664)
 
@@ -199,7 +199,7 @@ def test_a_group_that_cannot_be_kept_gets_no_rights(path, monkeypatch):
 
     monkeypatch.setattr(os, "fstat", status_of)
     monkeypatch.setattr(os, "fchown", refused)
-    open_store(path, "w").close()
+    open_handle(path, "w").close()
     monkeypatch.undo()
     assert os.stat(path).st_mode & 0o777 == 0o644
 
@@ -218,7 +218,7 @@ def test_a_private_region_is_replaced_by_one_that_nobody_could_open(path, monkey
     monkeypatch.setattr(os, "fsync", noted)
     before = os.umask(0)
     try:
-        open_store(path, "w").close()
+        open_handle(path, "w").close()
     finally:
         os.umask(before)
     assert seen[0] == 0o600
@@ -250,16 +250,16 @@ def attributes(path, given=None):
 def test_the_longest_names(tmp_path, name):
     path = str(tmp_path / name)
     for mode in ("a", "a", "w", "r"):
-        open_store(path, mode).close()
+        open_handle(path, mode).close()
     open(path, "wb").close()
-    open_store(path, "a").close()
+    open_handle(path, "a").close()
     assert os.listdir(tmp_path) == [name]
 
 
 def test_the_umask_counts_for_a_new_region(path):
     before = os.umask(0o027)
     try:
-        open_store(path, "a").close()
+        open_handle(path, "a").close()
     finally:
         os.umask(before)
     assert os.stat(path).st_mode & 0o777 == 0o640
@@ -275,7 +275,7 @@ def test_created_files_are_synced_before_they_have_their_name(path, monkeypatch)
             return real(*arguments)
 
         monkeypatch.setattr(os, name, noted)
-    open_store(path, "a").close()
+    open_handle(path, "a").close()
     assert order == ["fsync", "link", "fsync", "unlink"]
 
 
@@ -292,14 +292,14 @@ def test_a_failure_while_creating_leaves_nothing(tmp_path, monkeypatch, failing,
 
     monkeypatch.setattr(os, failing, fail)
     try:
-        open_store(path, mode).close()
+        open_handle(path, mode).close()
     except OSError:
         monkeypatch.undo()
         assert os.listdir(tmp_path) in ([], ["x.smem"])
         if mode == "w" and failing != "fsync":
             assert open_bytes(path) == before
     monkeypatch.undo()
-    open_store(path, "a").close()
+    open_handle(path, "a").close()
     assert os.listdir(tmp_path) == ["x.smem"]
 
 
@@ -313,7 +313,7 @@ def test_somebody_else_is_first(path, monkeypatch):
         return real(source, target)
 
     monkeypatch.setattr(os, "link", late)
-    store = open_store(path, "a")
+    store = open_handle(path, "a")
     assert store.slot.transaction > 1
     store.close()
     assert os.listdir(os.path.dirname(path)) == ["list.smem"]
@@ -343,7 +343,7 @@ def test_network_file_systems_are_refused(path, monkeypatch, mode):
     make(path, "region")
     monkeypatch.setattr(opening, "_file_system", lambda device: 0x6969)
     with pytest.raises(OSError, match=r"network file system \(NFS\).*local disk") as caught:
-        open_store(path, mode)
+        open_handle(path, mode)
     assert caught.value.errno == errno.EOPNOTSUPP
     monkeypatch.undo()
     assert outcome(path, "r") == ("old", "snapshot")
@@ -361,7 +361,7 @@ def test_fuse_is_refused_for_writing(tmp_path, monkeypatch, mode, kind):
         assert outcome(path, mode) is expected
     else:
         with pytest.raises(OSError, match=r"FUSE .*local disk; mode='r' reads") as caught:
-            open_store(path, mode)
+            open_handle(path, mode)
         assert (caught.value.errno, caught.value.filename) == (errno.EOPNOTSUPP, path)
     assert os.listdir(tmp_path) == ([] if kind == "missing" else ["file"])
     assert kind == "missing" or open_bytes(path) == before
@@ -383,11 +383,11 @@ def test_the_file_system_is_known(tmp_path):
 def test_a_wrong_mode():
     for mode in ("", "rb", "R", "+", None, 5):
         with pytest.raises(ValueError, match="mode"):
-            open_store(None, mode)
+            open_handle(None, mode)
 
 
 def test_in_memory():
-    store = open_store(None, "a")
+    store = open_handle(None, "a")
     assert store.path == ""
     assert store.writable
     store.close()
