@@ -12,6 +12,7 @@ from ._core.audit.census import IN_USE, USES, Census, cell_size, census
 from ._core.audit.verify import Report
 from ._core.format.catalog import KIND_WORDS, MAIN
 from ._core.txn.handle import Handle
+from ._core.txn.hidden import visible
 from .shown import shown_names
 
 __all__ = ["IN_USE", "MAIN", "USES", "Census", "Inspection", "ListEntry", "cell_size"]
@@ -66,7 +67,7 @@ class Inspection:
             )
             for name, entry in sorted(committed.lists.items())
         }
-        self.roots = dict(sorted(committed.roots.items()))
+        self.roots = visible(committed.roots)
         self.unused_slots = dict(sorted(handle.header.dropped.items()))
 
     def __repr__(self) -> str:

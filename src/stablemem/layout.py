@@ -68,6 +68,9 @@ RAW_PAGE: Final = 3
 KINDS: Final = (NODE_PAGE, BLOB_PAGE, RAW_PAGE)
 KIND_NAMES: Final = ("free", "nodes", "blobs", "raw")
 
+HIDDEN: Final = "\0"
+"""The first character of the names of roots that users do not see, and of no other root or list."""
+
 
 def exact(name: str) -> str:
     """Return a plain str, given a str or one of a subclass, such as StrEnum: compiled code takes only str."""
@@ -84,3 +87,17 @@ def is_name(name: object) -> bool:
         return isinstance(name, str) and 0 < len(name.encode()) < 1 << 16
     except UnicodeEncodeError:
         return False
+
+
+def is_hidden(name: str) -> bool:
+    """Return whether a root of this name is hidden from users."""
+    return name[:1] == HIDDEN
+
+
+def is_own_name(name: object) -> bool:
+    r"""Return whether a user may give this name to a list or a root.
+
+    >>> is_own_name("main"), is_own_name("\0main"), is_own_name("")
+    (True, False, False)
+    """
+    return is_name(name) and not is_hidden(str(name))

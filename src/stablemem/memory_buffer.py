@@ -27,6 +27,7 @@ from ._core.calls.searching import clamped, first_difference, positions_of
 from ._core.calls.walking import BufferIterator
 from ._core.format.catalog import MAIN
 from ._core.txn.handle import Handle
+from .blob_store import copy_store
 from .blobify import Blobify
 from .layout import LEAF_CAPACITY, NODE_SIZE
 from .memory_region import MemoryRegion
@@ -320,7 +321,9 @@ class MemoryBuffer(ListCore, Structure[T], MutableSequence[T], kind="list"):
         return made
 
     def copy(self) -> Self:
-        """Return a list in memory with the same values, Blobify and ``maxlen``. O(n), without decoding.
+        """Return a list in memory with the same values, Blobify and ``maxlen``. O(n).
+
+        Values are not decoded, unless the Blobify has a store, which is copied too.
 
         The copy has all values, even if there are more than ``maxlen``. They stay until the next addition.
 
@@ -331,7 +334,9 @@ class MemoryBuffer(ListCore, Structure[T], MutableSequence[T], kind="list"):
         (None, None)
         """
         with self.region._handle.exclusive():
-            other = type(self)._on(MemoryRegion(), MAIN, self.blobify, False)
+            region = MemoryRegion()
+            copy_store(self.region, self.name, region, MAIN)
+            other = type(self)._on(region, MAIN, self._unbound, False)
             other._filled(lambda: ListCore.extend(other, self))
             other._take_after(self)
             return other

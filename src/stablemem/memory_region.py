@@ -16,6 +16,7 @@ from ._core.txn.compaction import compact
 from ._core.txn.handle import Handle
 from ._core.txn.opening import open_again, open_handle
 from ._core.txn.policy import Policy
+from .blob_store import discard
 from .blobify import Blobify
 from .errors import CorruptRegionError
 from .inspection import Inspection
@@ -217,7 +218,7 @@ class MemoryRegion(RawBlocks):
         return made
 
     def drop(self, name: str) -> None:
-        """Delete a list and all its values, with the next commit. O(n).
+        """Delete a list, all its values and its Blobify's store, with the next commit. O(n).
 
         Open handles of the list are closed. They stay closed if the change is rolled back.
 
@@ -234,11 +235,16 @@ class MemoryRegion(RawBlocks):
                     f"{shown_names(handle.entries)}: drop one of these"
                 )
             handle.require_list(name)
-            edit(self, handle.drop_list, (name,))
+            edit(self, self._drop_list, (name,))
             for structure in self._open_structures():
                 if structure.name == name:
                     structure._end()
         handle.relieve()
+
+    def _drop_list(self, name: str) -> None:
+        """Delete a list, its values and its Blobify's store; within a change."""
+        self._handle.drop_list(name)
+        discard(self, name)
 
     # -- state ---------------------------------------------------------------------------------------
 

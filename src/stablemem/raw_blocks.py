@@ -7,6 +7,7 @@ from ._core.audit.uses import total_uses
 from ._core.calls.bracket import edit
 from ._core.calls.raw import Heap, bounds
 from ._core.txn.handle import Handle
+from .blob_store import gaps
 from .errors import BlockError, RegionClosedError, never_opened
 from .fixed_width import FloatKind, Kind, WholeKind, pack, size_of, unpack
 from .layout import MAX_ADDRESS, RAW_PAGE, REGION_PAGE
@@ -38,11 +39,16 @@ class RawBlocks(Heap):
 
     def deallocate_range(self, start: int, stop: int) -> None:
         """Free every raw byte in ``[start, stop)``; lists in the region are not touched."""
-        edit(self, self._free_all, bounds(start, stop))
+        edit(self, self._free_own, bounds(start, stop))
 
     def clear(self) -> None:
-        """Free all raw blocks. Lists and roots stay."""
-        edit(self, self._free_all, (0, MAX_ADDRESS))
+        """Free all raw blocks. Lists and roots stay, and so do the stores of Blobifys."""
+        edit(self, self._free_own, (0, MAX_ADDRESS))
+
+    def _free_own(self, start: int, stop: int) -> None:
+        """Free every raw byte in ``[start, stop)`` but for the stores of Blobifys; within a change."""
+        for low, high in gaps(self, start, stop):
+            self._free_all(low, high)
 
     # -- numbers ---------------------------------------------------------------------------
 
@@ -127,7 +133,7 @@ class RawBlocks(Heap):
 
     @property
     def allocated_bytes(self) -> int:
-        """Number of bytes in raw blocks. O(n) for n free blocks."""
+        """Number of bytes in raw blocks, with the stores of Blobifys. O(n) for n free blocks."""
         with self._handle.latch.held():
             space = self._handle.space
             return total_uses(space, space.end)["raw"]
@@ -149,7 +155,7 @@ class RawBlocks(Heap):
     def allocated_blocks(self, start: int = 0, stop: int = MAX_ADDRESS) -> list[tuple[int, int]]:
         """Return the allocated raw bytes, as (address, size), cut to ``[start, stop)``.
 
-        Neighbouring blocks are one entry.
+        Neighbouring blocks are one entry. The stores of Blobifys are among them.
         """
         start, stop = bounds(start, stop)
         with self._handle.latch.held():

@@ -5,7 +5,8 @@ from operator import index
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from ._core.calls.bracket import edit
-from .layout import exact, is_name
+from ._core.txn.hidden import visible
+from .layout import exact, is_hidden, is_own_name
 from .shown import MOST, shown, shown_names, shown_path
 
 if TYPE_CHECKING:
@@ -38,21 +39,25 @@ class Roots(MutableMapping[str, tuple[int, ...]]):
     def __getitem__(self, name: str) -> tuple[int, ...]:
         self._heap._handle.require_open()
         found = self._heap._handle.roots.get(name)
-        if found is None:
+        if found is None or is_hidden(name):
             raise self._missing(name)
         return found
 
     def _missing(self, name: object) -> KeyError:
         """Return the error for a name that no root has."""
         handle = self._heap._handle
+        names = shown_names(visible(handle.roots))
         return KeyError(
-            f"{shown_path(handle.path)} has no root {shown(name)}; it has {shown_names(handle.roots)}: "
+            f"{shown_path(handle.path)} has no root {shown(name)}; it has {names}: "
             f"set it with roots[name] = (address, size), or ask with roots.get(name)"
         )
 
     def __setitem__(self, name: str, numbers: Iterable[int] | int) -> None:
-        if not is_name(name):
-            raise ValueError(f"the name of a root is a str of 1 to 65535 bytes in UTF-8, not {shown(name)}")
+        if not is_own_name(name):
+            raise ValueError(
+                f"the name of a root is a str of 1 to 65535 bytes in UTF-8 that does not begin with NUL, not "
+                f"{shown(name)}"
+            )
         root = _integers(numbers)
         if root is None:
             raise TypeError(
@@ -69,7 +74,7 @@ class Roots(MutableMapping[str, tuple[int, ...]]):
 
     def __delitem__(self, name: str) -> None:
         def check(name: str, _: None) -> None:
-            if name not in self._heap._handle.roots:
+            if name not in self._heap._handle.roots or is_hidden(name):
                 raise self._missing(name)
 
         edit(self._heap, self._heap._handle.set_root, (name, None), check)
@@ -89,16 +94,16 @@ class Roots(MutableMapping[str, tuple[int, ...]]):
 
     def __iter__(self) -> Iterator[str]:
         self._heap._handle.require_open()
-        return iter(sorted(self._heap._handle.roots))
+        return iter(visible(self._heap._handle.roots))
 
     def __len__(self) -> int:
         self._heap._handle.require_open()
-        return len(self._heap._handle.roots)
+        return len(visible(self._heap._handle.roots))
 
     def items(self) -> ItemsView[str, tuple[int, ...]]:
         """Return the names and integers of all roots as of one moment, by name."""
         self._heap._handle.require_open()
-        return dict(sorted(self._heap._handle.roots.items())).items()
+        return visible(self._heap._handle.roots).items()
 
     def values(self) -> ValuesView[tuple[int, ...]]:
         """Return the integers of all roots as of one moment, in the order of their names."""

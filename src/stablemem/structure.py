@@ -21,10 +21,11 @@ from ._core.format.catalog import MAIN
 from ._core.txn.block import Block
 from ._core.txn.handle import Handle
 from ._core.txn.opening import open_again
+from .blob_store import binds, bound
 from .blobify import Blobify
 from .blobify.registry import describe, resolve
 from .errors import BlobifyError, RegionClosedError, StableMemoryError, never_opened
-from .layout import exact, is_name
+from .layout import exact, is_own_name
 from .memory_region import KINDS, MemoryRegion
 from .options import DEFAULTS, RegionOptions
 from .shown import shown, shown_names, shown_path
@@ -54,6 +55,7 @@ class Structure(Generic[T]):
 
     _region: MemoryRegion
     _choice: Any
+    _unbound: Any
     _is_owner = False
     _ended = True
 
@@ -63,7 +65,7 @@ class Structure(Generic[T]):
         _codec: Codec
 
         def _detach(self) -> None: ...
-        def _recode(self, blobify: Blobify[T]) -> None: ...
+        def _recode(self, blobify: Blobify[T], bound: bool = False) -> None: ...
         def __len__(self) -> int: ...
 
     def __init_subclass__(cls, *, kind: str | None = None, **options: Any) -> None:
@@ -81,10 +83,10 @@ class Structure(Generic[T]):
 
     def _connect(self, source: Source, mode: str, name: str, blobify: Any, options: RegionOptions) -> None:
         """Open a region, unless ``source`` is an open one, and attach to a name in it."""
-        if not is_name(name):
+        if not is_own_name(name):
             raise ValueError(
-                f"the name of a {self._kind} is a str of 1 to 65535 bytes in UTF-8, not {shown(name)}: "
-                f"name it, or leave name= out"
+                f"the name of a {self._kind} is a str of 1 to 65535 bytes in UTF-8 that does not begin with "
+                f"NUL, not {shown(name)}: name it, or leave name= out"
             )
         if isinstance(source, MemoryRegion):
             given: dict[str, object] = {"mode": mode, **options}
@@ -141,7 +143,13 @@ class Structure(Generic[T]):
                 f"or make it with mode='a'"
             )
         self._bind(store, name, chosen)
-        self._region, self._choice = region, blobify
+        self._region, self._choice, self._unbound = region, blobify, chosen
+        self._bind_blobify()
+
+    def _bind_blobify(self) -> None:
+        """Give the Blobify its store, if it wants one."""
+        if binds(self._unbound):
+            self._recode(bound(self._unbound, self._region, self._name), True)
 
     @classmethod
     def _on(cls, region: MemoryRegion, name: str, blobify: Any, absent: bool) -> Self:
@@ -171,6 +179,8 @@ class Structure(Generic[T]):
                 self._end()
                 raise
             self._recode(chosen)
+            self._unbound = chosen
+            self._bind_blobify()
 
     # -- ending --------------------------------------------------------------------------------------
 
@@ -293,7 +303,7 @@ class Structure(Generic[T]):
     def snapshot(self) -> Self:
         """Return a read-only structure that stays at the last commit while others write."""
         region = self._live_region().snapshot()
-        other = type(self)._on(region, self.name, self.blobify, True)
+        other = type(self)._on(region, self.name, self._unbound, True)
         other._take_after(self)
         return other
 
@@ -358,10 +368,10 @@ class Structure(Generic[T]):
                 f"the {self._kind} {shown(self.name)} is not committed, so another process would not find "
                 f"it: call commit() before you pickle"
             )
-        return _reopen, (type(self), self.name, self.blobify, *pickled), self._attributes() or None
+        return _reopen, (type(self), self.name, self._unbound, *pickled), self._attributes() or None
 
 
-_OURS = {"_region", "_is_owner", "_choice", "_ended"}
+_OURS = {"_region", "_is_owner", "_choice", "_unbound", "_ended"}
 """The attributes that Structure itself sets."""
 
 

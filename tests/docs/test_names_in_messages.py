@@ -29,7 +29,7 @@ PLAIN_WORDS = {
     "Cython", "Install", "Mode", "Name", "Python", "Run", "To",
     # names of other things
     "AFS", "C", "Ceph", "CIFS", "CRC", "Debian", "FUSE", "GPFS", "Lustre", "MessagePack", "NFS", "PNG", "SMB",
-    "SMB2", "TMPDIR", "Ubuntu", "UTF", "VirtualBox", "VMware",
+    "NUL", "SMB2", "TMPDIR", "Ubuntu", "UTF", "VirtualBox", "VMware",
     # what stands for a class of one's own
     "Class",
 }  # fmt: skip

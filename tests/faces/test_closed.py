@@ -320,10 +320,10 @@ def test_closing_within_a_block_undoes_it(path):
         assert kept[:] == [0]
 
 
-@pytest.mark.parametrize("name", ["", "x" * 65536, "\ud800", 5, None, b"main"])
+@pytest.mark.parametrize("name", ["", "\0", "\0main", "x" * 65536, "\ud800", 5, None, b"main"])
 def test_names_of_lists(name):
     with pytest.raises(
-        ValueError, match=r"is a str of 1 to 65535 bytes in UTF-8, not .*: name it, or leave name= out"
+        ValueError, match=r"is a str of 1 to 65535 bytes in UTF-8 .*, not .*: name it, or leave name= out"
     ):
         MemoryBuffer(name=name)
 

@@ -184,7 +184,7 @@ def test_bad_names(name):
         MemoryBuffer(name=name)
 
 
-@pytest.mark.parametrize("name", ["x", "z\u00fcrich \u2603", "x" * 60_000, "a/b", "\0"])
+@pytest.mark.parametrize("name", ["x", "z\u00fcrich \u2603", "x" * 60_000, "a/b", "a\0"])
 def test_names(path, name):
     with MemoryBuffer(path, name=name) as values:
         values.append(name)

@@ -27,7 +27,8 @@ ELSEWHERE = {
     "_core.tree.relocation": ("faces/test_giving_back.py", "what compact() does to a leaf"),
     "_core.tree.walk": ("unit/_core/tree/test_kinds.py", "over a tree of a layout of the test's"),
     "_core.txn.compaction": ("faces/test_giving_back.py", "compact() of a region"),
-    "blobify.protocol": ("faces/test_typing.py", "a type and nothing to run"),
+    "_core.txn.hidden": ("unit/test_blob_store.py", "the stores of Blobifys, by which alone it is used"),
+    "blobify.protocol": ("faces/test_typing.py", "types and nothing to run"),
     # The public face: each call is tested as users make it.
     "": ("faces/test_api.py", "the public names"),
     "errors": ("faces/test_errors.py", "their messages and attributes"),

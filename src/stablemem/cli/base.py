@@ -21,7 +21,7 @@ from ..blobify import Text
 from ..blobify.registry import BUILT_INS
 from ..errors import CorruptRegionError, NotARegionError, RegionLockedError, StableMemoryError
 from ..inspection import MAIN
-from ..layout import FORMAT, is_name
+from ..layout import FORMAT, is_own_name
 from ..memory_buffer import MemoryBuffer
 from ..memory_region import MemoryRegion
 from .positions import selected
@@ -211,8 +211,10 @@ region_argument = click.argument("path", metavar="REGION", shell_complete=_files
 
 
 def _checked_name(_context: click.Context, _option: click.Parameter, name: str) -> str:
-    if not is_name(name):
-        raise click.BadParameter(f"a name has 1 to 65535 bytes in UTF-8, and {shown_name(name)} does not.")
+    if not is_own_name(name):
+        raise click.BadParameter(
+            f"a name has 1 to 65535 bytes in UTF-8 and does not begin with NUL: {shown_name(name)} does not."
+        )
     return name
 
 

@@ -20,6 +20,7 @@ from ..space.spacemap import replay
 from ..tree.index import Index
 from ..tree.pager import Pager
 from ..txn.handle import Handle
+from ..txn.hidden import content_of, hidden
 
 __all__ = ["Report", "verify", "verify_writer"]
 
@@ -115,6 +116,13 @@ def verify(handle: Handle) -> Report:
             ranges.add("patch", patch.data, patch.size)
             if page_checksum(handle.region.load(patch.data, patch.size)) != patch.check:
                 report.faults.append(f"patch of ({patch.address}, {patch.size}): its checksum does not match")
+        stores = []
+        for name, numbers in hidden(handle.state.roots):
+            try:
+                content_of(handle.region, handle.patches, name, numbers)
+                stores.append((name, numbers[0], numbers[1]))
+            except CorruptRegionError as error:
+                report.faults.append(error.fault)
         for name, entry in handle.state.lists.items():
             if entry.kind != LIST:
                 report.unknown.append(name)
@@ -147,6 +155,9 @@ def verify(handle: Handle) -> Report:
     for address, size in space.allocated_blocks(RAW_PAGE, 0, slot.length):
         report.raw_bytes += size
         ranges.add("raw block", address, size)
+    for name, address, size in stores:
+        if fault := space.fault_of(RAW_PAGE, address, size):
+            report.faults.append(f"the store of the Blobify of {shown(name[1:])}: {fault}")
     for patch in handle.state.patches:
         if fault := space.fault_of(RAW_PAGE, patch.address, patch.size):
             report.faults.append(f"patch of ({patch.address}, {patch.size}): {fault}")

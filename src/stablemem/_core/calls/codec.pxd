@@ -6,6 +6,7 @@ from stablemem._core.format.words cimport INLINE_SIZE, low32, page_t, u64
 @cython.final
 cdef class Codec:
     cdef readonly object blobify
+    cdef readonly bint bound
     cdef readonly int form
     cdef readonly bint knows
 

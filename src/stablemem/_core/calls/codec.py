@@ -52,17 +52,19 @@ class Codec:
 
     Args:
         blobify: turns values into blobs and blobs into values.
+        bound: whether it has a store for this list, which decides what its blobs mean.
 
     Attributes:
-        blobify: the same.
+        blobify, bound: the same.
         form: the number of its form in shortcuts.py; 0 if it has no shortcuts.
         knows: whether ``known`` knows any values.
     """
 
-    __slots__ = ("blobify", "form", "knows")
+    __slots__ = ("blobify", "bound", "form", "knows")
 
-    def __init__(self, blobify: Any) -> None:
+    def __init__(self, blobify: Any, bound: bool = False) -> None:
         self.blobify = blobify
+        self.bound = bound
         self.form = form_of(blobify)
         self.knows = self.form > BYTES
 
@@ -75,6 +77,8 @@ class Codec:
         ours, theirs = self.blobify, other.blobify
         if ours is theirs:
             return True
+        if self.bound or other.bound:
+            return False
         names = [(getattr(each, "name", None), getattr(each, "options", b"")) for each in (ours, theirs)]
         return type(ours) is type(theirs) and names[0] == names[1]
 

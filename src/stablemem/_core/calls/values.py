@@ -60,9 +60,9 @@ class Values(Calls):
         self._index = handle.index(name)
         Calls.__init__(self, handle)
 
-    def _recode(self, blobify: Any) -> None:
-        """Take another Blobify: this one was a guess, made when the list did not exist yet."""
-        self._codec = Codec(blobify)
+    def _recode(self, blobify: Any, bound: bool = False) -> None:
+        """Take another Blobify: one with its store, or the right one, if this one was a guess."""
+        self._codec = Codec(blobify, bound)
 
     def _detach(self) -> None:
         """Refuse every further call; the region may stay open."""
