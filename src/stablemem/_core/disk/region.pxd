@@ -34,6 +34,7 @@ cdef class Region:
     cdef public list written
 
     cdef object _release(self)
+    cdef object _forget(self)
     cdef object _remap(self)
     cpdef object reach(self, u64 end)
     cdef page_t at(self, u64 address, u64 size) except? NULL

@@ -132,6 +132,15 @@ class Region:
         else:
             self._view = memoryview(b"")
 
+    def _forget(self) -> None:
+        """Let go of everything that was read."""
+        self._release()
+        self.mapped = 0
+        self._map = None
+        self._page = b""
+        if self._cache is not None:
+            self._cache.clear()
+
     def _remap(self) -> None:
         """Map the file in its present length."""
         if self._device.closed:
@@ -307,12 +316,7 @@ class Region:
 
     def truncate(self, size: int) -> None:
         """Cut the file to ``size`` bytes; the caller must know that no state reaches beyond."""
-        self._release()
-        self.mapped = 0
-        self._map = None
-        self._page = b""
-        if self._cache is not None:
-            self._cache.clear()
+        self._forget()
         self.limit = min(self.limit, size)
         self._device.truncate(size)
         self.length = size
@@ -327,15 +331,17 @@ class Region:
         """Set the end of the bytes that may be read: for a snapshot, the length in its slot."""
         self.limit = limit
 
+    def renew(self, limit: int) -> None:
+        """Read anew from now on, up to ``limit``: another handle has written the file, or cut it."""
+        self._forget()
+        self.length = self._device.size()
+        self.limit = limit
+        self.written = []
+
     def close(self) -> None:
         """Drop the map and close the device; views taken earlier stay valid."""
-        self._release()
-        self._page = b""
-        if self._cache is not None:
-            self._cache.clear()
-        self.mapped = 0
+        self._forget()
         self.limit = 0
-        self._map = None
         if self._map_device is not self._device:
             self._map_device.close()
         self._device.close()

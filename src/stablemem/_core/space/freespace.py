@@ -835,6 +835,103 @@ class FreeSpace:
         if misplaced:
             raise BlockError(f"block {misplaced[0]} is free in a region page of no kind, or in the header")
 
+    def amend(
+        self,
+        end: int,
+        areas: list[FreeTree],
+        free: FreeTree,
+        limbo: list[Limbo],
+        decided: FreeTree,
+        pages: FreeTree,
+    ) -> bool:
+        """Take over what newer pages of the log say; no transaction is open. What they do not say, stays.
+
+        Args:
+            end: bytes of the region now. All after it is free.
+            areas: for each kind, the region pages that got it, as byte ranges.
+            free: the bytes that are free now.
+            limbo: the blocks that are in limbo now, oldest first.
+            decided: all bytes that the pages mention; those that are neither free nor in limbo are in use.
+            pages: all region pages whose kind the pages mention, as byte ranges.
+
+        Returns:
+            False, with nothing changed, if bytes are in use or in limbo in a region page that has no kind
+            here, or if anything is free or in limbo in the header.
+
+        Raises:
+            BlockError: no writer writes what the pages say.
+        """
+        gone_now = [each.blocks for each in limbo]
+        if areas[0].count or any(tree.overlaps(0, HEADER_SIZE) for tree in [free, *gone_now]):
+            return False
+        for address, size in decided.blocks():
+            for begin, part in without(address, address + size, free.blocks(address, address + size)):
+                first, stop = _whole_pages(begin, begin + part)
+                for low, length in without(first, stop, pages.blocks(first, stop)):
+                    kinds = self._kinds[low // REGION_PAGE : (low + length) // REGION_PAGE]
+                    if low + length > self.end or 0 in kinds:
+                        return False
+        last = _whole_pages(0, end)[1]
+        if last > self.end:
+            self.grown = True
+            more = bytes((last - self.end) // REGION_PAGE)
+            self._kinds.extend(more)
+            self._owners.extend(more)
+            self.end = last
+        gone = FreeTree()
+        for address, size in decided.blocks():
+            gone.insert(address, size)
+        tail = [(end, self.end - end)] if end < self.end else []
+        for address, size in tail:
+            gone.insert(address, size)
+        for address, size in gone.blocks():
+            for tree in [*self._trees, *[each.blocks for each in self.limbo]]:
+                tree.discard(address, address + size)
+        back = self._unpool(gone, pages)
+        for address, size in pages.blocks():
+            for tree in self._trees:
+                back += _taken(tree, address, address + size)
+            for tree in self.areas:
+                tree.discard(address, address + size)
+        for kind in KINDS:
+            for address, size in areas[kind].blocks():
+                self.areas[kind].insert(address, size)
+                first = address // REGION_PAGE
+                self._kinds[first : first + size // REGION_PAGE] = bytes([kind]) * (size // REGION_PAGE)
+        for address, size in [*back, *free.blocks(), *tail]:
+            self.reuse(address, size)
+        if self._trees[0].count:
+            raise BlockError(f"block {self._trees[0].blocks()[0]} is free in a region page of no kind")
+        self._add_limbo(limbo)
+        self.young.clear()
+        return True
+
+    def _add_limbo(self, limbo: list[Limbo]) -> None:
+        """Add blocks in limbo to those that are known, and forget the numbers of those that are gone."""
+        known = {each.transaction: each for each in self.limbo if not each.since}
+        for each in limbo:
+            if each.transaction in known:
+                known[each.transaction].join(each)
+            else:
+                self.limbo.append(each)
+        self.limbo = [each for each in self.limbo if each.blocks.count]
+        self.limbo.sort(key=lambda each: each.transaction)
+        while len(self.limbo) > LIMBO_GENERATIONS:
+            self.limbo[1].join(self.limbo.pop(0))
+
+    def _unpool(self, gone: FreeTree, pages: FreeTree) -> list[tuple[int, int]]:
+        """Take the region pages out of the pool in which a byte is gone, or which may get a kind.
+
+        Returns:
+            What is left of them, which is free in no tree now.
+        """
+        left: list[tuple[int, int]] = []
+        for tree in (gone, pages):
+            for address, size in tree.blocks():
+                for begin, part in _taken(self._pool, *_whole_pages(address, address + size)):
+                    left += without(begin, begin + part, gone.blocks(begin, begin + part))
+        return left
+
     # -- checking ------------------------------------------------------------------------------------
 
     def check(self) -> list[str]:
@@ -883,3 +980,18 @@ class FreeSpace:
         if self._trees[0].count:
             faults.append("the tree of no kind is not empty")
         return faults
+
+
+def _whole_pages(start: int, stop: int) -> tuple[int, int]:
+    """Return the range (start, stop) of the region pages that a range touches."""
+    return start // REGION_PAGE * REGION_PAGE, (stop + REGION_PAGE - 1) // REGION_PAGE * REGION_PAGE
+
+
+def _taken(tree: FreeTree, start: int, stop: int) -> list[tuple[int, int]]:
+    """Take all bytes in ``[start, stop)`` out of a tree, and return them as blocks."""
+    found = []
+    for address, size in tree.blocks(start, stop):
+        low, high = max(address, start), min(address + size, stop)
+        found.append((low, high - low))
+    tree.discard(start, stop)
+    return found

@@ -44,7 +44,7 @@ from .freespace import FreeSpace
 from .freetree import FreeTree
 from .layers import Limbo
 
-__all__ = ["Chain", "SpaceMap", "read_chain", "replay", "written_since"]
+__all__ = ["Chain", "SpaceMap", "follow", "read_chain", "replay", "written_since"]
 
 LOG_MARK = 0x474F4C
 CAPACITY = 252
@@ -337,18 +337,28 @@ def clip(words: list[int], first: int, blocks: list[tuple[int, int]], start: int
 # -- reading it back ---------------------------------------------------------------------------------
 
 
-def read_chain(region: Region, slot: Slot) -> tuple[Chain, list[tuple[int, bytes]]]:
-    """Return the log that a slot names: its chain, and each page's transaction and entries, oldest first.
+class LogPage(NamedTuple):
+    """A log page as it is in the file; its entries stay bytes, for ``_entries``."""
 
-    The entries stay bytes, for ``_entries``: so they take only 16 bytes each, even in a log of millions.
+    sequence: int
+    address: int
+    check: int
+    transaction: int
+    before: tuple[int, int]
+    """Address and checksum of the page before."""
+    cursor: int
+    sweep_from: int
+    needed_from: int
+    content: bytes
+
+
+def _pages_back(region: Region, slot: Slot) -> Iterator[LogPage]:
+    """Yield the pages of the log that a slot names, newest first; each is read when it is asked for.
 
     Raises:
         CorruptRegionError: a page is not the one that the next page, or the slot, names.
     """
-    pages: list[tuple[int, int, int]] = []
-    contents: list[tuple[int, bytes]] = []
     address, check = slot.log_page, slot.log_check
-    chain = Chain(newest_check=slot.log_check)
     for sequence in range(slot.log_newest, slot.log_oldest - 1, -1):
         if address % NODE_SIZE:
             raise CorruptRegionError(address, "a log page at a multiple of 4096", "another", region.path)
@@ -363,14 +373,28 @@ def read_chain(region: Region, slot: Slot) -> tuple[Chain, list[tuple[int, bytes
         if mark != LOG_MARK or own != sequence or number > CAPACITY:
             fault = f"mark {mark:#x}, page {own}, {number} entries"
             raise CorruptRegionError(address, f"log page {sequence}", fault, region.path)
-        if not pages:
-            chain.cursor, chain.sweep_from, chain.needed_from = cursor, sweep, needed
-        pages.append((sequence, address, transaction))
-        contents.append((transaction, page[_HEADER.size : _HEADER.size + 16 * number]))
+        content = page[_HEADER.size : _HEADER.size + 16 * number]
+        link = (before, before_check)
+        yield LogPage(sequence, address, check, transaction, link, cursor, sweep, needed, content)
         address, check = before, before_check
-    pages.reverse()
+
+
+def read_chain(region: Region, slot: Slot) -> tuple[Chain, list[tuple[int, bytes]]]:
+    """Return the log that a slot names: its chain, and each page's transaction and entries, oldest first.
+
+    The entries stay bytes: so they take only 16 bytes each, even in a log of millions.
+
+    Raises:
+        CorruptRegionError: a page is not the one that the next page, or the slot, names.
+    """
+    chain = Chain(newest_check=slot.log_check)
+    contents: list[tuple[int, bytes]] = []
+    for page in _pages_back(region, slot):
+        if not contents:
+            chain.cursor, chain.sweep_from, chain.needed_from = page.cursor, page.sweep_from, page.needed_from
+        chain.pages.appendleft((page.sequence, page.address, page.transaction))
+        contents.append((page.transaction, page.content))
     contents.reverse()
-    chain.pages = deque(pages)
     return chain, contents
 
 
@@ -392,61 +416,136 @@ def written_since(
         Blocks (address, size) by address; the sequence number of the first log page of those commits; and
         the number of those commits.
     """
-    chain, contents = read_chain(region, slot)
-    first = None
-    numbers = set()
+    pages = []
+    for page in _pages_back(region, slot):
+        if page.transaction <= transaction:
+            break
+        pages.append(page)
+    pages.reverse()
     written = FreeTree()
-    for (sequence, _, number), (_, content) in zip(chain.pages, contents, strict=True):
-        if number <= transaction:
-            continue
-        if first is None:
-            first = sequence
-        numbers.add(number)
-        for what, _, address, size in _entries(content):
+    for page in pages:
+        for what, _, address, size in _entries(page.content):
             stop = min(address + size, slot.length)
             if what == ALLOCATED and address < stop:
                 # A later commit may have allocated again what an earlier one freed.
                 written.discard(address, stop)
                 written.insert(address, stop - address)
-    return written.blocks(), first, len(numbers)
+    first = pages[0].sequence if pages else None
+    return written.blocks(), first, len({page.transaction for page in pages})
 
 
-def replay(region: Region, slot: Slot) -> tuple[FreeSpace, Chain]:
-    """Return the free space as of a slot, read from the log. O(k log k) for k entries in the log.
+class Told(NamedTuple):
+    """What log pages say of the bytes and the region pages that they mention."""
+
+    free: FreeTree
+    limbo: dict[int, FreeTree]
+    """The blocks in limbo, by the transaction that freed them."""
+    areas: list[FreeTree]
+    """For each kind, the region pages that got it, as byte ranges; first those of no known kind."""
+    decided: FreeTree
+    """All bytes that are mentioned. Those that are neither free nor in limbo are in use."""
+    decided_pages: FreeTree
+    """All region pages whose kind is mentioned, as byte ranges."""
+
+
+def _told(region: Region, contents: list[tuple[int, bytes]], length: int) -> Told:
+    """Return what whole commits of the log say, oldest first, up to a length. O(k log k) for k entries.
 
     Works from the newest entry back: an earlier entry does not change bytes that a later one has decided.
 
     Raises:
         CorruptRegionError: the log is damaged.
     """
-    chain, contents = read_chain(region, slot)
-    length = slot.length
-    free = FreeTree()
-    limbo: dict[int, FreeTree] = {}
-    areas = [FreeTree() for _ in range(max(KINDS) + 1)]
-    decided, decided_pages = FreeTree(), FreeTree()
+    told = Told(FreeTree(), {}, [FreeTree() for _ in range(max(KINDS) + 1)], FreeTree(), FreeTree())
     for what, kind, address, size, by in _backwards(contents):
         if what == KIND:
             stop = min(-(-(address + size) // REGION_PAGE), -(-length // REGION_PAGE)) * REGION_PAGE
-            for low, high in _undecided(decided_pages, address // REGION_PAGE * REGION_PAGE, stop):
-                areas[kind if kind in KINDS else 0].insert(low, high - low)
+            for low, high in _undecided(told.decided_pages, address // REGION_PAGE * REGION_PAGE, stop):
+                told.areas[kind if kind in KINDS else 0].insert(low, high - low)
             continue
         if what not in {ALLOCATED, FREE, LIMBO, SWEEP} or (what == LIMBO and not by):
             raise CorruptRegionError(address, "an entry of the space map", f"type {what}", region.path)
-        for low, high in _undecided(decided, address, min(address + size, length)):
+        for low, high in _undecided(told.decided, address, min(address + size, length)):
             if what == FREE:
-                free.insert(low, high - low)
+                told.free.insert(low, high - low)
             elif what == LIMBO:
-                limbo.setdefault(by, FreeTree()).insert(low, high - low)
-    for low, high in _undecided(decided_pages, 0, REGION_PAGE):
-        areas[KINDS[0]].insert(low, high - low)
+                told.limbo.setdefault(by, FreeTree()).insert(low, high - low)
+    return told
+
+
+def _kept(limbo: dict[int, FreeTree]) -> list[Limbo]:
+    """Return blocks in limbo by the number of the transaction that freed them, oldest first."""
+    return [Limbo(by, blocks) for by, blocks in sorted(limbo.items()) if blocks.count]
+
+
+def replay(region: Region, slot: Slot) -> tuple[FreeSpace, Chain]:
+    """Return the free space as of a slot, read from the log. O(k log k) for k entries in the log.
+
+    Raises:
+        CorruptRegionError: the log is damaged.
+    """
+    chain, contents = read_chain(region, slot)
+    told = _told(region, contents, slot.length)
+    for low, high in _undecided(told.decided_pages, 0, REGION_PAGE):
+        told.areas[KINDS[0]].insert(low, high - low)
     space = FreeSpace()
-    kept = [Limbo(by, blocks) for by, blocks in sorted(limbo.items()) if blocks.count]
     try:
-        space.rebuild(length, areas, free, kept)
+        space.rebuild(slot.length, told.areas, told.free, _kept(told.limbo))
     except BlockError as error:
         raise CorruptRegionError(slot.log_page, "a space map", str(error), region.path) from error
     return space, chain
+
+
+def follow(log: SpaceMap, region: Region, slot: Slot) -> list[tuple[int, int]] | None:
+    """Bring the free space and its log to a later slot, by the log pages that are newer than those known.
+
+    O(k log n) for k entries in these pages and blocks in the ranges that they restate. The result is what
+    ``replay`` returns, but for two differences. Limbo that was free already stays free, unless a later commit
+    has restated it as limbo; and the region may end later in memory, with free pages. No block is young.
+
+    Returns:
+        The region pages that got a kind, or kept it in a sweep; None if nothing was changed, because the
+        pages do not suffice:
+
+        * The newest page known is not in the slot's chain: unsynced commits were lost, or it is another file.
+        * A page between is not needed any more: a sweep, or a compaction, has passed it.
+        * A commit has used a region page without naming its kind, and this writer has it as wholly free. It
+          had released the limbo there, which were young blocks; the other one, after recovery, still had not.
+        * The pages say what no writer writes (a kind that is none, free bytes in the header).
+
+    Raises:
+        CorruptRegionError: a page is damaged.
+    """
+    chain = log.chain
+    newest, address = chain.pages[-1][:2] if chain.pages else (0, 0)
+    if not slot.log_oldest - 1 <= newest <= slot.log_newest:
+        return None
+    pages: list[LogPage] = []
+    before = (slot.log_page, slot.log_check)
+    for page in _pages_back(region, slot):
+        if page.sequence == newest:
+            break
+        pages.append(page)
+        before = page.before
+    if before != (address, chain.newest_check):
+        return None
+    pages.reverse()
+    told = _told(region, [(page.transaction, page.content) for page in pages], slot.length)
+    try:
+        if not log.space.amend(
+            slot.length, told.areas, told.free, _kept(told.limbo), told.decided, told.decided_pages
+        ):
+            return None
+    except BlockError as error:
+        raise CorruptRegionError(slot.log_page, "a space map", str(error), region.path) from error
+    while chain.pages and chain.pages[0][0] < slot.log_oldest:
+        chain.pages.popleft()
+    for page in pages:
+        chain.pages.append((page.sequence, page.address, page.transaction))
+        chain.newest_check = page.check
+        chain.cursor, chain.sweep_from, chain.needed_from = page.cursor, page.sweep_from, page.needed_from
+    log.length = slot.length
+    return told.decided_pages.blocks()
 
 
 def _backwards(contents: list[tuple[int, bytes]]) -> Iterator[tuple[int, int, int, int, int]]:

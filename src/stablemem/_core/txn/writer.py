@@ -14,7 +14,7 @@ from ..disk.header import Header
 from ..disk.readers import is_read, newest_reader, oldest_reader
 from ..disk.region import Region
 from ..format.slots import MAX_TRANSACTION
-from ..space import punching
+from ..space import punching, spacemap
 from ..space.freespace import FreeSpace
 from ..space.punching import Holes
 from ..space.spacemap import SpaceMap, replay, written_since
@@ -23,7 +23,7 @@ from .policy import UNSYNCED_COMMITS, UNSYNCED_LIMBO, UNSYNCED_LOG
 from .state import State
 from .transaction import Transaction, node_budget
 
-__all__ = ["Writer", "reach_of", "recover"]
+__all__ = ["Writer", "follow", "reach_of", "recover"]
 
 KNOWN_LENGTHS = 1024
 """Number of commits whose length is remembered, so that the file can be cut after their snapshots."""
@@ -146,26 +146,73 @@ def recover(
         OSError: the disk failed.
         CorruptRegionError: the log is damaged.
     """
-    slot = state.slot
-    # A snapshot may be open on a commit that left no other trace: its number must not be used again.
-    header.highest = newest_reader(region.device, header.highest)
-    unsynced: list[tuple[int, int]] = []
-    unsynced_from, unsynced_commits = None, 0
-    if not slot.synced:
-        unsynced, unsynced_from, unsynced_commits = written_since(region, slot, header.last_synced)
-    try:
-        header.recover(unsynced)
-    except OSError as error:
-        header.poison("recovery failed", error)
-        raise
-    space, chain = replay(region, slot)
+    unsynced_from, unsynced_commits = _secure(header, region, state)
+    space, chain = replay(region, state.slot)
     space.most = most
-    log = SpaceMap(space, chain, slot.length)
+    log = SpaceMap(space, chain, state.slot.length)
     log.unsynced_from, log.unsynced_commits = unsynced_from, unsynced_commits
     writer = Writer(header, region, state, patches, space, log)
     if best_fit:
         space.fit_best()
     return writer
+
+
+def follow(writer: Writer, header: Header, state: State, patches: Patches) -> bool:
+    """Bring a writer that was set aside to the newest commit, by the log pages since its own.
+
+    For handles that take turns in writing, which come later: so far, only tests call it. The caller holds
+    the writer lock again, has renewed the region and read the header, and has no transaction open.
+
+    It does what ``recover`` does, but the cost depends on what was committed since, not on the region. Only
+    what newer pages say is certain: no block is young, and no length of the commits between is known.
+
+    Args:
+        writer: stands at an earlier commit, or at the same.
+        header: the slots as they are now.
+        state: that of the newest slot.
+        patches: those of that state.
+
+    Returns:
+        False if that is not possible (the cases are those of ``spacemap.follow``): then nothing is written
+        and the writer is as it was, and the caller calls ``recover``.
+
+    Raises:
+        OSError: the disk failed. After any exception, the writer is of no use.
+        CorruptRegionError: the log is damaged.
+    """
+    region, log = writer.region, writer.log
+    if state.slot.file_id != writer.state.slot.file_id:
+        return False
+    given = spacemap.follow(log, region, state.slot)
+    if given is None:
+        return False
+    log.unsynced_from, log.unsynced_commits = _secure(header, region, state)
+    writer.header, writer.state, writer.patches = header, state, patches
+    writer.number = header.highest + 2
+    writer.holes.taken(given)
+    # A snapshot may be of a commit between, or of one that was taken back, of a length that nobody knows.
+    writer.lengths.clear()
+    return True
+
+
+def _secure(header: Header, region: Region, state: State) -> tuple[int | None, int]:
+    """Make sure that the disk has what the newest slot says.
+
+    Returns:
+        The first log page of the commits since the last synced one, or None; and their number.
+    """
+    # A snapshot may be open on a commit that left no other trace: its number must not be used again.
+    header.highest = newest_reader(region.device, header.highest)
+    unsynced: list[tuple[int, int]] = []
+    unsynced_from, unsynced_commits = None, 0
+    if not state.slot.synced:
+        unsynced, unsynced_from, unsynced_commits = written_since(region, state.slot, header.last_synced)
+    try:
+        header.recover(unsynced)
+    except OSError as error:
+        header.poison("recovery failed", error)
+        raise
+    return unsynced_from, unsynced_commits
 
 
 def reach_of(lengths: deque[tuple[int, int]], oldest: int | None) -> int:

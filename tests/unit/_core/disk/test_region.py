@@ -222,3 +222,19 @@ def test_a_file_cut_by_somebody_is_an_error_by_pread():
         with pytest.raises(CorruptRegionError):
             region.view(address, size)
     region.close()
+
+
+@pytest.mark.parametrize("io", IOS)
+def test_renewed_after_another_has_written(io):
+    device = MemoryDevice()
+    region = Region(device, io=io)
+    region.write(0, b"a" * 9000)
+    assert region.load(0, 9000) == b"a" * 9000
+    device.truncate(4096)
+    device.write(0, b"b" * 6000)
+    region.renew(5000)
+    assert (region.length, region.limit, region.written) == (6000, 5000, [])
+    assert region.load(0, 5000) == b"b" * 5000
+    with pytest.raises(CorruptRegionError):
+        region.load(0, 5001)
+    region.close()

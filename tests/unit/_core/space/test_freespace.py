@@ -687,3 +687,116 @@ def test_random_work(best):
         free = sum(size for _, size in space.free_blocks()) + space.limbo_bytes
         waiting = sum(layer.freed.total for layer in space.layers)
         assert free + waiting + sum(held.values()) + HEADER_SIZE == space.end, f"seed {SEED}"
+
+
+# -- what newer pages of the log say -----------------------------------------------------------------------
+
+
+def tree_of(*blocks):
+    tree = FreeTree()
+    for block in blocks:
+        tree.insert(*block)
+    return tree
+
+
+def amended(space, end, free=(), limbo=(), decided=(), **kinds):
+    """Amend a space; ``nodes``, ``blobs`` and ``raw`` are the region pages that got these kinds."""
+    areas = [tree_of(), *[tree_of(*kinds.get(name, ())) for name in ("nodes", "blobs", "raw")]]
+    pages = tree_of(*[block for blocks in kinds.values() for block in blocks])
+    old = [Limbo(number, tree_of(*blocks)) for number, blocks in limbo]
+    done = space.amend(end, areas, tree_of(*free), old, tree_of(*decided), pages)
+    assert space.check() == []
+    return done
+
+
+PAGE = REGION_PAGE
+
+
+def two_pages():
+    """Return a space with a region page of blobs: 1000 bytes in use, 1000 in limbo of 5, the rest free."""
+    space = FreeSpace()
+    assert space.allocate(2, 2000) == PAGE
+    space.commit(4)
+    space.free(PAGE + 1000, 1000)
+    space.commit(5)
+    return space
+
+
+def test_amending_with_nothing_changes_nothing():
+    space = two_pages()
+    free = space.free_blocks()
+    assert amended(space, PAGE + 2000)
+    assert (space.free_blocks(), space.limbo_bytes, space.end) == (free, 1000, 2 * PAGE)
+
+
+def test_amending_the_use_of_bytes():
+    space = two_pages()
+    assert amended(space, PAGE + 3000, limbo=[(6, [(PAGE, 500)])], decided=[(PAGE, 500), (PAGE + 2900, 100)])
+    assert space.free_blocks(PAGE) == [(PAGE + 2000, 900), (PAGE + 3000, PAGE - 3000)]
+    assert [(each.transaction, each.blocks.blocks()) for each in space.limbo] == [
+        (5, [(PAGE + 1000, 1000)]),
+        (6, [(PAGE, 500)]),
+    ]
+
+
+def test_amending_keeps_one_limbo_for_a_number():
+    space = two_pages()
+    assert amended(space, PAGE + 2000, limbo=[(5, [(PAGE, 500)])], decided=[(PAGE, 500)])
+    assert [(each.transaction, each.blocks.blocks()) for each in space.limbo] == [
+        (5, [(PAGE, 500), (PAGE + 1000, 1000)])
+    ]
+
+
+def test_amending_the_kind_of_a_page_that_is_partly_free():
+    """What another writer had released from limbo is in a page of another kind by now."""
+    space = two_pages()
+    assert amended(space, PAGE + 5096, limbo=[(6, [(PAGE, 1000)])], decided=[(PAGE, 1000)])
+    assert amended(space, PAGE + 5096, decided=[(PAGE, 1000), (PAGE + 4096, 1000)], raw=[(PAGE, PAGE)])
+    assert space.kind_at(PAGE) == 3
+    assert space.limbo_bytes == 1000
+    assert space.allocate(3, 2000) == PAGE + 2000
+
+
+def test_amending_the_kind_of_a_page_that_stays_free():
+    space = two_pages()
+    space.add_pages(1)
+    assert amended(space, 3 * PAGE, decided=[(PAGE, 1)], raw=[(2 * PAGE, PAGE)])
+    assert space.kind_at(2 * PAGE) == 0
+    assert space.idle_bytes == PAGE
+
+
+def test_amending_a_page_until_it_is_free():
+    space = two_pages()
+    assert amended(space, PAGE + 2000, free=[(PAGE, 2000)], decided=[(PAGE, 2000)])
+    assert (space.kind_at(PAGE), space.idle_bytes, space.limbo_bytes) == (0, PAGE, 0)
+
+
+@pytest.mark.parametrize("end", [PAGE, 2 * PAGE - 1, 2 * PAGE, 2 * PAGE + 1, 5 * PAGE])
+def test_amending_the_end(end):
+    space = two_pages()
+    space.grown = False
+    growth = [(2 * PAGE, end - 2 * PAGE)] if end > 2 * PAGE else []
+    assert amended(space, end, free=growth, decided=growth)
+    assert space.end == max(2 * PAGE, -(-end // PAGE) * PAGE)
+    assert space.grown == (end > 2 * PAGE)
+    if end == PAGE:
+        assert (space.used_end(), space.limbo_bytes) == (12288, 0)
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        {"decided": [(2 * PAGE, 10)]},
+        {"decided": [(3 * PAGE, 10)]},
+        {"decided": [(2 * PAGE, 10)], "limbo": [(6, [(2 * PAGE, 10)])]},
+        {"decided": [(0, 20)], "free": [(0, 20)]},
+        {"decided": [(0, 20)], "limbo": [(6, [(0, 20)])]},
+    ],
+)
+def test_amending_is_refused(told):
+    """Bytes in use where no page has a kind, and free ones in the header."""
+    space = two_pages()
+    space.add_pages(1)
+    before = space.free_blocks(), space.limbo_bytes, space.end
+    assert not amended(space, 4 * PAGE, **told)
+    assert (space.free_blocks(), space.limbo_bytes, space.end) == before
