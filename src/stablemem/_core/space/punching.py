@@ -50,20 +50,15 @@ class Holes:
             idle: bytes in all pages that are free now.
             end: bytes of the region.
         """
-        if given:
-            self.taken(given)
+        for address, size in given:
+            self.seen.discard(address, address + size)
+            self.punched.discard(address, address + size)
         self._commits += 1
         due = self._commits >= LOOK_EVERY
         if self._commits >= LOOK_SOON and idle > end >> 1:
             due = due or self._promising or idle > self._idle + (end >> 3)
         self._idle = idle if due else min(idle, self._idle)
         return due
-
-    def taken(self, given: list[tuple[int, int]]) -> None:
-        """Note the pages that commits have taken."""
-        for address, size in given:
-            self.seen.discard(address, address + size)
-            self.punched.discard(address, address + size)
 
     def look(self, idle: list[tuple[int, int]]) -> list[tuple[int, int]]:
         """Return the runs to punch out: parts of the now ``idle`` runs that were free at the last look."""

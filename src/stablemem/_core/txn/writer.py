@@ -189,7 +189,7 @@ def follow(writer: Writer, header: Header, state: State, patches: Patches) -> bo
     log.unsynced_from, log.unsynced_commits = _secure(header, region, state)
     writer.header, writer.state, writer.patches = header, state, patches
     writer.number = header.highest + 2
-    writer.holes.taken(given)
+    writer.holes.committed(given, writer.space.idle_bytes, writer.space.end)
     # A snapshot may be of a commit between, or of one that was taken back, of a length that nobody knows.
     writer.lengths.clear()
     return True

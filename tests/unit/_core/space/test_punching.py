@@ -73,13 +73,3 @@ def test_many_short_runs_bring_no_looks_before_their_time():
         waits.append(commits_until_a_look(holes, idle, 90 * MIB))
         assert holes.look(idle) == []
     assert waits == [LOOK_SOON, LOOK_SOON, LOOK_EVERY, LOOK_EVERY]
-
-
-def test_pages_that_were_taken_are_looked_at_anew():
-    holes = Holes()
-    run = [(0, 2 * HOLE_LEAST)]
-    assert holes.look(run) == []
-    holes.taken([(0, HOLE_LEAST)])
-    assert holes.look(run) == [(HOLE_LEAST, HOLE_LEAST)]
-    holes.taken(run)
-    assert holes.punched.total == 0
