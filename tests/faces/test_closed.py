@@ -15,6 +15,7 @@ from stablemem import (
     RegionClosedError,
     StableMemoryError,
 )
+from support.waiting import in_thread, join, wait_for, waits_for_latch
 
 READING = [
     ("__getitem__", lambda values: values[0]),
@@ -360,3 +361,25 @@ def test_a_blob_that_cannot_be_read():
         BlobifyError, match=r"to_blob returned what cannot be read \(.*\), not bytes: let it return"
     ):
         values.append(1)
+
+
+def test_threads_that_close_at_once(path, monkeypatch):
+    """One of them closes; the others find that it is done, as a second close() in one thread does."""
+    waiting = waits_for_latch(monkeypatch)
+    values = MemoryBuffer(path)
+    errors = []
+
+    def close():
+        try:
+            values.close()
+        except BaseException as error:  # noqa: BLE001 - each is told
+            errors.append(error)
+
+    with values.transaction():
+        values.append(1)
+        threads = [in_thread(close) for _ in range(3)]
+        wait_for(lambda: waiting() == 3)
+    join(*threads)
+    assert errors == []
+    with MemoryBuffer(path, "r") as found:
+        assert found[:] == [1]

@@ -603,6 +603,9 @@ class Handle:
         if self.closed:
             return
         with self.exclusive():
+            if self.closed:
+                # Another thread has closed it while this one waited.
+                return
             try:
                 if self.blocks:
                     self.blocks[0].cancel("the region was closed in a transaction block, which was undone")
