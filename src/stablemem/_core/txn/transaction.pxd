@@ -5,7 +5,6 @@ from stablemem._core.tree.pager cimport Pager
 
 @cython.final
 cdef class Transaction:
-    cdef readonly object state
     cdef readonly Pager pager
     cdef readonly dict indexes
     cdef public u64 number

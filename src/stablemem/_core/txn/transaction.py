@@ -45,7 +45,7 @@ class Transaction:
 
     __slots__ = (
         "begun", "catalog_changed", "changes", "commit_changes", "dropped", "entries", "indexes", "number",
-        "pager", "patched", "raw_written", "roots", "state", "written_before", "wrote_early",
+        "pager", "patched", "raw_written", "roots", "written_before", "wrote_early",
     )  # fmt: skip
 
     def __init__(
@@ -56,7 +56,6 @@ class Transaction:
         commit_changes: int,
         added: dict[str, Entry],
     ) -> None:
-        self.state = state
         self.pager = pager
         self.indexes = indexes
         self.commit_changes = commit_changes
